@@ -1,0 +1,51 @@
+// Sealing inodes that vservers share, and lifting the seal for as long as a batch needs it.
+//
+// A mainline kernel refuses link, rename and unlink of an immutable inode (fs/namei.c: vfs_link, may_delete), so for
+// `immutable` every new link means: flag off, link, flag on. An inode may have several names in the skel and be worked on by several tasks
+// at once; LiftedSeals counts, so that the first lifts and the last restores.
+#pragma once
+
+#include <array>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/model/sharing.h"
+#include "engine/sys/kernel.h"
+
+namespace vskel {
+
+/// May this inode be shared between vservers? Regular, not empty, no set-id or sticky bit, no capability, ACL or attribute that we do not know (relink.md: a package upgrade in one tenant would change those for all).
+[[nodiscard]] bool is_linkable(const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs);
+
+/// The seal to use in `scratch` (a directory of ours on the file system in question; a file is made in it and removed). With nothing asked: iunlink where the kernel takes it, else guard where it is loaded, else immutable; none of them: nullopt.
+/// A seal that was asked for and is not to be had is an error that says why.
+[[nodiscard]] Result<std::optional<SealKind>> choose_seal(const DirFd& scratch, std::optional<SealKind> asked);
+
+/// Sets or clears the seal of one regular file. `guard` and `none` change no flags.
+[[nodiscard]] Result<> set_seal(const DirFd& dir, Name name, SealKind seal);
+[[nodiscard]] Result<> clear_seal(const DirFd& dir, Name name, SealKind seal);
+/// True if names of a sealed inode can only be made or removed after lifting the seal.
+[[nodiscard]] constexpr bool must_lift(SealKind seal) { return seal == SealKind::immutable; }
+
+/// Seals that are lifted just now. Thread-safe.
+class LiftedSeals {
+ public:
+  explicit LiftedSeals(SealKind seal) : seal_(seal) {}
+  /// Before work on names of `inode`, reached as `name` in `dir`. Does nothing for seals that need no lifting.
+  [[nodiscard]] Result<> lift(const DirFd& dir, Name name, std::uint64_t inode);
+  /// After it, whatever came of the work; the last one seals again (also what was not sealed before).
+  [[nodiscard]] Result<> restore(const DirFd& dir, Name name, std::uint64_t inode);
+
+ private:
+  struct Stripe {
+    std::mutex mutex;
+    std::unordered_map<std::uint64_t, unsigned> users;
+  };
+  Stripe& stripe_of(std::uint64_t inode) { return stripes_[inode % stripes_.size()]; }
+  SealKind seal_;
+  std::array<Stripe, 64> stripes_;
+};
+
+}  // namespace vskel

@@ -1,0 +1,385 @@
+// build-skel, the eleven steps of the 2003 page: a private copy is made in staging, parts, devices and all, and
+// appears as VSERVERS/.skel/NAME by one rename. An archive is unpacked first and then distributed as a directory is, its inodes moved.
+
+#include "engine/skel/build.h"
+
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <chrono>
+#include <mutex>
+#include <set>
+
+#include "engine/issue/executor.h"
+#include "engine/skel/archive.h"
+#include "engine/skel/build_intent.h"
+#include "engine/skel/default_templates.h"
+#include "engine/skel/devices.h"
+#include "engine/skel/distribute.h"
+#include "engine/skel/skel.h"
+#include "engine/skel/suspects.h"
+#include "engine/content/hash.h"
+#include "engine/seal/seal.h"
+#include "engine/tree/remove.h"
+#include "engine/txn/journal.h"
+#include "engine/txn/lock.h"
+
+namespace vskel {
+
+namespace {
+
+enum class SourceKind { host, directory, archive };
+
+/// Directories that every skel has, empty: the page's /home, /root and /tmp, and the mount points of a running system.
+struct EmptyDirectory {
+  Name name;
+  std::uint32_t mode;
+  bool made_if_missing;
+};
+constexpr std::array kEmptyDirectories{EmptyDirectory{"home", 0755, true}, EmptyDirectory{"root", 0700, true},
+                                       EmptyDirectory{"tmp", 01777, true}, EmptyDirectory{"proc", 0555, false},
+                                       EmptyDirectory{"sys", 0555, false}};
+
+constexpr std::string_view kHosts =
+    "127.0.0.1\tlocalhost\n"
+    "%%VS_IP%%\t%%VS_FQDN%% %%VS_NAME%%\n"
+    "\n"
+    "::1\tlocalhost ip6-localhost ip6-loopback\n"
+    "ff02::1\tip6-allnodes\n"
+    "ff02::2\tip6-allrouters\n";
+
+sys::Time current_time() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now);
+  return {seconds.count(), static_cast<std::uint32_t>(std::chrono::nanoseconds(now - seconds).count())};
+}
+
+/// Which names of a source are taken. Asked from many tasks; changes nothing.
+class SourceRules {
+ public:
+  SourceRules(const BuildRequest& request, SourceKind kind, std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories)
+      : request_(request), kind_(kind), own_directories_(std::move(own_directories)) {}
+
+  Treatment operator()(const WalkDirectory& directory, const WalkEntry& entry) const {
+    const std::string path = directory.path_to(entry.name);
+    if (excluded(path) || is_own_directory(directory, entry)) return Treatment::leave_out;
+    if (path == "etc/hosts") return Treatment::leave_out;  // a static one with tokens takes its place
+    if (directory.depth > 0) return Treatment::take;
+    const std::string_view name = entry.name.view();
+    if (name == "dev") return Treatment::leave_out;  // only the devices of a container, made anew
+    const bool is_directory = entry.type == sys::FileType::directory;
+    for (const EmptyDirectory& empty : kEmptyDirectories)
+      if (is_directory && name == empty.name.view()) return asked_for(path) ? Treatment::take : Treatment::keep_empty;
+    if (kind_ != SourceKind::host) return Treatment::take;
+    if (name == "run" && is_directory) return Treatment::keep_empty;
+    const bool of_the_page = name == "bin" || name.starts_with("lib") || name == "sbin" || name == "usr" || name == "etc" || name == "var";
+    return of_the_page || asked_for(path) ? Treatment::take : Treatment::leave_out;
+  }
+
+ private:
+  bool excluded(std::string_view path) const {
+    return std::ranges::any_of(request_.exclude, [&](const std::string& glob) { return glob_matches(glob, path); });
+  }
+  /// Named by a --global or --local of the administrator's: then he wants what is in it.
+  bool asked_for(std::string_view path) const {
+    const auto begins = [&](const std::string& pattern) { return glob_matches(pattern, path) || pattern.starts_with("/" + std::string(path) + "/"); };
+    return std::ranges::any_of(request_.global, begins) || std::ranges::any_of(request_.local, begins);
+  }
+  /// The vservers and their configuration are no part of a skel. Most names are told apart by their inode number alone.
+  bool is_own_directory(const WalkDirectory& directory, const WalkEntry& entry) const {
+    if (entry.type != sys::FileType::directory) return false;
+    const auto same_inode = [&](const auto& own) { return own.second == entry.inode; };
+    if (std::ranges::none_of(own_directories_, same_inode)) return false;
+    const auto stat = sys::stat(directory.top(), entry.name);
+    return stat && own_directories_.contains({stat->device, stat->inode});
+  }
+
+  const BuildRequest& request_;
+  SourceKind kind_;
+  std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories_;
+};
+
+Result<SourceKind> kind_of(const std::string& source) {
+  if (source == "-") return SourceKind::archive;
+  auto opened = sys::open_input(source);
+  if (!opened) return refuse("open source", source, opened.error().code == ENOENT ? "no such directory or archive" : opened.error().line());
+  const sys::Stat stat = TRY(sys::stat(*opened));
+  if (stat.type == sys::FileType::regular || stat.type == sys::FileType::fifo) return SourceKind::archive;
+  if (stat.type != sys::FileType::directory) return refuse("open source", source, "neither a directory nor an archive");
+  const sys::Stat root = TRY(sys::stat(TRY(sys::open_root("/"))));
+  return stat.inode == root.inode && stat.device == root.device ? SourceKind::host : SourceKind::directory;
+}
+
+/// The skel while it is made: its directories in staging.
+struct Staged {
+  DirFd dir;                           ///< staging/ID/skel
+  std::array<DirFd, kParts> trees;
+  DirFd generations;
+};
+
+Result<Staged> make_skeleton(const DirFd& staging) {
+  Staged staged;
+  staged.dir = TRY(sys::ensure_dir(staging, "skel", 0755));
+  staged.trees[0] = TRY(sys::ensure_dir(staged.dir, "global", 0755));
+  staged.trees[1] = TRY(sys::ensure_dir(staged.dir, "local", 0755));
+  staged.trees[2] = TRY(sys::ensure_dir(staged.dir, "static", 0755));
+  staged.generations = TRY(sys::ensure_dir(staged.dir, "generations", 0755));
+  TRY(sys::make_dir(staged.dir, "instances", 0700));
+  const DirFd scripts = TRY(sys::ensure_dir(staged.dir, "scripts", 0755));
+  TRY(sys::make_dir(scripts, "post-create-vs", 0755));
+  return staged;
+}
+
+Result<> write_small_file(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode) {
+  const Fd file = TRY(sys::create_file(dir, name, mode));
+  return sys::write_all(file, content);
+}
+
+/// Step 8: a static /etc/hosts with tokens, without moving the times of static/etc.
+Result<ManifestEntry> write_hosts(const DirFd& static_tree, sys::Time now, std::vector<ManifestEntry>& entries) {
+  const bool had_etc = TRY(sys::stat_if_there(static_tree, "etc")).has_value();
+  const sys::Stat root = TRY(sys::stat(static_tree));
+  const DirFd etc = TRY(sys::ensure_dir(static_tree, "etc", 0755));
+  const sys::Stat before = TRY(sys::stat(etc));
+  TRY(write_small_file(etc, "hosts", kHosts, 0644));
+  TRY(sys::set_times(etc, "hosts", now, now));
+  TRY(sys::set_times(etc, before.atime, before.mtime));
+  TRY(sys::set_times(static_tree, root.atime, root.mtime));
+  ManifestEntry hosts;
+  hosts.path = "etc/hosts";
+  hosts.part = Part::static_part;
+  hosts.type = sys::FileType::regular;
+  hosts.mode = 0644;
+  hosts.size = kHosts.size();
+  hosts.mtime = now;
+  hosts.content = hash_bytes(std::as_bytes(std::span(kHosts)), WithSha256::no).xxh128;
+  if (!had_etc) {
+    ManifestEntry directory;
+    directory.path = "etc";
+    directory.part = Part::static_part;
+    directory.type = sys::FileType::directory;
+    directory.mode = 0755;
+    directory.mtime = before.mtime;
+    entries.push_back(directory);
+  }
+  return hosts;
+}
+
+/// Step 6, for what the source had not: /home, /root, /tmp.
+Result<> make_missing_directories(const DirFd& local, sys::Time now, std::vector<ManifestEntry>& entries) {
+  for (const EmptyDirectory& empty : kEmptyDirectories) {
+    if (!empty.made_if_missing || TRY(sys::stat_if_there(local, empty.name))) continue;
+    const bool in_entries = std::ranges::any_of(entries, [&](const ManifestEntry& entry) { return entry.path == empty.name.view(); });
+    if (in_entries) continue;  // a symlink of that name in another part
+    const DirFd made = TRY(sys::ensure_dir(local, empty.name, 0755));
+    TRY(apply_metadata(made, {empty.mode, 0, 0, now, now, {}}, Fresh::yes));
+    ManifestEntry entry;
+    entry.path = empty.name.view();
+    entry.type = sys::FileType::directory;
+    entry.mode = empty.mode;
+    entry.mtime = now;
+    entries.push_back(entry);
+  }
+  return {};
+}
+
+/// Steps 9 and 10: plugins as links to the administrator's scripts, and the template of the configuration.
+Result<> link_plugins_and_template(const Store& store, const Staged& staged) {
+  const DirFd scripts = TRY(sys::open_dir(TRY(sys::open_dir(staged.dir, "scripts")), "post-create-vs"));
+  const DirFd source = TRY(sys::reopen(store.scripts()));
+  const Listing listing = TRY(Listing::read(source));
+  for (const Listed& script : listing.entries()) {
+    if (script.type != sys::FileType::regular && script.type != sys::FileType::symlink) continue;
+    TRY(sys::make_symlink(scripts, script.name, store.paths().etc + "/vskel/scripts/" + std::string(script.name.view())));
+  }
+  if (!TRY(sys::stat_if_there(store.own_etc(), "configfile.default")))
+    TRY(write_file_atomically(store.own_etc(), "configfile.default", kDefaultConfigFile, 0644));
+  const Fd original = TRY(sys::open_input(store.paths().etc + "/vskel/configfile.default"));
+  constexpr std::size_t kMostTemplate = 1 << 20;
+  return write_small_file(staged.dir, "configfile", TRY(sys::read_whole(original, kMostTemplate)), 0644);
+}
+
+void count(const Manifest& manifest, BuildReport& report) {
+  for (const ManifestEntry& entry : manifest.entries) {
+    if (entry.type == sys::FileType::directory) ++report.dirs;
+    if (entry.type == sys::FileType::symlink) ++report.symlinks;
+    if (entry.type != sys::FileType::regular) continue;
+    ++report.files;
+    report.bytes += entry.size;
+    ++(entry.part == Part::global_part ? report.global_files : entry.part == Part::local_part ? report.local_files : report.static_files);
+    if (const auto reason = reason_to_look(entry)) report.look_at.push_back("/" + entry.path + ": " + std::string(*reason));
+  }
+}
+
+Result<> look_at_passwords(const DirFd& static_tree, BuildReport& report) {
+  constexpr std::size_t kMostShadow = 16 << 20;
+  auto etc = sys::open_dir(static_tree, "etc");
+  if (!etc) return {};
+  auto shadow = sys::open_file(*etc, "shadow");
+  if (!shadow) return {};
+  for (const std::string& account : accounts_with_password(TRY(sys::read_whole(*shadow, kMostShadow))))
+    report.look_at.push_back("/etc/shadow: password hash of " + account);
+  return {};
+}
+
+/// Everything from the source to a complete staged skel. Runs in the arena.
+Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, const DirFd& staging, BuildReport& report) {
+  const Staged staged = TRY(make_skeleton(staging));
+  DirFd source;
+  if (kind == SourceKind::archive) {
+    source = TRY(sys::ensure_dir(staging, "source", 0700));
+    const Fd input = request.source == "-" ? TRY(sys::open_input("/proc/self/fd/0")) : TRY(sys::open_input(request.source));
+    UnpackReport unpacked = TRY(unpack_archive(input, request.source, source));
+    report.notes = std::move(unpacked.notes);
+  } else {
+    source = TRY(sys::open_root(request.source));
+  }
+  const Layout layout = TRY(Layout::with_defaults(request.global, request.local));
+  const auto executor = TRY(make_executor(request.engine.backend));
+  std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories;
+  for (const DirFd* own : {&store.vservers(), &store.etc()}) {
+    const sys::Stat stat = TRY(sys::stat(*own));
+    own_directories.emplace(stat.device, stat.inode);
+  }
+  DistributeRequest distribution;
+  distribution.source = &source;
+  distribution.parts = {&staged.trees[0], &staged.trees[1], &staged.trees[2]};
+  distribution.layout = &layout;
+  distribution.transfer = kind == SourceKind::archive ? Transfer::move : Transfer::copy;
+  distribution.seal = TRY(choose_seal(staging, std::nullopt));
+  distribution.treatment = SourceRules(request, kind, std::move(own_directories));
+  distribution.executor = executor.get();
+  distribution.progress = request.engine.progress;
+  if (!distribution.seal) report.notes.push_back("this file system takes no seal: global is not sealed; use --share copy or --seal none");
+  Distributed distributed = TRY(distribute(distribution));
+
+  const sys::Time now = current_time();
+  const DirFd& local = staged.trees[static_cast<std::size_t>(Part::local_part)];
+  const DirFd& static_tree = staged.trees[static_cast<std::size_t>(Part::static_part)];
+  const sys::Stat local_root = TRY(sys::stat(local));
+  auto devices = TRY(make_devices(local, now));
+  std::ranges::move(devices, std::back_inserter(distributed.entries));
+  TRY(make_missing_directories(local, now, distributed.entries));
+  TRY(sys::set_times(local, local_root.atime, local_root.mtime));
+  distributed.entries.push_back(TRY(write_hosts(static_tree, now, distributed.entries)));
+  std::ranges::sort(distributed.entries, [](const ManifestEntry& a, const ManifestEntry& b) {
+    return a.path != b.path ? a.path < b.path : a.part < b.part;
+  });
+
+  TRY(link_plugins_and_template(store, staged));
+  TRY(write_small_file(staged.dir, "layout", layout.text(), 0644));
+  const Manifest manifest{1, std::move(distributed.entries)};
+  const std::string file_name = generation_file_name(1);
+  TRY(write_small_file(staged.generations, *Name::check(file_name), write_manifest(manifest), 0644));
+  count(manifest, report);
+  TRY(look_at_passwords(static_tree, report));
+  std::ranges::move(distributed.notes, std::back_inserter(report.notes));
+  return {};
+}
+
+Result<> refuse_existing(const Store& store, const SkelName& skel) {
+  if (TRY(sys::stat_if_there(store.skels(), skel.name()))) return refuse("build skel", skel.text(), "a skel of that name exists");
+  return {};
+}
+
+/// A dry run reads the source's names only.
+Result<BuildReport> look_only(const Store& store, const BuildRequest& request, SourceKind kind) {
+  BuildReport report;
+  report.skel = request.skel.text();
+  const Layout layout = TRY(Layout::with_defaults(request.global, request.local));
+  if (kind == SourceKind::archive) {
+    report.notes.push_back(request.source + ": an archive is not read in a dry run");
+    return report;
+  }
+  const DirFd source = TRY(sys::open_root(request.source));
+  std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories;
+  for (const DirFd* own : {&store.vservers(), &store.etc()})
+    if (own->open()) own_directories.emplace(TRY(sys::stat(*own)).device, TRY(sys::stat(*own)).inode);
+  const SourceRules rules(request, kind, std::move(own_directories));
+  std::mutex mutex;
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void>) -> Result<> {
+    BuildReport seen;
+    for (const WalkEntry& entry : directory->entries) {
+      const Treatment treatment = rules(*directory, entry);
+      if (treatment == Treatment::leave_out) continue;
+      if (entry.type == sys::FileType::directory) {
+        ++seen.dirs;
+        if (treatment == Treatment::take) walk.descend(directory, entry, nullptr);
+      }
+      if (entry.type == sys::FileType::symlink) ++seen.symlinks;
+      if (entry.type != sys::FileType::regular) continue;
+      ++seen.files;
+      seen.bytes += TRY(sys::stat(directory->top(), entry.name)).size;
+      const Part part = layout.part_of(directory->path_to(entry.name));
+      ++(part == Part::global_part ? seen.global_files : part == Part::local_part ? seen.local_files : seen.static_files);
+    }
+    const std::scoped_lock lock(mutex);
+    report.files += seen.files;
+    report.dirs += seen.dirs;
+    report.symlinks += seen.symlinks;
+    report.bytes += seen.bytes;
+    report.global_files += seen.global_files;
+    report.local_files += seen.local_files;
+    report.static_files += seen.static_files;
+    return {};
+  };
+  (void)TRY(Walk::run({&source}, Mounts::stop, nullptr, visitor));
+  return report;
+}
+
+Result<BuildReport> build_in_transaction(const Store& store, const BuildRequest& request, SourceKind kind) {
+  const Lock lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
+  TRY(refuse_existing(store, request.skel));
+  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "build-skel"}, {"skel", request.skel.text()}}));
+  const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
+  BuildReport report;
+  report.skel = request.skel.text();
+  auto built = fill(store, request, kind, staging, report);
+  if (built) built = sys::sync_file_system(staging);
+  if (built) built = intent.record({{"phase", "publish"}});
+  // From here on the work goes forward, by finish_build() or, after a crash, by recover with the same function.
+  auto finished = finish_build(store, intent);
+  if (!built) {
+    Error error = std::move(built).error();
+    const std::string staged_path = sys::path_of(staging) + "/skel";
+    return std::unexpected(std::move(error).rebased(staged_path, store.paths().vservers + "/.skel/" + request.skel.text()));
+  }
+  if (!finished) return std::unexpected(std::move(finished).error());
+  return report;
+}
+
+}  // namespace
+
+Result<std::string> finish_build(const Store& store, Intent& intent) {
+  const auto skel = TRY(SkelName::parse(intent.records().front().value("skel", "")));
+  const bool publish = intent.records().back().value("phase", "") == "publish";
+  const auto id = Name::check(intent.id());
+  std::string outcome = "skel " + skel.text() + ": building it was undone";
+  if (auto staging = sys::open_dir(store.staging(), *id); staging) {
+    if (publish && TRY(sys::stat_if_there(*staging, "skel"))) {
+      TRY(sys::rename_new(*staging, "skel", store.skels(), skel.name()));
+      TRY(sys::sync_file(store.skels()));
+    }
+    TRY(remove_tree(store.staging(), *id));
+  } else if (staging.error().code != ENOENT) {
+    return std::unexpected(std::move(staging).error());
+  }
+  if (publish) outcome = "skel " + skel.text() + ": building it was finished";
+  TRY(intent.close());
+  return outcome;
+}
+
+Result<BuildReport> build_skel(const Store& store, const BuildRequest& request) {
+  const auto start = std::chrono::steady_clock::now();
+  const SourceKind kind = TRY(kind_of(request.source));
+  TRY(Layout::with_defaults(request.global, request.local));
+  TRY(refuse_existing(store, request.skel));
+  tbb::task_arena arena(static_cast<int>(request.engine.jobs == 0 ? sys::usable_cpus() : request.engine.jobs));
+  auto report = arena.execute([&] {
+    return request.engine.dry_run == DryRun::yes ? look_only(store, request, kind) : build_in_transaction(store, request, kind);
+  });
+  if (report) report->elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace vskel

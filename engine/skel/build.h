@@ -1,0 +1,36 @@
+// build-skel: a skel from the host, a directory or an archive.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/model/options.h"
+#include "engine/txn/store.h"
+#include "engine/model/identity.h"
+
+namespace vskel {
+
+struct BuildRequest {
+  SkelName skel;
+  std::string source = "/";          ///< "/" (the host), a directory, an archive, "-" (an archive on standard input)
+  std::vector<std::string> exclude;  ///< globs, see glob_matches()
+  std::vector<std::string> global, local;  ///< layout rules ahead of the default ones
+  EngineOptions engine;
+};
+
+struct BuildReport {
+  std::string skel;
+  unsigned generation = 1;
+  std::uint64_t files = 0, dirs = 0, symlinks = 0, bytes = 0;
+  std::uint64_t global_files = 0, local_files = 0, static_files = 0;
+  double elapsed_s = 0;
+  std::vector<std::string> notes;  ///< what was left out: sockets, other file systems
+  /// What deserves a look before the skel is used, each a path with what it is: "/etc/ssh/ssh_host_rsa_key: SSH host key".
+  std::vector<std::string> look_at;
+};
+
+/// Makes VSERVERS/.skel/SKEL whole or not at all. With dry_run nothing is changed and the report says what would be.
+[[nodiscard]] Result<BuildReport> build_skel(const Store& store, const BuildRequest& request);
+
+}  // namespace vskel

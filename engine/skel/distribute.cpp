@@ -1,0 +1,330 @@
+// The walk goes through the source; the visit of a directory plans its files as one batch for each part that gets some. A directory is made in the part that
+// the layout names, by the visit itself, and in other parts only when something below it belongs there (`usr` in local for `usr/local`): PartDirs knows where
+// a directory stands already. Making such a directory late moves the mtime of its parent, which is then set again.
+
+#include "engine/skel/distribute.h"
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include "engine/content/hash.h"
+#include "engine/seal/seal.h"
+#include "engine/tree/first_names.h"
+
+namespace vskel {
+
+namespace {
+
+// Files up to this size are read once into memory, where they are hashed and written from; larger ones are copied by the kernel and hashed from the copy.
+constexpr std::uint64_t kSmallFile = 128 * 1024;
+constexpr std::size_t kBatchBytes = 4 << 20;
+constexpr std::size_t kBatchOpenFiles = 16;
+
+std::size_t index_of(Part part) { return static_cast<std::size_t>(part); }
+
+/// Where one directory of the source stands in the parts.
+struct PartDirs {
+  std::shared_ptr<PartDirs> parent;
+  std::string name;
+  std::string path;
+  Metadata metadata;
+  std::mutex mutex;  ///< guards what follows; locked child before parent
+  std::array<bool, kParts> made{};
+};
+
+struct Shared {
+  const DistributeRequest& request;
+  std::array<FirstNames, kParts> first_names;
+  std::mutex mutex;  ///< guards what follows
+  Distributed result;
+  std::vector<std::pair<std::size_t, std::uint64_t>> many_names;  ///< entry index -> inode in the source
+};
+
+ManifestEntry entry_for(std::string path, Part part, sys::FileType type, const Metadata& metadata) {
+  ManifestEntry entry;
+  entry.path = std::move(path);
+  entry.part = part;
+  entry.type = type;
+  entry.mode = metadata.mode;
+  entry.uid = metadata.uid;
+  entry.gid = metadata.gid;
+  entry.mtime = metadata.mtime;
+  entry.xattrs = hash_xattrs(metadata.xattrs);
+  return entry;
+}
+
+/// The directory in `part`, made with its metadata if it is not there, parents first.
+Result<DirFd> open_in_part(Shared& shared, PartDirs& dirs, Part part) {
+  const DirFd& root = *shared.request.parts[index_of(part)];
+  const std::scoped_lock lock(dirs.mutex);
+  if (dirs.made[index_of(part)]) return sys::open_dirs(root, dirs.path);
+  if (dirs.parent != nullptr) {
+    const DirFd parent = TRY(open_in_part(shared, *dirs.parent, part));
+    TRY(sys::make_dir(parent, *Name::check(dirs.name), creation_mode(dirs.metadata.mode)));
+    TRY(sys::set_times(parent, dirs.parent->metadata.atime, dirs.parent->metadata.mtime));
+  }
+  DirFd own = TRY(sys::open_dirs(root, dirs.path));
+  TRY(apply_metadata(own, dirs.metadata, Fresh::no));
+  dirs.made[index_of(part)] = true;
+  const std::scoped_lock result_lock(shared.mutex);
+  shared.result.entries.push_back(entry_for(dirs.path, part, sys::FileType::directory, dirs.metadata));
+  return own;
+}
+
+/// The batch of one directory for one part, while it is being planned. Deques, because operations point into them.
+class PartBatch {
+ public:
+  PartBatch(Shared& shared, PartDirs& dirs, const WalkDirectory& directory, Part part)
+      : shared_(shared), dirs_(dirs), directory_(directory), part_(part) {}
+
+  Result<> add(const WalkEntry& entry) {
+    const DirFd& source = directory_.top();
+    const sys::Stat stat = TRY(sys::stat(source, entry.name));
+    switch (stat.type) {
+      case sys::FileType::regular: return add_file(entry, stat);
+      case sys::FileType::symlink: {
+        const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(source, entry.name))));
+        const std::string& target = targets_.emplace_back(TRY(sys::read_link(source, entry.name)));
+        operations_.emplace_back(MakeSymlink{entry.name, &target, &metadata});
+        note(entry, sys::FileType::symlink, metadata).link_target = target;
+        return {};
+      }
+      case sys::FileType::fifo:
+      case sys::FileType::character:
+      case sys::FileType::block: {
+        const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(source, entry.name))));
+        operations_.emplace_back(MakeNode{entry.name, stat.type, stat.rdev, &metadata});
+        note(entry, stat.type, metadata).rdev = stat.rdev;
+        return {};
+      }
+      default: return fail("copy", sys::path_of(source) + "/" + std::string(entry.name.view()), "changed its type while it was read");
+    }
+  }
+
+  /// Issues what is left and gives the directory its times again.
+  Result<> finish() {
+    if (entries_.empty()) return {};
+    TRY(flush());
+    TRY(sys::set_times(*target_, dirs_.metadata.atime, dirs_.metadata.mtime));
+    const std::scoped_lock lock(shared_.mutex);
+    const std::size_t first = shared_.result.entries.size();
+    for (ManifestEntry& entry : entries_) shared_.result.entries.push_back(std::move(entry));
+    for (const auto& [index, inode] : many_names_) shared_.many_names.emplace_back(first + index, inode);
+    return {};
+  }
+
+ private:
+  struct Pending {
+    std::size_t entry;  ///< index in entries_
+    Name name;
+    bool seal;
+    bool hash;  ///< the copy is still to be read
+  };
+
+  const Metadata& keep(Metadata metadata) { return metadata_.emplace_back(std::move(metadata)); }
+  WithSha256 with_sha256() const { return part_ == Part::local_part ? WithSha256::yes : WithSha256::no; }
+
+  ManifestEntry& note(const WalkEntry& entry, sys::FileType type, const Metadata& metadata) {
+    return entries_.emplace_back(entry_for(directory_.path_to(entry.name), part_, type, metadata));
+  }
+
+  Result<> add_file(const WalkEntry& entry, const sys::Stat& stat) {
+    Fd file = TRY(sys::open_trusted_file(directory_.top(), entry.name));
+    const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(file))));
+    ManifestEntry& noted = note(entry, sys::FileType::regular, metadata);
+    noted.size = stat.size;
+    const bool seal = part_ == Part::global_part && shared_.request.seal && is_linkable(stat, metadata.xattrs);
+    pending_.push_back({entries_.size() - 1, entry.name, seal && stat.nlink == 1, true});
+    if (stat.nlink > 1) return add_file_of_many_names(entry, stat, file, metadata);
+    if (shared_.request.transfer == Transfer::move) {
+      operations_.emplace_back(LinkName{entry.name, &directory_.top(), entry.name});
+    } else {
+      TRY(plan_copy(entry, stat, std::move(file), metadata));
+    }
+    return bytes_ >= kBatchBytes || files_.size() >= kBatchOpenFiles ? flush() : Result<>{};
+  }
+
+  Result<> plan_copy(const WalkEntry& entry, const sys::Stat& stat, Fd file, const Metadata& metadata) {
+    if (stat.size > kSmallFile) {
+      const Fd& source = files_.emplace_back(std::move(file));
+      operations_.emplace_back(CopyFile{entry.name, &source, stat.size, stat.blocks, CopyBy::either, &metadata});
+      return {};
+    }
+    if (stat.blocks * 512 + 4096 < stat.size) {  // holes: keep them, and hash from the copy
+      const Fd& source = files_.emplace_back(std::move(file));
+      operations_.emplace_back(CopyFile{entry.name, &source, stat.size, stat.blocks, CopyBy::data, &metadata});
+      return {};
+    }
+    std::vector<std::byte>& content = contents_.emplace_back(stat.size);
+    const std::size_t got = TRY(sys::read_at(file, content, 0));
+    content.resize(got);
+    bytes_ += got;
+    operations_.emplace_back(WriteFile{entry.name, content, &metadata});
+    entries_.back().size = got;  // a file of a live host may have shrunk since it was looked at
+    record_hash(entries_.back(), hash_bytes(content, with_sha256()));
+    pending_.back().hash = false;
+    return {};
+  }
+
+  /// Done at once and under the inode's lock, so that a further name, in whatever directory, finds the first one complete. Sealed
+  /// when all names are made (finish_many_names), because a sealed inode can't be linked.
+  Result<> add_file_of_many_names(const WalkEntry& entry, const sys::Stat& stat, const Fd& file, const Metadata& metadata) {
+    many_names_.emplace_back(entries_.size() - 1, stat.inode);
+    pending_.back().hash = false;
+    TRY(open_target());
+    const CopyFile copy{entry.name, &file, stat.size, stat.blocks, CopyBy::either, &metadata};
+    const auto make_first = [&] { return issue(std::array<Operation, 1>{copy}); };
+    const auto make_further = [&](const FirstNames::Place& place) -> Result<> {
+      const DirFd dir = TRY(sys::open_dirs(*shared_.request.parts[index_of(part_)], place.dir));
+      return issue(std::array<Operation, 1>{LinkName{entry.name, &dir, *Name::check(place.name)}});
+    };
+    TRY(shared_.first_names[index_of(part_)].make(stat.inode, directory_.path, entry.name.view(), make_first, make_further));
+    record_hash(entries_.back(), TRY(hash_file(file, with_sha256())));
+    return {};
+  }
+
+  static void record_hash(ManifestEntry& entry, const ContentHash& hash) {
+    entry.content = hash.xxh128;
+    entry.sha256 = hash.sha256;
+  }
+
+  Result<> open_target() {
+    if (!target_) target_ = TRY(open_in_part(shared_, dirs_, part_));
+    return {};
+  }
+
+  Result<> issue(std::span<const Operation> operations) {
+    Results results = shared_.request.executor->issue({&*target_, operations}, OnFailure::stop);
+    if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
+    return {};
+  }
+
+  Result<> flush() {
+    TRY(open_target());
+    TRY(issue(operations_));
+    for (const Pending& done : pending_) {
+      if (done.hash) {
+        const Fd copy = TRY(sys::open_trusted_file(*target_, done.name));
+        entries_[done.entry].size = TRY(sys::stat(copy)).size;
+        record_hash(entries_[done.entry], TRY(hash_file(copy, with_sha256())));
+        sys::start_writeback(copy);
+      }
+      if (done.seal) TRY(set_seal(*target_, done.name, *shared_.request.seal));
+    }
+    if (shared_.request.progress != nullptr) shared_.request.progress->done.fetch_add(operations_.size(), std::memory_order_relaxed);
+    operations_.clear();
+    pending_.clear();
+    metadata_.clear();
+    targets_.clear();
+    contents_.clear();
+    files_.clear();
+    bytes_ = 0;
+    return {};
+  }
+
+  Shared& shared_;
+  PartDirs& dirs_;
+  const WalkDirectory& directory_;
+  Part part_;
+  std::optional<DirFd> target_;
+  std::vector<Operation> operations_;
+  std::vector<Pending> pending_;
+  std::deque<Metadata> metadata_;
+  std::deque<std::string> targets_;
+  std::deque<std::vector<std::byte>> contents_;
+  std::deque<Fd> files_;
+  std::size_t bytes_ = 0;
+  std::vector<ManifestEntry> entries_;
+  std::vector<std::pair<std::size_t, std::uint64_t>> many_names_;
+};
+
+std::shared_ptr<PartDirs> child_of(const std::shared_ptr<PartDirs>& parent, const WalkDirectory& directory, const WalkEntry& entry) {
+  auto child = std::make_shared<PartDirs>();
+  child->parent = parent;
+  child->name = entry.name.view();
+  child->path = directory.path_to(entry.name);
+  return child;
+}
+
+Result<> read_metadata(PartDirs& dirs, const DirFd& source) {
+  dirs.metadata = metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source)));
+  return {};
+}
+
+Result<> visit(Shared& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, const std::shared_ptr<PartDirs>& dirs) {
+  const DistributeRequest& request = shared.request;
+  TRY(read_metadata(*dirs, directory->top()));
+  (void)TRY(open_in_part(shared, *dirs, request.layout->part_of(directory->path)));
+  std::array<std::optional<PartBatch>, kParts> batches;
+  for (const WalkEntry& entry : directory->entries) {
+    const Treatment treatment = request.treatment(*directory, entry);
+    if (treatment == Treatment::leave_out) continue;
+    const std::string path = directory->path_to(entry.name);
+    if (entry.type == sys::FileType::directory) {
+      auto child = child_of(dirs, *directory, entry);
+      if (treatment == Treatment::take) {
+        walk.descend(directory, entry, std::move(child));
+        continue;
+      }
+      TRY(read_metadata(*child, TRY(sys::open_dir_crossing(directory->top(), entry.name))));
+      (void)TRY(open_in_part(shared, *child, request.layout->part_of(path)));
+      continue;
+    }
+    if (entry.type == sys::FileType::socket) {
+      const std::scoped_lock lock(shared.mutex);
+      shared.result.notes.push_back("/" + path + ": a socket, left out");
+      continue;
+    }
+    const Part part = request.layout->part_of(path);
+    auto& batch = batches[index_of(part)];
+    if (!batch) batch.emplace(shared, *dirs, *directory, part);
+    TRY(batch->add(entry));
+  }
+  for (auto& batch : batches)
+    if (batch) TRY(batch->finish());
+  return {};
+}
+
+/// What waits for the last name: link counts of the manifest, and seals.
+Result<> finish_many_names(Shared& shared) {
+  for (const auto& [index, inode] : shared.many_names) {
+    ManifestEntry& entry = shared.result.entries[index];
+    entry.nlink = shared.first_names[index_of(entry.part)].names_of(inode);
+  }
+  if (!shared.request.seal) return {};
+  const DirFd& root = *shared.request.parts[index_of(Part::global_part)];
+  return shared.first_names[index_of(Part::global_part)].for_each([&](const FirstNames::Place& place) -> Result<> {
+    const DirFd dir = TRY(sys::open_dirs(root, place.dir));
+    const Name name = *Name::check(place.name);
+    const Fd file = TRY(sys::open_trusted_file(dir, name));
+    if (!is_linkable(TRY(sys::stat(file)), TRY(sys::xattrs(file)))) return {};
+    return set_seal(dir, name, *shared.request.seal);
+  });
+}
+
+}  // namespace
+
+Result<Distributed> distribute(const DistributeRequest& request) {
+  Shared shared{request, {}, {}, {}, {}};
+  auto root = std::make_shared<PartDirs>();
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void> context) -> Result<> {
+    return visit(shared, walk, directory, std::static_pointer_cast<PartDirs>(context));
+  };
+  const auto mount_points = TRY(Walk::run({request.source}, Mounts::stop, root, visitor));
+  for (const std::string& path : mount_points) shared.result.notes.push_back("/" + path + ": another file system, left out");
+  TRY(finish_many_names(shared));
+  // The root of every part has the root's metadata, whatever was put below it.
+  for (const Part part : {Part::global_part, Part::local_part, Part::static_part}) {
+    TRY(open_in_part(shared, *root, part));
+    TRY(sys::set_times(*request.parts[index_of(part)], root->metadata.atime, root->metadata.mtime));
+  }
+  std::ranges::sort(shared.result.entries, [](const ManifestEntry& a, const ManifestEntry& b) {
+    return a.path != b.path ? a.path < b.path : a.part < b.part;
+  });
+  std::ranges::sort(shared.result.notes);
+  return std::move(shared.result);
+}
+
+}  // namespace vskel

@@ -1,0 +1,49 @@
+// One tree becomes the three parts of a skel: every path goes to the part that the layout names, with all its metadata, and is written down for the manifest.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/issue/executor.h"
+#include "engine/manifest/manifest.h"
+#include "engine/model/sharing.h"
+#include "engine/skel/layout.h"
+#include "engine/tree/walk.h"
+
+namespace vskel {
+
+/// What becomes of one name of the source.
+enum class Treatment {
+  take,
+  leave_out,
+  keep_empty,  ///< a directory without what is in it
+};
+
+/// How a file comes into its part.
+enum class Transfer {
+  copy,  ///< the source stays as it is and shares nothing with the skel
+  move,  ///< the source is ours and is thrown away afterwards: its inodes are linked over
+};
+
+struct DistributeRequest {
+  const DirFd* source = nullptr;
+  std::array<const DirFd*, kParts> parts{};  ///< roots of the parts, empty directories on one file system, indexed by Part
+  const Layout* layout = nullptr;
+  Transfer transfer = Transfer::copy;
+  std::optional<SealKind> seal;  ///< for linkable files of global; nullopt: none
+  std::function<Treatment(const WalkDirectory& directory, const WalkEntry& entry)> treatment;  ///< called from many tasks
+  Executor* executor = nullptr;
+  Progress* progress = nullptr;
+};
+
+struct Distributed {
+  std::vector<ManifestEntry> entries;  ///< sorted by path, then part
+  std::vector<std::string> notes;      ///< sockets and mount points that were left out
+};
+
+/// Runs inside the caller's TBB arena. The first error ends it; the caller throws the parts away.
+[[nodiscard]] Result<Distributed> distribute(const DistributeRequest& request);
+
+}  // namespace vskel

@@ -1,0 +1,48 @@
+// A skel as it lies on disk (cli.md, "Layout on disk").
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "engine/manifest/manifest.h"
+#include "engine/model/identity.h"
+#include "engine/skel/layout.h"
+#include "engine/txn/store.h"
+
+namespace vskel {
+
+/// An open skel. Thread-safe to use once open.
+class Skel {
+ public:
+  /// Refused (Blame::request) if there is none of that name.
+  [[nodiscard]] static Result<Skel> open(const Store& store, const SkelName& name);
+  /// Names of all skels, sorted. Entries of .skel that are no skel names are left out.
+  [[nodiscard]] static Result<std::vector<SkelName>> all(const Store& store);
+
+  [[nodiscard]] const SkelName& name() const { return name_; }
+  [[nodiscard]] const DirFd& dir() const { return dir_; }
+  /// The tree of a part; closed between merge-skel and split-skel.
+  [[nodiscard]] const DirFd& tree(Part part) const { return trees_[static_cast<std::size_t>(part)]; }
+  [[nodiscard]] const DirFd& instances() const { return instances_; }
+  [[nodiscard]] const DirFd& plugins() const { return plugins_; }  ///< scripts/post-create-vs
+  [[nodiscard]] bool merged() const { return merged_; }
+  /// Number of the newest generation; an error if there is none.
+  [[nodiscard]] Result<unsigned> newest_generation() const;
+  [[nodiscard]] Result<Manifest> manifest(unsigned generation) const;
+  [[nodiscard]] Result<Layout> layout() const;
+  /// "VSERVERS/.skel/NAME", for messages.
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  explicit Skel(SkelName name) : name_(std::move(name)) {}
+  SkelName name_;
+  std::string path_;
+  DirFd dir_, instances_, plugins_, generations_;
+  std::array<DirFd, kParts> trees_;
+  bool merged_ = false;
+};
+
+/// "0001.mtree"
+[[nodiscard]] std::string generation_file_name(unsigned generation);
+
+}  // namespace vskel

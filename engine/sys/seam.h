@@ -1,0 +1,26 @@
+// The seam: where tests stand between the engine and the kernel, to inject faults, kills and an attacker's moves.
+// Without one installed a call costs one load and one branch.
+#pragma once
+
+#include <atomic>
+
+#include "engine/sys/fd.h"
+
+namespace vskel::sys {
+
+class Seam {
+ public:
+  virtual ~Seam() = default;
+  /// Before a kernel call. `call` is its name ("linkat"), `changes` whether it changes anything, `dir` the descriptor it works on (-1: none), `name` the
+  /// name in it ("" if it works on the descriptor). Gives 0 to let it run, or the errno to fail with in its place.
+  virtual int before(const char* call, bool changes, int dir, const char* name) = 0;
+};
+
+/// Installs `seam` for the whole process (nullptr takes it out). The caller keeps it alive.
+void install_seam(Seam* seam);
+
+namespace detail {
+extern std::atomic<Seam*> seam;
+}
+
+}  // namespace vskel::sys

@@ -1,0 +1,132 @@
+#include "engine/tree/walk.h"
+
+#include <tbb/task_group.h>
+
+#include <atomic>
+#include <cerrno>
+#include <mutex>
+#include <unordered_map>
+
+namespace vskel {
+
+namespace {
+
+bool has(std::uint8_t set, std::size_t layer) { return (set >> layer & 1U) != 0; }
+std::uint8_t bit(std::size_t layer) { return static_cast<std::uint8_t>(1U << layer); }
+
+/// Reads all layers and merges their names. From the highest layer down, so that the first to name something wins.
+Result<> read_entries(WalkDirectory& directory) {
+  std::unordered_map<std::string_view, std::size_t> seen;
+  for (std::size_t layer = kMostLayers; layer-- > 0;) {
+    if (!has(directory.in_layers, layer)) continue;
+    directory.listings.push_back(TRY(Listing::read(directory.layers[layer])));
+    const bool alone = directory.in_layers == bit(layer);
+    for (const Listed& listed : directory.listings.back().entries()) {
+      const auto known = alone ? seen.end() : seen.find(listed.name.view());
+      if (known == seen.end()) {
+        if (!alone) seen.emplace(listed.name.view(), directory.entries.size());
+        directory.entries.push_back({listed.name, listed.type, listed.inode, static_cast<std::uint8_t>(layer), bit(layer), 0});
+        continue;
+      }
+      WalkEntry& winner = directory.entries[known->second];
+      const bool merge = winner.type == sys::FileType::directory && listed.type == sys::FileType::directory;
+      std::uint8_t& set = merge ? winner.in_layers : winner.hidden;
+      set = static_cast<std::uint8_t>(set | bit(layer));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string WalkDirectory::path_to(Name name) const {
+  std::string out;
+  out.reserve(path.size() + 1 + name.view().size());
+  if (!path.empty()) out.append(path).push_back('/');
+  return out.append(name.view());
+}
+
+const DirFd& WalkDirectory::top() const {
+  for (std::size_t layer = kMostLayers; layer-- > 0;)
+    if (has(in_layers, layer)) return layers[layer];
+  return layers[0];
+}
+
+struct Walk::State {
+  Mounts mounts;
+  const Visitor& visitor;
+  tbb::task_group tasks;
+  std::atomic<bool> stopped{false};
+  std::mutex mutex;  ///< guards the two below
+  std::optional<Error> error;
+  std::vector<std::string> mount_points;
+};
+
+Walk::Walk(Mounts mounts, const Visitor& visitor) : state_(new State{mounts, visitor, {}, {}, {}, {}, {}}) {}
+Walk::~Walk() = default;
+
+bool Walk::stopped() const { return state_->stopped.load(std::memory_order_relaxed); }
+
+void Walk::stop(Error error) {
+  const std::scoped_lock lock(state_->mutex);
+  if (!state_->error) state_->error = std::move(error);
+  state_->stopped.store(true, std::memory_order_relaxed);
+}
+
+Result<std::vector<std::string>> Walk::run(const std::vector<const DirFd*>& layers, Mounts mounts, const std::shared_ptr<void>& root_context, const Visitor& visitor) {
+  Walk walk(mounts, visitor);
+  auto root = std::make_shared<WalkDirectory>();
+  for (std::size_t layer = 0; layer < layers.size() && layer < kMostLayers; ++layer) {
+    if (layers[layer] == nullptr) continue;
+    root->layers[layer] = TRY(sys::reopen(*layers[layer]));
+    root->in_layers = static_cast<std::uint8_t>(root->in_layers | bit(layer));
+  }
+  walk.state_->tasks.run_and_wait([&] { walk.visit(root, root_context); });
+  if (walk.state_->error) return std::unexpected(std::move(*walk.state_->error));
+  return std::move(walk.state_->mount_points);
+}
+
+void Walk::visit(const std::shared_ptr<WalkDirectory>& directory, std::shared_ptr<void> context) {
+  if (auto read = read_entries(*directory); !read) return stop(std::move(read).error());
+  if (auto visited = state_->visitor(*this, directory, std::move(context)); !visited) stop(std::move(visited).error());
+}
+
+Result<std::shared_ptr<WalkDirectory>> Walk::open_child(const WalkDirectory& parent, Name name, std::uint8_t in_layers) {
+  if (parent.depth >= kDepthLimit) return fail("walk", sys::path_of(parent.top()), "directories are nested deeper than 2048");
+  auto child = std::make_shared<WalkDirectory>();
+  child->path = parent.path_to(name);
+  child->depth = parent.depth + 1;
+  for (std::size_t layer = 0; layer < kMostLayers; ++layer) {
+    if (!has(in_layers, layer)) continue;
+    const bool cross = state_->mounts == Mounts::cross;
+    auto opened = cross ? sys::open_dir_crossing(parent.layers[layer], name) : sys::open_dir(parent.layers[layer], name);
+    if (!opened && opened.error().code == EXDEV) {
+      const std::scoped_lock lock(state_->mutex);
+      state_->mount_points.push_back(child->path);
+      continue;
+    }
+    child->layers[layer] = TRY(std::move(opened));
+    child->in_layers = static_cast<std::uint8_t>(child->in_layers | bit(layer));
+  }
+  return child;
+}
+
+void Walk::descend(const std::shared_ptr<const WalkDirectory>& directory, const WalkEntry& entry, std::shared_ptr<void> context) {
+  // The task holds the parent, and with it the descriptors and the bytes of the name, until the child is open. It is shared with
+  // itself because TBB wants a body that it may call as const.
+  struct Task {
+    std::shared_ptr<const WalkDirectory> parent;
+    Name name;
+    std::uint8_t in_layers;
+    std::shared_ptr<void> context;
+  };
+  state_->tasks.run([this, task = std::make_shared<Task>(directory, entry.name, entry.in_layers, std::move(context))] {
+    if (stopped()) return;
+    auto child = open_child(*task->parent, task->name, task->in_layers);
+    if (!child) return stop(std::move(child).error());
+    task->parent.reset();
+    if ((*child)->in_layers != 0) visit(*child, std::move(task->context));
+  });
+}
+
+}  // namespace vskel

@@ -1,0 +1,44 @@
+// The intent journal: one append-only file an operation in VSERVERS/.vskel/journal. Each record is one line, `CRC32C(8 hex) JSON\n`, fdatasynced before the
+// step that it announces. A torn last line is ignored; a bad line that is followed by a good one is refused. The file is locked (OFD) while its process lives, so that recover touches only what crashed.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/sys/kernel.h"
+#include "engine/txn/store.h"
+
+namespace vskel {
+
+/// One operation's intent, being written by its own process, or taken over by recover.
+class Intent {
+ public:
+  /// Creates the file with a first record (which must say "operation" and "version") and makes it durable, the directory entry too.
+  [[nodiscard]] static Result<Intent> begin(const Store& store, const nlohmann::json& first);
+  /// Appends a record durably.
+  [[nodiscard]] Result<> record(const nlohmann::json& next);
+  /// The operation is over, done or undone: removes the file durably.
+  [[nodiscard]] Result<> close();
+  /// File name without suffix: unique; also names the operation's staging directory.
+  [[nodiscard]] const std::string& id() const { return id_; }
+  /// All records so far, first to last.
+  [[nodiscard]] const std::vector<nlohmann::json>& records() const { return records_; }
+
+ private:
+  friend Result<std::vector<Intent>> crashed_intents(const Store& store);
+  Intent(const Store& store, std::string id, Fd file) : store_(&store), id_(std::move(id)), file_(std::move(file)) {}
+  const Store* store_;
+  std::string id_;
+  Fd file_;
+  std::vector<nlohmann::json> records_;
+};
+
+/// Every intent whose process is dead, locked now by us, oldest first. Files that no record can be read from (crashed before the first fsync) are removed.
+/// A damaged file is an error that names it; nothing is touched.
+[[nodiscard]] Result<std::vector<Intent>> crashed_intents(const Store& store);
+
+/// Whole files of ours, replaced atomically: written beside under a hidden name, fsynced, renamed over, directory fsynced.
+[[nodiscard]] Result<> write_file_atomically(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode);
+
+}  // namespace vskel

@@ -1,0 +1,22 @@
+// Locks: one file a lock in VSERVERS/.vskel/locks, never unlinked, open-file-description locks that die with the process.
+#pragma once
+
+#include <string>
+
+#include "engine/sys/kernel.h"
+#include "engine/txn/store.h"
+
+namespace vskel {
+
+/// Held until destroyed. The file's content names the holder ("PID COMMAND") for others' messages only.
+class Lock {
+ public:
+  /// Takes `name` ("skel.web", "vserver.web1", "contexts", "journal"). With Wait::no a held lock is an error that names the holder.
+  [[nodiscard]] static Result<Lock> take(const Store& store, const std::string& name, sys::Wait wait);
+
+ private:
+  explicit Lock(Fd file) : file_(std::move(file)) {}
+  Fd file_;
+};
+
+}  // namespace vskel

@@ -1,0 +1,45 @@
+// Where everything stands: the administrator's two directories, opened once, with vskel's own room below them.
+//
+// A Store is made at the start of a command and lives to its end. All members are safe to use from any thread.
+#pragma once
+
+#include <string>
+
+#include "engine/sys/error.h"
+#include "engine/sys/fd.h"
+
+namespace vskel {
+
+struct StorePaths {
+  std::string vservers = "/vservers";  ///< VSERVERS of cli.md
+  std::string etc = "/etc/vservers";   ///< ETC of cli.md
+};
+
+class Store {
+ public:
+  /// Opens what is there; nothing is created. Fails if VSERVERS is not there (a reading command has nothing to read).
+  [[nodiscard]] static Result<Store> open_existing(const StorePaths& paths);
+  /// Opens and creates what a changing command needs: VSERVERS (0700), VSERVERS/.skel (0755), VSERVERS/.vskel (0700) with journal, locks, staging, trash, quarantine, log; ETC, ETC/contexts, ETC/vskel, ETC/vskel/scripts (0755).
+  /// Refuses directories of .vskel that are not root's or are writable by others.
+  [[nodiscard]] static Result<Store> open_or_create(const StorePaths& paths);
+
+  [[nodiscard]] const StorePaths& paths() const { return paths_; }
+  [[nodiscard]] const DirFd& vservers() const { return vservers_; }
+  [[nodiscard]] const DirFd& skels() const { return skels_; }            ///< VSERVERS/.skel
+  [[nodiscard]] const DirFd& journal() const { return journal_; }        ///< VSERVERS/.vskel/journal
+  [[nodiscard]] const DirFd& locks() const { return locks_; }
+  [[nodiscard]] const DirFd& staging() const { return staging_; }
+  [[nodiscard]] const DirFd& trash() const { return trash_; }
+  [[nodiscard]] const DirFd& quarantine() const { return quarantine_; }
+  [[nodiscard]] const DirFd& log() const { return log_; }
+  [[nodiscard]] const DirFd& etc() const { return etc_; }
+  [[nodiscard]] const DirFd& contexts() const { return contexts_; }      ///< ETC/contexts
+  [[nodiscard]] const DirFd& own_etc() const { return own_etc_; }        ///< ETC/vskel
+  [[nodiscard]] const DirFd& scripts() const { return scripts_; }        ///< ETC/vskel/scripts
+
+ private:
+  StorePaths paths_;
+  DirFd vservers_, skels_, journal_, locks_, staging_, trash_, quarantine_, log_, etc_, contexts_, own_etc_, scripts_;
+};
+
+}  // namespace vskel

@@ -1,0 +1,501 @@
+// create-vs as a transaction. Everything is checked, then staged (trees, configuration and records below staging/ID), then made durable by one syncfs, then
+// announced in the journal, then published by renames. Before the announcement a crash undoes all of it, after it all of it is finished: by the
+// same function, finish_creation(), that the command itself ends with. Plugins run after that, on vservers that are there.
+
+#include "engine/vserver/create.h"
+
+#include <tbb/parallel_for.h>
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <ctime>
+#include <deque>
+#include <set>
+
+#include "engine/seal/quiesce.h"
+#include "engine/seal/reseal.h"
+#include "engine/seal/seal.h"
+#include "engine/skel/skel.h"
+#include "engine/tree/remove.h"
+#include "engine/txn/journal.h"
+#include "engine/txn/lock.h"
+#include "engine/vserver/configuration.h"
+#include "engine/vserver/contexts.h"
+#include "engine/vserver/create_intent.h"
+#include "engine/vserver/instances.h"
+#include "engine/vserver/populate.h"
+#include "engine/vserver/remove.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr std::size_t kMostTemplate = 1 << 20;
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  std::array<char, 32> text{};
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
+std::string vserver_path(const Store& store, const std::string& name) { return store.paths().vservers + "/" + name; }
+
+/// One member of the fleet with everything decided: what goes into its record and configuration.
+struct Planned {
+  Record record;
+  TokenValues tokens;
+  std::string configuration;  ///< filled in
+};
+
+TokenValues tokens_for(const Store& store, const FleetMember& member, const std::string& skel, std::uint32_t context) {
+  TokenValues tokens;
+  for (const auto& [column, value] : member.columns) tokens["VS_" + column] = value;
+  tokens["VS_NAME"] = member.name.text();
+  tokens["VS_FQDN"] = member.fqdn.text();
+  tokens["VS_IP"] = member.address.host();
+  tokens["VS_CIDR"] = member.address.text();
+  tokens["VS_CONTEXT"] = std::to_string(context);
+  tokens["VS_DIR"] = vserver_path(store, member.name.text());
+  tokens["VS_SKEL"] = skel;
+  return tokens;
+}
+
+Result<std::string> read_template(const Skel& skel, const CreateSettings& settings) {
+  const Fd file = settings.template_path.empty() ? TRY(sys::open_file(skel.dir(), "configfile")) : TRY(sys::open_input(settings.template_path));
+  return sys::read_whole(file, kMostTemplate);
+}
+
+std::string config_path(const Store& store, const CreateSettings& settings, const TokenValues& tokens) {
+  if (settings.config_path.empty()) return store.paths().etc + "/" + tokens.at("VS_NAME") + ".conf";
+  return fill_tokens(settings.config_path, tokens).text;
+}
+
+/// The directory and the name of an administrator's absolute path.
+Result<std::pair<DirFd, std::string>> open_parent(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == path.npos || path.front() != '/') return refuse("open", path, "an absolute path is wanted");
+  std::string name = path.substr(slash + 1);
+  if (!Name::check(name)) return refuse("open", path, "not a file's name");
+  return std::pair{TRY(sys::open_root(slash == 0 ? "/" : path.substr(0, slash))), std::move(name)};
+}
+
+/// Names that are taken: nothing is touched if one is.
+Result<> refuse_taken(const Store& store, const Fleet& fleet) {
+  std::set<std::string> recorded;
+  for (const SkelName& name : TRY(Skel::all(store))) {
+    const Skel skel = TRY(Skel::open(store, name));
+    if (!skel.instances().open()) continue;
+    for (const FleetMember& member : fleet) {
+      const std::string file = member.name.text() + ".json";
+      if (TRY(sys::stat_if_there(skel.instances(), *Name::check(file)))) recorded.insert(member.name.text());
+    }
+  }
+  std::set<std::string> seen;
+  for (const FleetMember& member : fleet) {
+    const std::string& name = member.name.text();
+    if (!seen.insert(name).second) return refuse("create vserver", name, "named twice");
+    if (recorded.contains(name)) return refuse("create vserver", name, "a vserver of that name has a record");
+    if (TRY(sys::stat_if_there(store.vservers(), member.name.name()))) return refuse("create vserver", name, vserver_path(store, name) + " exists");
+  }
+  return {};
+}
+
+Result<> refuse_taken_configurations(const std::vector<Planned>& plans) {
+  std::set<std::string> seen;
+  for (const Planned& plan : plans) {
+    const std::string& path = plan.record.config;
+    if (!seen.insert(path).second) return refuse("create vserver", path, "two vservers would have this configuration file");
+    const auto [dir, name] = TRY(open_parent(path));
+    if (TRY(sys::stat_if_there(dir, *Name::check(name)))) return refuse("create vserver", path, "this configuration file exists");
+  }
+  return {};
+}
+
+/// The seal for this run. One skel's inodes are either sealed or not: vservers with and without cannot share them.
+Result<SealKind> agree_on_seal(const Store& store, const CreateRequest& request, const std::vector<Record>& records) {
+  if (request.share != Share::hardlink) return SealKind::none;
+  const DirFd& scratch = store.staging().open() ? store.staging() : store.vservers();
+  std::optional<SealKind> seal = request.seal;
+  if (seal != SealKind::none && request.engine.dry_run == DryRun::no) seal = TRY(choose_seal(scratch, request.seal));
+  if (!seal && request.engine.dry_run == DryRun::no)
+    return fail("seal", store.paths().vservers, "no seal is to be had on this file system and kernel; use --share copy, --share reflink or --seal none");
+  const SealKind chosen = seal.value_or(SealKind::immutable);
+  for (const Record& record : records) {
+    if (record.share != Share::hardlink || record.seal == chosen) continue;
+    if (record.seal != SealKind::none && chosen != SealKind::none) continue;
+    return refuse("choose seal", std::string(seal_name(chosen)),
+                  "vserver " + record.name + " shares the same files with seal " + std::string(seal_name(record.seal)) + "; use --share copy or reflink for one of them");
+  }
+  return chosen;
+}
+
+Result<std::vector<Planned>> plan_fleet(const Store& store, const CreateRequest& request, const Skel& skel, unsigned generation, SealKind seal, const std::vector<std::uint32_t>& contexts) {
+  const std::string text = TRY(read_template(skel, request.settings));
+  const std::vector<std::string> plugins = request.plugins == RunPlugins::no || !skel.plugins().open() ? std::vector<std::string>{} : TRY(plugin_names(skel.plugins()));
+  std::set<std::string> unknown;
+  std::vector<Planned> plans;
+  for (std::size_t at = 0; at < request.fleet.size(); ++at) {
+    const FleetMember& member = request.fleet[at];
+    Planned plan;
+    plan.tokens = tokens_for(store, member, request.skel.text(), contexts[at]);
+    Filled filled = TRY(fill_configuration(text, plan.tokens));
+    plan.configuration = std::move(filled.text);
+    unknown.insert(filled.unknown.begin(), filled.unknown.end());
+    Record& record = plan.record;
+    record.name = member.name.text();
+    record.fqdn = member.fqdn.text();
+    record.ip = member.address.text();
+    record.skel = request.skel.text();
+    record.context = contexts[at];
+    record.config = config_path(store, request.settings, plan.tokens);
+    record.generation = generation;
+    record.share = request.share;
+    record.seal = seal;
+    record.created = utc_now();
+    record.columns = member.columns;
+    for (const std::string& plugin : plugins) record.plugins.push_back({plugin, PluginStatus::pending, {}, {}});
+    plans.push_back(std::move(plan));
+  }
+  if (request.engine.warn)
+    for (const std::string& token : unknown) request.engine.warn("configuration: unknown token %%" + token + "%% left as it is");
+  return plans;
+}
+
+Result<std::vector<Tenant>> tenants_of(const Store& store, const std::vector<Record>& records) {
+  std::vector<Tenant> out;
+  for (const Record& record : records) {
+    if (record.share != Share::hardlink || !must_lift(record.seal)) continue;
+    const auto stat = TRY(sys::stat_if_there(store.vservers(), *Name::check(record.name)));
+    if (stat) out.push_back({record.name, stat->device, stat->inode});
+  }
+  return out;
+}
+
+nlohmann::json first_record(const CreateRequest& request, const std::vector<Planned>& plans, SealKind seal) {
+  nlohmann::json members = nlohmann::json::array();
+  for (const Planned& plan : plans)
+    members.push_back({{"name", plan.record.name}, {"context", plan.record.context}, {"config", plan.record.config}});
+  return {{"version", 1}, {"operation", "create-vs"}, {"skel", request.skel.text()}, {"seal", seal_name(seal)}, {"vservers", std::move(members)}};
+}
+
+/// proc/ and sys/, where the skel has none, without moving the root's times.
+Result<> make_mount_points(const DirFd& root) {
+  const sys::Stat before = TRY(sys::stat(root));
+  const std::array<Name, 2> mount_points{Name("proc"), Name("sys")};
+  for (const Name name : mount_points)
+    if (!TRY(sys::stat_if_there(root, name))) TRY(sys::make_dir(root, name, 0555));
+  return sys::set_times(root, before.atime, before.mtime);
+}
+
+/// The staged form of one vserver: staging/ID/NAME with root/, config and record.
+struct Staged {
+  DirFd dir;
+  Destination destination;
+};
+
+Result<> write_staged_file(const DirFd& dir, Name name, std::string_view content) {
+  const Fd file = TRY(sys::create_file(dir, name, 0600));
+  return sys::write_all(file, content);
+}
+
+Result<> prepare(const DirFd& staging, const Planned& plan, Staged& staged) {
+  staged.dir = TRY(sys::ensure_dir(staging, *Name::check(plan.record.name), 0700));
+  TRY(write_staged_file(staged.dir, "config", plan.configuration));
+  TRY(write_staged_file(staged.dir, "record", write_record(plan.record)));
+  staged.destination.root = TRY(sys::ensure_dir(staged.dir, "root", 0700));
+  staged.destination.tokens = plan.tokens;
+  return {};
+}
+
+CreatedVserver outcome_of(const Store& store, const Planned& plan, Staged& staged, const std::string& staged_root) {
+  const Record& record = plan.record;
+  CreatedVserver out;
+  out.name = record.name;
+  out.fqdn = record.fqdn;
+  out.ip = record.ip;
+  out.context = record.context;
+  out.path = vserver_path(store, record.name);
+  out.config = record.config;
+  out.generation = record.generation;
+  Destination& made = staged.destination;
+  out.linked = made.linked;
+  out.cloned = made.cloned;
+  out.copied = made.copied;
+  out.bytes_copied = made.bytes_copied;
+  if (made.error) out.error = std::move(*made.error).rebased(staged_root, out.path).line();
+  out.status = made.error ? CreateStatus::failed : CreateStatus::created;
+  return out;
+}
+
+/// Stages all members; those that fail are told in the report and left out of the publication.
+Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateRequest& request, const Skel& skel, SealKind seal, const std::vector<Planned>& plans, const DirFd& staging, unsigned jobs) {
+  std::deque<Staged> staged(plans.size());
+  std::vector<Destination*> destinations;
+  for (std::size_t at = 0; at < plans.size(); ++at) {
+    auto prepared = prepare(staging, plans[at], staged[at]);
+    if (!prepared) staged[at].destination.fail_with(std::move(prepared).error());
+    if (prepared) destinations.push_back(&staged[at].destination);
+  }
+  const auto executor = TRY(make_executor(request.engine.backend));
+  const PopulateRequest population{&skel, request.share, seal, executor.get(), request.engine.progress};
+  const auto unknown = TRY(populate(population, destinations, jobs));
+  if (request.engine.warn)
+    for (const std::string& where : unknown) request.engine.warn(where + ": unknown token left as it is");
+  std::vector<CreatedVserver> out;
+  const std::string staging_path = sys::path_of(staging);
+  for (std::size_t at = 0; at < plans.size(); ++at) {
+    Destination& destination = staged[at].destination;
+    if (!destination.failed)
+      if (auto made = make_mount_points(destination.root); !made) destination.fail_with(std::move(made).error());
+    out.push_back(outcome_of(store, plans[at], staged[at], staging_path + "/" + plans[at].record.name + "/root"));
+  }
+  return out;
+}
+
+nlohmann::json publish_record(const std::vector<CreatedVserver>& outcomes) {
+  nlohmann::json names = nlohmann::json::array();
+  for (const CreatedVserver& outcome : outcomes)
+    if (outcome.status == CreateStatus::created) names.push_back(outcome.name);
+  return {{"phase", "publish"}, {"vservers", std::move(names)}};
+}
+
+/// Replaces a file without making it durable: a syncfs for all of them follows.
+Result<> lay_down(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode) {
+  const std::string temporary = "." + std::string(name.view()) + ".vskel-new";
+  const Name hidden = *Name::check(temporary);
+  TRY(sys::unlink_if_there(dir, hidden));
+  const Fd file = TRY(sys::create_file(dir, hidden, mode));
+  TRY(sys::write_all(file, content));
+  return sys::rename_over(dir, hidden, dir, name);
+}
+
+Result<std::string> read_staged(const DirFd& dir, Name name) {
+  const Fd file = TRY(sys::open_file(dir, name));
+  return sys::read_whole(file, kMostTemplate);
+}
+
+/// One staged vserver under its final names. Repeatable: what was done before is done again with the same result.
+Result<> publish_one(const Store& store, const Skel& skel, const DirFd& staged, const Record& record) {
+  const auto [config_dir, config_name] = TRY(open_parent(record.config));
+  TRY(lay_down(config_dir, *Name::check(config_name), TRY(read_staged(staged, "config")), 0644));
+  TRY(link_context(store, record.context, vserver_path(store, record.name)));
+  const std::string record_name = record.name + ".json";
+  TRY(lay_down(skel.instances(), *Name::check(record_name), write_record(record), 0600));
+  if (TRY(sys::stat_if_there(staged, "root"))) TRY(sys::rename_new(staged, "root", store.vservers(), *Name::check(record.name)));
+  TRY(sys::sync_file_system(config_dir));
+  return {};
+}
+
+/// Takes back what publish_one may have done before the rename failed.
+Result<> withdraw(const Store& store, const Skel& skel, const Record& record) {
+  const auto [config_dir, config_name] = TRY(open_parent(record.config));
+  TRY(sys::unlink_if_there(config_dir, *Name::check(config_name)));
+  const std::string context = std::to_string(record.context), record_name = record.name + ".json";
+  TRY(sys::unlink_if_there(store.contexts(), *Name::check(context)));
+  return sys::unlink_if_there(skel.instances(), *Name::check(record_name));
+}
+
+struct PublishOutcome {
+  std::vector<std::string> lines;
+  std::map<std::string, Error> failed;
+};
+
+Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const DirFd& staging, const nlohmann::json& names) {
+  PublishOutcome out;
+  for (const auto& entry : names) {
+    const auto name = TRY(VserverName::parse(entry.get<std::string>()));
+    auto staged = sys::open_dir(staging, name.name());
+    if (!staged && staged.error().code == ENOENT) continue;
+    const DirFd dir = TRY(std::move(staged));
+    const Record record = TRY(read_record(TRY(read_staged(dir, "record")), sys::path_of(dir) + "/record"));
+    auto published = publish_one(store, skel, dir, record);
+    if (published) {
+      out.lines.push_back("vserver " + name.text() + ": creation was finished");
+      continue;
+    }
+    TRY(withdraw(store, skel, record));
+    out.lines.push_back("vserver " + name.text() + ": creation was undone: " + published.error().line());
+    out.failed.emplace(name.text(), std::move(published).error());
+  }
+  // The renames, configurations and records are durable before the intent that could repeat them goes.
+  TRY(sys::sync_file_system(store.vservers()));
+  TRY(sys::sync_file_system(store.contexts()));
+  return out;
+}
+
+Result<PublishOutcome> finish(const Store& store, Intent& intent) {
+  const nlohmann::json& first = intent.records().front();
+  const nlohmann::json& last = intent.records().back();
+  const bool publish = last.value("phase", "") == "publish";
+  PublishOutcome out;
+  const auto skel = TRY(Skel::open(store, TRY(SkelName::parse(first.value("skel", "")))));
+  const Name id = *Name::check(intent.id());
+  auto staging = sys::open_dir(store.staging(), id);
+  if (!staging && staging.error().code != ENOENT) return std::unexpected(std::move(staging).error());
+  if (publish && staging) out = TRY(publish_all(store, skel, *staging, last.at("vservers")));
+  if (!publish) {
+    const SealKind seal = TRY(parse_seal(first.value("seal", "none")));
+    // Unsealed files are shared files in the open: sealed again before anything else is taken apart.
+    if (must_lift(seal)) (void)TRY(seal_again(skel.tree(Part::global_part), seal));
+    for (const auto& member : first.at("vservers")) out.lines.push_back("vserver " + member.value("name", "") + ": creation was undone");
+  }
+  TRY(remove_tree(store.staging(), id));
+  TRY(intent.close());
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> plugin_environment(const Store& store, const Record& record) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& [column, value] : record.columns) out.emplace_back("VS_" + column, value);
+  out.emplace_back("VS_NAME", record.name);
+  out.emplace_back("VS_FQDN", record.fqdn);
+  out.emplace_back("VS_IP", record.ip.substr(0, record.ip.find('/')));
+  out.emplace_back("VS_CONTEXT", std::to_string(record.context));
+  out.emplace_back("VS_DIR", vserver_path(store, record.name));
+  out.emplace_back("VS_SKEL", record.skel);
+  return out;
+}
+
+/// Runs a vserver's plugins and keeps their outcomes in its record.
+Result<> run_plugins(const Store& store, const Skel& skel, Record& record, const PluginSettings& settings) {
+  const DirFd root = TRY(sys::open_dir(store.vservers(), *Name::check(record.name)));
+  const std::string log_name = record.name + ".log";
+  const Fd log = TRY(sys::open_or_create(store.log(), *Name::check(log_name), 0600));
+  const PluginContext context{record.name, record.fqdn, record.ip.substr(0, record.ip.find('/')), plugin_environment(store, record)};
+  for (PluginOutcome& plugin : record.plugins) plugin = run_plugin(skel.plugins(), plugin.name, root, context, settings, log);
+  TRY(sys::sync_file_system(root));
+  return save_record(skel, record);
+}
+
+bool all_ran(const std::vector<PluginOutcome>& plugins) {
+  return std::ranges::all_of(plugins, [](const PluginOutcome& plugin) { return plugin.status == PluginStatus::ok; });
+}
+
+std::string plugin_error(const std::vector<PluginOutcome>& plugins) {
+  for (const PluginOutcome& plugin : plugins)
+    if (plugin.status == PluginStatus::failed) return "run plugin " + plugin.name + ": " + printable(plugin.reason);
+  return {};
+}
+
+void run_plugins_of_fleet(const Store& store, const CreateRequest& request, const Skel& skel, std::vector<Planned>& plans, std::vector<CreatedVserver>& outcomes) {
+  tbb::parallel_for(std::size_t{0}, plans.size(), [&](std::size_t at) {
+    CreatedVserver& outcome = outcomes[at];
+    Record& record = plans[at].record;
+    if (outcome.status != CreateStatus::created || record.plugins.empty()) return;
+    auto ran = run_plugins(store, skel, record, request.plugin_settings);
+    outcome.plugins = record.plugins;
+    outcome.error = ran ? plugin_error(record.plugins) : ran.error().line();
+  });
+}
+
+/// --strict-plugins: the vservers whose plugins failed go again.
+Result<> undo_failed_plugins(const Store& store, const CreateRequest& request, std::vector<CreatedVserver>& outcomes) {
+  std::vector<VserverName> names;
+  for (CreatedVserver& outcome : outcomes) {
+    if (outcome.status != CreateStatus::created || all_ran(outcome.plugins)) continue;
+    names.push_back(TRY(VserverName::parse(outcome.name)));
+    outcome.status = CreateStatus::failed;
+  }
+  if (names.empty()) return {};
+  for (const RemovedVserver& removed : TRY(remove_vservers(store, names, request.quiesce, request.engine)))
+    if (!removed.error.empty() && request.engine.warn) request.engine.warn(removed.name + ": " + removed.error);
+  return {};
+}
+
+struct Made {
+  std::vector<Planned> plans;
+  std::vector<CreatedVserver> outcomes;
+};
+
+Result<Made> create_in_transaction(const Store& store, const CreateRequest& request, const Skel& skel, unsigned jobs) {
+  const std::vector<Record> records = TRY(read_records(skel));
+  TRY(refuse_taken(store, request.fleet));
+  const SealKind seal = TRY(agree_on_seal(store, request, records));
+  const unsigned generation = TRY(skel.newest_generation());
+  std::vector<std::optional<std::uint32_t>> asked;
+  for (const FleetMember& member : request.fleet) asked.push_back(member.context);
+
+  // Planned once with placeholders, so that a bad template or a taken file costs no context id.
+  Made made;
+  made.plans = TRY(plan_fleet(store, request, skel, generation, seal, std::vector<std::uint32_t>(asked.size(), kHighestContext)));
+  if (request.settings.config_path.find("VS_CONTEXT") == std::string::npos) TRY(refuse_taken_configurations(made.plans));
+  const auto contexts = TRY(reserve_contexts(store, asked, request.settings.first_context, request.engine));
+  CreateRequest silent = request;
+  silent.engine.warn = nullptr;
+  made.plans = TRY(plan_fleet(store, silent, skel, generation, seal, contexts));
+  TRY(refuse_taken_configurations(made.plans));
+
+  if (request.engine.dry_run == DryRun::yes) {
+    for (const Planned& plan : made.plans) {
+      Staged nothing;
+      made.outcomes.push_back(outcome_of(store, plan, nothing, ""));
+      made.outcomes.back().plugins = plan.record.plugins;
+    }
+    return made;
+  }
+  std::optional<Quiescence> quiescence;
+  if (must_lift(seal)) quiescence = TRY(Quiescence::hold(TRY(tenants_of(store, records)), request.quiesce));
+  Intent intent = TRY(Intent::begin(store, first_record(request, made.plans, seal)));
+  const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
+  auto staged = stage(store, request, skel, seal, made.plans, staging, jobs);
+  if (staged) {
+    auto durable = sys::sync_file_system(staging);
+    if (durable) durable = intent.record(publish_record(*staged));
+    if (!durable) staged = std::unexpected(std::move(durable).error());
+  }
+  auto finished = finish(store, intent);
+  if (!staged) return std::unexpected(std::move(staged).error());
+  PublishOutcome published = TRY(std::move(finished));
+  for (CreatedVserver& outcome : *staged) {
+    const auto failed = published.failed.find(outcome.name);
+    if (failed == published.failed.end()) continue;
+    outcome.status = CreateStatus::failed;
+    outcome.error = failed->second.line();
+  }
+  made.outcomes = std::move(*staged);
+  return made;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> finish_creation(const Store& store, Intent& intent) { return TRY(finish(store, intent)).lines; }
+
+Result<CreateReport> create_vservers(const Store& store, const CreateRequest& request) {
+  const auto start = std::chrono::steady_clock::now();
+  const bool dry_run = request.engine.dry_run == DryRun::yes;
+  TRY(Skel::open(store, request.skel));  // no such skel: refused before a lock is taken
+  std::optional<Lock> lock;
+  if (!dry_run) lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
+  const Skel skel = TRY(Skel::open(store, request.skel));
+  if (skel.merged()) return refuse("create vserver", request.skel.text(), "the skel is merged; split-skel first");
+  const unsigned jobs = request.engine.jobs == 0 ? sys::usable_cpus() : request.engine.jobs;
+  tbb::task_arena arena(static_cast<int>(jobs));
+  Made made = TRY(arena.execute([&] { return create_in_transaction(store, request, skel, jobs); }));
+  if (!dry_run) {
+    arena.execute([&] { run_plugins_of_fleet(store, request, skel, made.plans, made.outcomes); });
+    lock.reset();
+    if (request.plugins == RunPlugins::strict) TRY(undo_failed_plugins(store, request, made.outcomes));
+  }
+  CreateReport report{request.skel.text(), 0, std::move(made.outcomes)};
+  report.elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+Result<std::vector<PluginOutcome>> run_plugins_again(const Store& store, const VserverName& name, const PluginSettings& settings, const EngineOptions& engine) {
+  auto record = TRY(find_record(store, name));
+  if (!record) return refuse("run plugins", name.text(), "no vserver of that name has a record");
+  const Lock lock = TRY(Lock::take(store, "vserver." + name.text(), engine.wait));
+  const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(record->skel))));
+  record->plugins.clear();
+  if (skel.plugins().open())
+    for (const std::string& plugin : TRY(plugin_names(skel.plugins()))) record->plugins.push_back({plugin, PluginStatus::pending, {}, {}});
+  if (engine.dry_run == DryRun::yes) return record->plugins;
+  TRY(run_plugins(store, skel, *record, settings));
+  return record->plugins;
+}
+
+}  // namespace vskel

@@ -1,0 +1,46 @@
+// Looking without changing: list, show, verify.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/model/options.h"
+#include "engine/txn/store.h"
+#include "engine/model/identity.h"
+#include "engine/vserver/record.h"
+
+namespace vskel {
+
+struct SkelSummary {
+  std::string name;
+  unsigned generation = 0;
+  std::uint64_t instances = 0;
+  std::uint64_t global_files = 0, local_files = 0, static_files = 0;  ///< from the manifest
+  bool merged = false;  ///< between merge-skel and split-skel
+};
+
+struct VserverSummary {
+  Record record;
+  std::string path;
+  std::uint64_t files_shared = 0;  ///< names whose inode is the skel's
+  std::uint64_t files_own = 0;     ///< regular files that are not
+  std::uint64_t bytes_own = 0;     ///< disk use of those, bytes
+  std::string problem;             ///< "no record", "root is missing", ...; empty if all is well
+};
+
+struct Inventory {
+  std::vector<SkelSummary> skels;       ///< by name
+  std::vector<VserverSummary> vservers; ///< by name; directories in VSERVERS that have no record are listed with a problem
+};
+
+/// Counts by one parallel walk; nothing is opened but directories.
+[[nodiscard]] Result<Inventory> take_inventory(const Store& store, const EngineOptions& engine);
+/// One vserver; refused if there is none of that name.
+[[nodiscard]] Result<VserverSummary> show_vserver(const Store& store, const VserverName& name, const EngineOptions& engine);
+
+/// verify: with no names, all skels (trees against the newest manifest by bytes hashed and metadata, seals) and all vservers (root there, record, configuration, context link, seal of shared files, nextid above all contexts);
+/// with names, those vservers. One line a difference: "SUBJECT PATH: WHAT"; empty if all is well.
+[[nodiscard]] Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names, const EngineOptions& engine);
+
+}  // namespace vskel

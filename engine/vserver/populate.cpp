@@ -1,0 +1,310 @@
+// The skel's parts are walked as three layers of one tree. The visit of a directory looks at its names once, plans one list of operations, and issues that list
+// for every destination: the skel's descriptors, small files' bytes and decisions are shared by the whole group. A destination's directory belongs to this one task, and what
+// the visit makes in it (subdirectories too) is all that will ever be made in it, so that its times can be set at once.
+//
+// Seals that forbid linking are lifted for the names of one directory, and restored before the next.
+
+#include "engine/vserver/populate.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+#include <memory>
+
+#include "engine/seal/seal.h"
+#include "engine/tree/first_names.h"
+#include "engine/tree/walk.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr std::uint64_t kSmallFile = 128 * 1024;
+constexpr std::size_t kBatchBytes = 4 << 20;
+constexpr std::size_t kBatchOpenFiles = 16;
+constexpr std::uint8_t kGlobalLayer = 0, kStaticLayer = 2;
+
+/// The directories of a group of destinations that belong to one directory of the skel.
+struct Targets {
+  struct Target {
+    Destination* destination;
+    DirFd dir;
+  };
+  std::vector<Target> all;
+};
+
+struct Shared {
+  const PopulateRequest& request;
+  LiftedSeals seals;
+  FirstNames first_global, first_other;  ///< inode numbers of the parts are one number space, but shares differ
+  std::mutex mutex;                      ///< guards what follows
+  std::set<std::string> unknown_tokens;
+};
+
+/// What a planned operation will have been, for the counters.
+enum class Kind : unsigned char { other, link, clone, copy };
+
+class DirectoryPlan {
+ public:
+  DirectoryPlan(Shared& shared, const WalkDirectory& directory, Targets& targets)
+      : shared_(shared), directory_(directory), targets_(targets) {}
+
+  Result<> add(const WalkEntry& entry) {
+    if (entry.type == sys::FileType::directory) {
+      push(MakeDir{entry.name}, Kind::other, 0);
+      return {};
+    }
+    if (entry.type == sys::FileType::socket) return {};
+    const DirFd& source = directory_.layers[entry.layer];
+    const sys::Stat stat = TRY(sys::stat(source, entry.name));
+    if (stat.type == sys::FileType::regular) return add_file(entry, source, stat);
+    const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(source, entry.name))));
+    if (stat.type == sys::FileType::symlink) {
+      const std::string& target = link_targets_.emplace_back(TRY(sys::read_link(source, entry.name)));
+      push(MakeSymlink{entry.name, &target, &metadata}, Kind::copy, 0);
+      return {};
+    }
+    push(MakeNode{entry.name, stat.type, stat.rdev, &metadata}, Kind::copy, 0);
+    return {};
+  }
+
+  /// Issues what is left, the directory's own metadata last.
+  Result<> finish(const Metadata& metadata) {
+    push(SetDirectoryMetadata{&metadata}, Kind::other, 0);
+    return flush();
+  }
+
+ private:
+  struct Sealed {
+    const DirFd* dir;
+    Name name;
+    std::uint64_t inode;
+  };
+
+  const Metadata& keep(Metadata metadata) { return metadata_.emplace_back(std::move(metadata)); }
+
+  void push(Operation operation, Kind kind, std::uint64_t bytes) {
+    operations_.push_back(std::move(operation));
+    kinds_.emplace_back(kind, bytes);
+  }
+
+  Result<> add_file(const WalkEntry& entry, const DirFd& source, const sys::Stat& stat) {
+    const bool global = entry.layer == kGlobalLayer;
+    const Share share = shared_.request.share;
+    // build-skel seals what may be shared and nothing else, so that the flag answers without asking for attributes.
+    if (global && share == Share::hardlink && stat.immutable) return add_link(entry, source, stat);
+    Fd file = TRY(sys::open_trusted_file(source, entry.name));
+    const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(file))));
+    if (global && share == Share::hardlink && is_linkable(stat, metadata.xattrs)) return add_link(entry, source, stat);
+    if (stat.nlink > 1) return add_file_of_many_names(entry, stat, file, metadata);
+    return add_copy(entry, stat, std::move(file), metadata);
+  }
+
+  Result<> add_link(const WalkEntry& entry, const DirFd& source, const sys::Stat& stat) {
+    if (shared_.request.seal == SealKind::none && stat.immutable) TRY(clear_seal(source, entry.name, SealKind::immutable));
+    sealed_.push_back({&source, entry.name, stat.inode});
+    push(LinkName{entry.name, &source, entry.name}, Kind::link, 0);
+    return {};
+  }
+
+  CopyBy copy_by(const WalkEntry& entry) const {
+    if (entry.layer != kGlobalLayer) return CopyBy::either;
+    if (shared_.request.share == Share::reflink) return CopyBy::clone;
+    return shared_.request.share == Share::copy ? CopyBy::data : CopyBy::either;
+  }
+
+  Result<> add_copy(const WalkEntry& entry, const sys::Stat& stat, Fd file, const Metadata& metadata) {
+    const CopyBy by = copy_by(entry);
+    const bool holes = stat.blocks * 512 + 4096 < stat.size;
+    if (stat.size > kSmallFile || holes || (by == CopyBy::clone && stat.size > 0)) {
+      const Fd& kept = files_.emplace_back(std::move(file));
+      push(CopyFile{entry.name, &kept, stat.size, stat.blocks, by, &metadata}, by == CopyBy::clone ? Kind::clone : Kind::copy,
+           by == CopyBy::clone ? 0 : stat.size);
+    } else {
+      std::vector<std::byte>& content = contents_.emplace_back(stat.size);
+      content.resize(TRY(sys::read_at(file, content, 0)));
+      bytes_ += content.size();
+      const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
+      if (entry.layer == kStaticLayer && has_tokens(text)) return write_filled(entry, text, metadata);
+      push(WriteFile{entry.name, content, &metadata}, Kind::copy, content.size());
+    }
+    return bytes_ >= kBatchBytes || files_.size() >= kBatchOpenFiles ? flush() : Result<>{};
+  }
+
+  /// A static file says something else in every vserver.
+  Result<> write_filled(const WalkEntry& entry, std::string_view text, const Metadata& metadata) {
+    for (Targets::Target& target : targets_.all) {
+      if (target.destination->failed) continue;
+      const Filled filled = fill_tokens(text, target.destination->tokens);
+      const WriteFile write{entry.name, std::as_bytes(std::span(filled.text)), &metadata};
+      issue(target, std::array<Operation, 1>{write}, std::array{std::pair{Kind::copy, std::uint64_t{filled.text.size()}}});
+      if (filled.unknown.empty()) continue;
+      const std::scoped_lock lock(shared_.mutex);
+      for (const std::string& token : filled.unknown) shared_.unknown_tokens.insert("/" + directory_.path_to(entry.name) + ": %%" + token + "%%");
+    }
+    return {};
+  }
+
+  /// Done at once and under the inode's lock: see FirstNames.
+  Result<> add_file_of_many_names(const WalkEntry& entry, const sys::Stat& stat, const Fd& file, const Metadata& metadata) {
+    const CopyBy by = stat.size == 0 ? CopyBy::data : copy_by(entry);
+    const CopyFile copy{entry.name, &file, stat.size, stat.blocks, by, &metadata};
+    const std::pair<Kind, std::uint64_t> kind{by == CopyBy::clone ? Kind::clone : Kind::copy, by == CopyBy::clone ? 0 : stat.size};
+    const auto make_first = [&]() -> Result<> {
+      for (Targets::Target& target : targets_.all) issue(target, std::array<Operation, 1>{copy}, std::array{kind});
+      return {};
+    };
+    const auto make_further = [&](const FirstNames::Place& place) -> Result<> {
+      for (Targets::Target& target : targets_.all) {
+        auto dir = sys::open_dirs(target.destination->root, place.dir);
+        if (!dir) {
+          target.destination->fail_with(std::move(dir).error());
+          continue;
+        }
+        const LinkName link{entry.name, &*dir, *Name::check(place.name)};
+        issue(target, std::array<Operation, 1>{link}, std::array{std::pair{Kind::other, std::uint64_t{0}}});
+      }
+      return {};
+    };
+    FirstNames& names = entry.layer == kGlobalLayer ? shared_.first_global : shared_.first_other;
+    return names.make(stat.inode, directory_.path, entry.name.view(), make_first, make_further);
+  }
+
+  /// Issues operations for one destination and counts them; its first failure is its last operation.
+  void issue(Targets::Target& target, std::span<const Operation> operations, std::span<const std::pair<Kind, std::uint64_t>> kinds) {
+    Destination& destination = *target.destination;
+    if (destination.failed.load(std::memory_order_relaxed)) return;
+    Results results = shared_.request.executor->issue({&target.dir, operations}, OnFailure::go_on);
+    for (Results::Failure& failure : results.failures) {
+      const auto* const link = std::get_if<LinkName>(&operations[failure.operation]);
+      if (link != nullptr && failure.error.code == EMLINK) {
+        // The inode has all the names that its file system allows (ext4: 65,000): this vserver gets a copy of its own.
+        if (auto copied = copy_instead(target, *link); !copied) destination.fail_with(std::move(copied).error());
+        continue;
+      }
+      destination.fail_with(std::move(failure.error));
+    }
+    for (const auto& [kind, bytes] : kinds) {
+      if (kind == Kind::link) destination.linked.fetch_add(1, std::memory_order_relaxed);
+      if (kind == Kind::clone) destination.cloned.fetch_add(1, std::memory_order_relaxed);
+      if (kind == Kind::copy) destination.copied.fetch_add(1, std::memory_order_relaxed);
+      if (bytes != 0) destination.bytes_copied.fetch_add(bytes, std::memory_order_relaxed);
+    }
+    if (shared_.request.progress != nullptr) shared_.request.progress->done.fetch_add(operations.size(), std::memory_order_relaxed);
+  }
+
+  Result<> copy_instead(Targets::Target& target, const LinkName& link) {
+    const Fd file = TRY(sys::open_trusted_file(*link.source_dir, link.source));
+    const sys::Stat stat = TRY(sys::stat(file));
+    const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
+    const Operation copy = CopyFile{link.name, &file, stat.size, stat.blocks, CopyBy::either, &metadata};
+    Results results = shared_.request.executor->issue({&target.dir, std::span(&copy, 1)}, OnFailure::stop);
+    if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
+    target.destination->linked.fetch_sub(1, std::memory_order_relaxed);
+    target.destination->copied.fetch_add(1, std::memory_order_relaxed);
+    target.destination->bytes_copied.fetch_add(stat.size, std::memory_order_relaxed);
+    return {};
+  }
+
+  /// The batch, for every destination, between lifting and restoring the seals of what it links.
+  Result<> flush() {
+    std::size_t lifted = 0;
+    Result<> outcome;
+    for (; outcome && lifted < sealed_.size(); ++lifted) outcome = shared_.seals.lift(*sealed_[lifted].dir, sealed_[lifted].name, sealed_[lifted].inode);
+    if (outcome)
+      for (Targets::Target& target : targets_.all) issue(target, operations_, kinds_);
+    for (std::size_t at = 0; at < lifted; ++at) {
+      auto restored = shared_.seals.restore(*sealed_[at].dir, sealed_[at].name, sealed_[at].inode);
+      if (!restored && outcome) outcome = std::move(restored);
+    }
+    operations_.clear();
+    kinds_.clear();
+    sealed_.clear();
+    metadata_.clear();
+    link_targets_.clear();
+    contents_.clear();
+    files_.clear();
+    bytes_ = 0;
+    return outcome;
+  }
+
+  Shared& shared_;
+  const WalkDirectory& directory_;
+  Targets& targets_;
+  std::vector<Operation> operations_;
+  std::vector<std::pair<Kind, std::uint64_t>> kinds_;
+  std::vector<Sealed> sealed_;
+  // What operations point to keeps its place: deques.
+  std::deque<Metadata> metadata_;
+  std::deque<std::string> link_targets_;
+  std::deque<std::vector<std::byte>> contents_;
+  std::deque<Fd> files_;
+  std::size_t bytes_ = 0;
+};
+
+/// The destinations' own directories for the directory under visit, opened in those of its parent.
+std::shared_ptr<Targets> open_targets(const Targets& parents, const WalkDirectory& directory) {
+  auto own = std::make_shared<Targets>();
+  own->all.reserve(parents.all.size());
+  const std::string name = directory.path.substr(directory.path.rfind('/') + 1);
+  for (const Targets::Target& parent : parents.all) {
+    if (parent.destination->failed.load(std::memory_order_relaxed)) continue;
+    auto dir = directory.path.empty() ? sys::reopen(parent.dir) : sys::open_dir(parent.dir, *Name::check(name));
+    if (dir) {
+      own->all.push_back({parent.destination, std::move(*dir)});
+    } else {
+      parent.destination->fail_with(std::move(dir).error());
+    }
+  }
+  return own;
+}
+
+Result<> visit(Shared& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void> context) {
+  const auto targets = open_targets(*std::static_pointer_cast<Targets>(context), *directory);
+  context.reset();  // the parents' descriptors are closed with their last child
+  if (targets->all.empty()) return {};
+  const Metadata metadata = metadata_of(TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top())));
+  DirectoryPlan plan(shared, *directory, *targets);
+  for (const WalkEntry& entry : directory->entries) TRY(plan.add(entry));
+  TRY(plan.finish(metadata));
+  for (const WalkEntry& entry : directory->entries)
+    if (entry.type == sys::FileType::directory) walk.descend(directory, entry, targets);
+  return {};
+}
+
+/// How many destinations one walk serves: each worker keeps about a path's depth of directories open for each of them.
+std::size_t group_size(unsigned jobs, std::size_t fleet) {
+  constexpr std::size_t kKeptForOthers = 128, kOpenDepth = 24, kMost = 32;
+  const std::size_t limit = sys::descriptor_limit();
+  const std::size_t usable = limit > kKeptForOthers ? limit - kKeptForOthers : 1;
+  return std::clamp<std::size_t>(usable / (jobs * kOpenDepth), 1, std::min(kMost, fleet));
+}
+
+}  // namespace
+
+void Destination::fail_with(Error first) {
+  failed.store(true, std::memory_order_relaxed);
+  const std::scoped_lock lock(mutex);
+  if (!error) error = std::move(first);
+}
+
+Result<std::set<std::string>> populate(const PopulateRequest& request, std::span<Destination* const> destinations, unsigned jobs) {
+  std::set<std::string> unknown_tokens;
+  const Skel& skel = *request.skel;
+  while (!destinations.empty()) {
+    const auto group = destinations.first(group_size(jobs, destinations.size()));
+    destinations = destinations.subspan(group.size());
+    Shared shared{request, LiftedSeals(request.seal), {}, {}, {}, {}};
+    auto root = std::make_shared<Targets>();
+    for (Destination* const destination : group) root->all.push_back({destination, TRY(sys::reopen(destination->root))});
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void> context) {
+      return visit(shared, walk, directory, std::move(context));
+    };
+    const std::vector<const DirFd*> layers{&skel.tree(Part::global_part), &skel.tree(Part::local_part), &skel.tree(Part::static_part)};
+    (void)TRY(Walk::run(layers, Mounts::stop, std::move(root), visitor));
+    unknown_tokens.merge(shared.unknown_tokens);
+  }
+  return unknown_tokens;
+}
+
+}  // namespace vskel

@@ -1,0 +1,48 @@
+// The record of a vserver: instances/NAME.json in its skel. Reading and writing of the text is pure.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/model/sharing.h"
+#include "engine/sys/error.h"
+
+namespace vskel {
+
+[[nodiscard]] std::string_view share_name(Share share);
+[[nodiscard]] std::string_view seal_name(SealKind seal);
+[[nodiscard]] Result<Share> parse_share(const std::string& text);
+/// "none", "immutable", "guard", "iunlink" ("auto" is the asker's word, see CreateRequest).
+[[nodiscard]] Result<SealKind> parse_seal(const std::string& text);
+
+enum class PluginStatus { ok, failed, pending, skipped };
+[[nodiscard]] std::string_view plugin_status_name(PluginStatus status);
+
+struct PluginOutcome {
+  std::string name;
+  PluginStatus status = PluginStatus::pending;
+  std::string reason;   ///< of a failure: "exit status 3", "killed by signal 9", "timed out after 60 s", "refused: writable by others"
+  std::string message;  ///< what the plugin said to the administrator (its descriptor 3): shown once, never logged nor recorded
+};
+
+struct Record {
+  std::string name, fqdn, ip, skel;
+  std::uint32_t context = 0;
+  std::string config;             ///< absolute path of the configuration file
+  unsigned generation = 0;        ///< of the skel, at creation or the last relink
+  Share share = Share::hardlink;
+  SealKind seal = SealKind::immutable;
+  std::string created;            ///< UTC, 2026-01-31T12:00:00Z
+  std::map<std::string, std::string> columns;
+  std::vector<PluginOutcome> plugins;
+};
+
+/// JSON text, a trailing newline, keys in the order above; "version": 1.
+[[nodiscard]] std::string write_record(const Record& record);
+/// Checks every field; `source` names the file in messages.
+[[nodiscard]] Result<Record> read_record(std::string_view text, const std::string& source);
+
+}  // namespace vskel

@@ -1,0 +1,41 @@
+#include "engine/vserver/recover.h"
+
+#include <algorithm>
+
+#include "engine/skel/build_intent.h"
+#include "engine/txn/journal.h"
+#include "engine/txn/lock.h"
+#include "engine/vserver/create_intent.h"
+#include "engine/vserver/remove.h"
+
+namespace vskel {
+
+namespace {
+
+Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, sys::Wait wait) {
+  const nlohmann::json& first = intent.records().front();
+  const std::string operation = first.value("operation", "");
+  std::optional<Lock> lock;
+  if (const std::string skel = first.value("skel", ""); !skel.empty()) lock = TRY(Lock::take(store, "skel." + skel, wait));
+  if (operation == "build-skel") return std::vector{TRY(finish_build(store, intent))};
+  if (operation == "create-vs") return finish_creation(store, intent);
+  if (operation == "remove-vs" || operation == "remove-skel") return finish_removal(store, intent);
+  return fail("recover", store.paths().vservers + "/.vskel/journal/" + intent.id(), "unknown operation " + operation);
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> recover(const Store& store, const EngineOptions& engine) {
+  std::vector<std::string> lines;
+  for (Intent& intent : TRY(crashed_intents(store))) {
+    if (engine.dry_run == DryRun::yes) {
+      lines.push_back("would recover " + intent.records().front().value("operation", "") + " " + intent.id());
+      continue;
+    }
+    std::ranges::move(TRY(finish_one(store, intent, engine.wait)), std::back_inserter(lines));
+  }
+  if (engine.dry_run == DryRun::no) std::ranges::move(TRY(empty_trash(store)), std::back_inserter(lines));
+  return lines;
+}
+
+}  // namespace vskel
