@@ -53,6 +53,8 @@ unsigned usable_cpus() {
   return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
 }
 
+int own_pid() { return ::getpid(); }
+
 std::string path_of(const Fd& fd) {
   std::array<char, 32> link{};
   std::snprintf(link.data(), link.size(), "/proc/self/fd/%d", fd.number());

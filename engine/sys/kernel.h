@@ -184,6 +184,8 @@ struct FileSystem {
 
 // --- processes -----------------------------------------------------------------------------------------------------------
 struct RunningProcess { int pid; std::string name; std::uint64_t root_device, root_inode; };
+/// This process.
+[[nodiscard]] int own_pid();
 /// Every process of this pid namespace with the device and inode of its root directory. Processes that vanish meanwhile are left out.
 [[nodiscard]] Result<std::vector<RunningProcess>> running_processes();
 

@@ -286,7 +286,6 @@ Result<> publish_one(const Store& store, const Skel& skel, const DirFd& staged, 
   const std::string record_name = record.name + ".json";
   TRY(lay_down(skel.instances(), *Name::check(record_name), write_record(record), 0600));
   if (TRY(sys::stat_if_there(staged, "root"))) TRY(sys::rename_new(staged, "root", store.vservers(), *Name::check(record.name)));
-  TRY(sys::sync_file_system(config_dir));
   return {};
 }
 
@@ -306,12 +305,14 @@ struct PublishOutcome {
 
 Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const DirFd& staging, const nlohmann::json& names) {
   PublishOutcome out;
+  std::set<std::string> config_directories;
   for (const auto& entry : names) {
     const auto name = TRY(VserverName::parse(entry.get<std::string>()));
     auto staged = sys::open_dir(staging, name.name());
     if (!staged && staged.error().code == ENOENT) continue;
     const DirFd dir = TRY(std::move(staged));
     const Record record = TRY(read_record(TRY(read_staged(dir, "record")), sys::path_of(dir) + "/record"));
+    config_directories.insert(record.config.substr(0, record.config.rfind('/') + 1));
     auto published = publish_one(store, skel, dir, record);
     if (published) {
       out.lines.push_back("vserver " + name.text() + ": creation was finished");
@@ -324,6 +325,7 @@ Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const D
   // The renames, configurations and records are durable before the intent that could repeat them goes.
   TRY(sys::sync_file_system(store.vservers()));
   TRY(sys::sync_file_system(store.contexts()));
+  for (const std::string& directory : config_directories) TRY(sys::sync_file_system(TRY(sys::open_root(directory))));
   return out;
 }
 

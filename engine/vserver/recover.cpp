@@ -6,7 +6,7 @@
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
 #include "engine/vserver/create_intent.h"
-#include "engine/vserver/remove.h"
+#include "engine/vserver/removal_intent.h"
 
 namespace vskel {
 

@@ -1,0 +1,114 @@
+// build-skel: a skel from the host, a directory or an archive, and the warning to look through it.
+
+#include "engine/skel/build.h"
+
+#include <array>
+#include <memory>
+
+#include "cli/commands.h"
+
+namespace vskel::cli {
+
+namespace {
+
+struct BuildOptions {
+  std::string skel, source = "/";
+  std::vector<std::string> exclude, global, local;
+};
+
+/// Step 11 of the 2003 page: "a nice big warning explaining how you need to double check everything".
+void warn_big(Output& output, const std::string& skel_path, const std::vector<std::string>& look_at) {
+  constexpr std::size_t kWidth = 78;
+  const std::string border(kWidth, '#');
+  const auto boxed = [&](const std::string& text) {
+    const std::string line = "#  " + safe_line(text);
+    const bool fits = line.size() < kWidth;  // a long path runs over the border rather than being cut
+    output.message(fits ? line + std::string(kWidth - 1 - line.size(), ' ') + "#" : line);
+  };
+  static constexpr std::array kWords{"",
+                                     "WARNING!  WARNING!  WARNING!",
+                                     "",
+                                     "Every vserver made from this skel gets all that is in it. Go through it",
+                                     "with a fine tooth comb now, and make sure that it holds only what you want",
+                                     "to be there. Accounts and passwords, keys, logs, programs that only the",
+                                     "host should have: you need to do this only once.",
+                                     ""};
+  output.message(border);
+  for (const char* const words : kWords) boxed(words);
+  boxed("  " + skel_path);
+  boxed("");
+  if (look_at.empty()) {
+    boxed("Nothing was found that is known to be harmful, which proves little.");
+  } else {
+    boxed("Have a look at these first:");
+    boxed("");
+    for (const std::string& line : look_at) boxed("  " + line);
+  }
+  boxed("");
+  output.message(border);
+}
+
+Json fields_of(const BuildReport& report) {
+  return {{"skel", report.skel},
+          {"generation", report.generation},
+          {"files", report.files},
+          {"dirs", report.dirs},
+          {"symlinks", report.symlinks},
+          {"bytes", report.bytes},
+          {"global_files", report.global_files},
+          {"local_files", report.local_files},
+          {"static_files", report.static_files},
+          {"elapsed_s", report.elapsed_s}};
+}
+
+std::string summary_of(const BuildReport& report) {
+  return counted(report.files, "file") + " (" + std::to_string(report.global_files) + " global, " +
+         std::to_string(report.local_files) + " local, " + std::to_string(report.static_files) + " static), " +
+         std::to_string(report.dirs) + " directories, " + counted(report.symlinks, "symlink") + ", " +
+         human_bytes(report.bytes);
+}
+
+Result<ExitStatus> build(Session& session, const BuildOptions& options) {
+  const BuildRequest request {
+    .skel = TRY(SkelName::parse(options.skel))
+    , .source = options.source, .exclude = options.exclude, .global = options.global, .local = options.local,
+      .engine = session.engine()
+  };
+  const Store store = TRY(session.store_to_change(Needs::nothing));
+  const BuildReport report = TRY([&] {
+    const auto bar = session.show_progress();
+    return build_skel(store, request);
+  }());
+  for (const std::string& note : report.notes) session.output.note(note);
+  session.output.document(fields_of(report));
+  if (session.dry_run()) {
+    session.output.text("would build " + report.skel + " from " + safe_line(options.source) + ": " +
+                        summary_of(report) + "\n");
+    return ExitStatus::done;
+  }
+  session.output.text(report.skel + ": generation " + std::to_string(report.generation) + ", " + summary_of(report) +
+                      ", in " + human_seconds(report.elapsed_s) + "\n");
+  if (session.output.verbosity() != Verbosity::quiet)
+    warn_big(session.output, session.options.paths.vservers + "/.skel/" + report.skel, report.look_at);
+  return ExitStatus::done;
+}
+
+}  // namespace
+
+Action build_skel_command(CLI::App& command) {
+  const auto options = std::make_shared<BuildOptions>();
+  const auto add_list = [&](const std::string& name, std::vector<std::string>& values, const std::string& help) {
+    return command.add_option(name, values, help)->take_all()->allow_extra_args(false);
+  };
+  command.add_option("SKEL", options->skel, "Name of the new skel")->type_name("")->required();
+  command
+      .add_option("--from", options->source,
+                  "/ (the host), a directory, a tar archive, or - for one on standard input [/]")
+      ->type_name("SOURCE");
+  add_list("--exclude", options->exclude, "Leave out what matches; may be repeated")->type_name("GLOB");
+  add_list("--global", options->global, "Make PATH and what is below it global; may be repeated")->type_name("PATH");
+  add_list("--local", options->local, "Make PATH and what is below it local; may be repeated")->type_name("PATH");
+  return [options](Session& session) { return build(session, *options); };
+}
+
+}  // namespace vskel::cli

@@ -1,0 +1,17 @@
+// The vskel program. Table of contents of this folder, in the order in which a command line meets it:
+//
+//   run.cpp        from argv to the exit status: the table of commands, parsing, errors
+//   spelling.cpp   the 2003 spelling, `--build-skel NAME` for `build-skel NAME`
+//   options.cpp    the global options and their environment variables
+//   settings.cpp   the configuration file
+//   session.cpp    what a command is given: options, settings, the store, the engine's options
+//   build_skel.cpp create_vs.cpp run_plugins.cpp remove_vs.cpp remove_skel.cpp recover.cpp    commands that change
+//   list.cpp show.cpp verify.cpp                                                              commands that look
+//   output.cpp     what goes to standard output (text, tables, JSON) and to standard error
+//   progress.cpp   the progress bar;  prompt.cpp questions;  terminal.cpp what is a terminal
+//
+// No decision about files is made here: a command checks its request, asks the engine and tells what came of it.
+
+#include "cli/run.h"
+
+int main(int argc, char** argv) { return vskel::cli::run(argc, argv); }

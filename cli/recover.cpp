@@ -1,0 +1,32 @@
+// recover: what every changing command does first, alone, and told on standard output.
+
+#include "engine/vserver/recover.h"
+
+#include "cli/commands.h"
+
+namespace vskel::cli {
+
+namespace {
+
+Result<ExitStatus> run_recover(Session& session) {
+  const Store existing = TRY(session.store_to_read());
+  // Where vskel never changed anything there is nothing to recover, and no directory to be made for it.
+  const bool untouched = !existing.journal().open();
+  std::vector<std::string> lines;
+  if (!untouched) {
+    const Store store = session.dry_run() ? TRY(session.store_to_read()) : TRY(Store::open_or_create(session.options.paths));
+    lines = TRY(recover(store, session.engine()));
+  }
+  session.output.document({{"done", lines}});
+  for (const std::string& line : lines) session.output.text(safe_line(line) + "\n");
+  if (lines.empty()) session.output.text("nothing to recover\n");
+  return ExitStatus::done;
+}
+
+}  // namespace
+
+Action recover_command(CLI::App&) {
+  return [](Session& session) { return run_recover(session); };
+}
+
+}  // namespace vskel::cli

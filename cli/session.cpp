@@ -1,0 +1,51 @@
+// A wrong request touches nothing: a changing command looks whether what it needs is there before it opens the store in
+// the way that makes missing directories.
+
+#include "cli/session.h"
+
+#include <cerrno>
+
+#include "cli/terminal.h"
+#include "engine/skel/skel.h"
+#include "engine/vserver/recover.h"
+
+namespace vskel::cli {
+
+EngineOptions Session::engine() {
+  EngineOptions engine;
+  engine.jobs = options.jobs;
+  engine.backend = options.chosen_backend();
+  engine.dry_run = options.dry_run ? DryRun::yes : DryRun::no;
+  engine.wait = options.no_wait ? sys::Wait::no : sys::Wait::yes;
+  engine.progress = &progress_;
+  engine.say = [this](const std::string& line) { output.detail(line); };
+  engine.warn = [this](const std::string& line) { output.warning(line); };
+  return engine;
+}
+
+Result<Store> Session::store_to_change(Needs needs, const std::optional<SkelName>& skel) {
+  if (needs == Needs::vservers || dry_run()) {
+    auto existing = Store::open_existing(options.paths);
+    if (!existing && existing.error().code == ENOENT)
+      return refuse("open", options.paths.vservers,
+                    needs == Needs::nothing ? "no such directory yet; a dry run does not make it"
+                                            : "no such directory; build-skel makes it");
+    if (!existing || dry_run()) return existing;
+    const bool nothing_to_recover = !existing->journal().open();
+    if (skel && nothing_to_recover) TRY(Skel::open(*existing, *skel));
+  }
+  Store store = TRY(Store::open_or_create(options.paths));
+  for (const std::string& line : TRY(recover(store, engine()))) output.note("recover: " + line);
+  return store;
+}
+
+std::optional<ProgressBar> Session::show_progress() {
+  const bool silent = options.json && output.verbosity() == Verbosity::quiet;
+  const bool wanted = options.chosen_progress() == ShowProgress::always ||
+                      (options.chosen_progress() == ShowProgress::automatic && output.verbosity() != Verbosity::quiet &&
+                       is_terminal(Stream::error));
+  if (silent || !wanted) return std::nullopt;
+  return std::make_optional<ProgressBar>(output, progress_);
+}
+
+}  // namespace vskel::cli

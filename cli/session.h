@@ -1,0 +1,48 @@
+// What a command is given to work with.
+#pragma once
+
+#include <optional>
+
+#include "cli/options.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "cli/settings.h"
+#include "engine/model/identity.h"
+#include "engine/model/options.h"
+#include "engine/txn/store.h"
+
+namespace vskel::cli {
+
+/// What must be there before a command may lay down directories of its own.
+enum class Needs {
+  nothing,   ///< build-skel makes VSERVERS if it must
+  vservers,  ///< VSERVERS itself
+};
+
+class Session {
+ public:
+  Session(const GlobalOptions& given, Settings file, Output& streams)
+      : options(given), settings(std::move(file)), output(streams) {}
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  const GlobalOptions& options;
+  const Settings settings;
+  Output& output;
+
+  [[nodiscard]] bool dry_run() const { return options.dry_run; }
+  /// The engine's options by the global ones; what it says and warns goes to `output`.
+  [[nodiscard]] EngineOptions engine();
+  /// The store to look at.
+  [[nodiscard]] Result<Store> store_to_read() const { return Store::open_existing(options.paths); }
+  /// The store to change, after finishing or undoing what a crash interrupted. With --dry-run the store as it is.
+  /// `skel`, if one is needed, is looked for before the first directory is made.
+  [[nodiscard]] Result<Store> store_to_change(Needs needs, const std::optional<SkelName>& skel = std::nullopt);
+  /// Draws the progress bar, as --progress says, for as long as the value lives.
+  [[nodiscard]] std::optional<ProgressBar> show_progress();
+
+ private:
+  Progress progress_;
+};
+
+}  // namespace vskel::cli

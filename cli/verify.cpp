@@ -1,0 +1,34 @@
+// verify: every difference between what is on disk and what is on record, a line each.
+
+#include <memory>
+
+#include "cli/commands.h"
+#include "engine/vserver/inspect.h"
+
+namespace vskel::cli {
+
+namespace {
+
+Result<ExitStatus> compare(Session& session, const std::vector<std::string>& given) {
+  std::vector<VserverName> names;
+  for (const std::string& text : given) names.push_back(TRY(VserverName::parse(text)));
+  const Store store = TRY(session.store_to_read());
+  const std::vector<std::string> differences = TRY([&] {
+    const auto bar = session.show_progress();
+    return verify(store, names, session.engine());
+  }());
+  session.output.document({{"differences", differences}});
+  for (const std::string& difference : differences) session.output.text(safe_line(difference) + "\n");
+  if (differences.empty()) session.output.note("verify: no differences");
+  return differences.empty() ? ExitStatus::done : ExitStatus::failed;
+}
+
+}  // namespace
+
+Action verify_command(CLI::App& command) {
+  const auto names = std::make_shared<std::vector<std::string>>();
+  command.add_option("NAME", *names, "Vservers to verify [all skels and vservers]")->type_name("")->take_all();
+  return [names](Session& session) { return compare(session, *names); };
+}
+
+}  // namespace vskel::cli

@@ -1,0 +1,32 @@
+// The keys are those of the record, so that who knows the one can read the other.
+
+#include "cli/vserver_report.h"
+
+#include "cli/plugin_report.h"
+
+namespace vskel::cli {
+
+Json vserver_json(const VserverSummary& vserver) {
+  const Record& record = vserver.record;
+  Json columns = Json::object();
+  for (const auto& [name, value] : record.columns) columns[name] = value;
+  return {{"name", record.name},
+          {"fqdn", record.fqdn},
+          {"ip", record.ip},
+          {"context", record.context},
+          {"skel", record.skel},
+          {"generation", record.generation},
+          {"path", vserver.path},
+          {"config", record.config},
+          {"share", std::string(share_name(record.share))},
+          {"seal", std::string(seal_name(record.seal))},
+          {"created", record.created},
+          {"files_shared", vserver.files_shared},
+          {"files_own", vserver.files_own},
+          {"bytes_own", vserver.bytes_own},
+          {"columns", std::move(columns)},
+          {"plugins", plugins_json(record.plugins)},
+          {"problem", vserver.problem}};
+}
+
+}  // namespace vskel::cli

@@ -1,0 +1,180 @@
+#include <sys/sysmacros.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "engine/manifest/manifest.h"
+
+namespace vskel {
+
+namespace {
+
+std::string_view take_word(std::string_view& text) {
+  const std::size_t begin = text.find_first_not_of(" \t");
+  if (begin == text.npos) {
+    text = {};
+    return {};
+  }
+  const std::size_t end = std::min(text.find_first_of(" \t", begin), text.size());
+  const std::string_view word = text.substr(begin, end - begin);
+  text.remove_prefix(end);
+  return word;
+}
+
+template <class Number>
+bool parse_number(std::string_view text, Number& out, int base = 10) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out, base);
+  return error == std::errc{} && end == text.data() + text.size();
+}
+
+template <std::size_t N>
+bool parse_hex(std::string_view text, std::array<std::uint8_t, N>& out) {
+  if (text.size() != 2 * N) return false;
+  for (std::size_t at = 0; at < N; ++at)
+    if (!parse_number(text.substr(2 * at, 2), out[at], 16)) return false;
+  return true;
+}
+
+bool parse_type(std::string_view word, sys::FileType& out) {
+  constexpr std::array<std::pair<std::string_view, sys::FileType>, 7> kTypes{{{"file", sys::FileType::regular},
+                                                                              {"dir", sys::FileType::directory},
+                                                                              {"link", sys::FileType::symlink},
+                                                                              {"fifo", sys::FileType::fifo},
+                                                                              {"char", sys::FileType::character},
+                                                                              {"block", sys::FileType::block},
+                                                                              {"socket", sys::FileType::socket}}};
+  const auto found = std::ranges::find(kTypes, word, &std::pair<std::string_view, sys::FileType>::first);
+  if (found == kTypes.end()) return false;
+  out = found->second;
+  return true;
+}
+
+bool parse_time(std::string_view text, sys::Time& out) {
+  const std::size_t dot = text.find('.');
+  if (!parse_number(text.substr(0, dot), out.seconds)) return false;
+  out.nanoseconds = 0;
+  return dot == text.npos || (parse_number(text.substr(dot + 1), out.nanoseconds) && out.nanoseconds < 1'000'000'000);
+}
+
+bool parse_device(std::string_view text, std::uint64_t& out) {
+  const std::size_t first = text.find(',');
+  if (first == text.npos) return parse_number(text, out);
+  const std::size_t second = text.find(',', first + 1);
+  unsigned major_number = 0, minor_number = 0;
+  if (second == text.npos || !parse_number(text.substr(first + 1, second - first - 1), major_number) || !parse_number(text.substr(second + 1), minor_number))
+    return false;
+  out = makedev(major_number, minor_number);
+  return true;
+}
+
+/// One line's keywords, read onto the defaults of /set.
+struct Line {
+  ManifestEntry entry;
+  std::vector<Part> parts;
+
+  /// nullptr, or what is wrong with the word.
+  const char* read(std::string_view word) {
+    const std::size_t equals = word.find('=');
+    const std::string_view key = word.substr(0, equals), value = equals == word.npos ? std::string_view() : word.substr(equals + 1);
+    if (key == "type") return parse_type(value, entry.type) ? nullptr : "unknown type";
+    if (key == "mode") return parse_number(value, entry.mode, 8) && entry.mode <= 07777 ? nullptr : "bad mode";
+    if (key == "uid") return parse_number(value, entry.uid) ? nullptr : "bad uid";
+    if (key == "gid") return parse_number(value, entry.gid) ? nullptr : "bad gid";
+    if (key == "size") return parse_number(value, entry.size) ? nullptr : "bad size";
+    if (key == "nlink") return parse_number(value, entry.nlink) ? nullptr : "bad nlink";
+    if (key == "time") return parse_time(value, entry.mtime) ? nullptr : "bad time";
+    if (key == "device") return parse_device(value, entry.rdev) ? nullptr : "bad device";
+    if (key == "sha256digest" || key == "sha256") return parse_hex(value, entry.sha256.emplace()) ? nullptr : "bad sha256digest";
+    if (key == "link") return read_link(value);
+    if (key == "tags") return read_tags(value);
+    return nullptr;  // keywords of other programs say nothing to us
+  }
+
+  const char* read_link(std::string_view value) {
+    auto target = decode_path(value);
+    if (!target) return "bad escape in link";
+    entry.link_target = std::move(*target);
+    return nullptr;
+  }
+
+  const char* read_tags(std::string_view value) {
+    while (!value.empty()) {
+      const std::string_view tag = value.substr(0, value.find(','));
+      value.remove_prefix(std::min(value.size(), tag.size() + 1));
+      if (tag.starts_with("xxh128:") && !parse_hex(tag.substr(7), entry.content.emplace())) return "bad xxh128";
+      if (tag.starts_with("xattr128:") && !parse_hex(tag.substr(9), entry.xattrs.emplace())) return "bad xattr128";
+      if (!tag.starts_with("part:")) continue;
+      const std::string_view name = tag.substr(5);
+      const auto known = [&](Part part) { return name == part_name(part); };
+      constexpr std::array<Part, 3> kAll{Part::global_part, Part::local_part, Part::static_part};
+      const auto found = std::ranges::find_if(kAll, known);
+      if (found == kAll.end()) return "unknown part";
+      if (std::ranges::find(parts, *found) != parts.end()) return "a part twice";
+      parts.push_back(*found);
+    }
+    return nullptr;
+  }
+};
+
+/// The relative path of an entry; nullopt if it is none.
+std::optional<std::string> read_path(std::string_view word) {
+  if (word == ".") return std::string();
+  if (!word.starts_with("./")) return std::nullopt;
+  auto path = decode_path(word.substr(2));
+  if (!path || path->size() > 64 * 1024) return std::nullopt;
+  for (std::string_view rest = *path;;) {
+    const std::string_view component = rest.substr(0, rest.find('/'));
+    if (component.empty() || component == "." || component == ".." || component.size() > 255) return std::nullopt;
+    if (component.size() == rest.size()) return path;
+    rest.remove_prefix(component.size() + 1);
+  }
+}
+
+}  // namespace
+
+Result<Manifest> read_manifest(std::string_view text, const std::string& source) {
+  Manifest manifest;
+  ManifestEntry defaults;
+  constexpr std::string_view kGeneration = "# vskel generation ";
+  bool sorted = true;
+  for (std::size_t number = 1; !text.empty(); ++number) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    const auto bad = [&](std::string why) { return fail("read manifest", source + ":" + std::to_string(number), std::move(why)); };
+    if (line.starts_with(kGeneration) && !parse_number(line.substr(kGeneration.size()), manifest.generation)) return bad("bad generation");
+    if (line.empty() || line.front() == '#') continue;
+    if (line.find('\0') != line.npos) return bad("a NUL byte");
+    const std::string_view first = take_word(line);
+    if (first.empty()) continue;
+    if (first == "/unset") continue;
+    Line read{first == "/set" ? ManifestEntry() : defaults, {}};
+    while (!line.empty())
+      if (const std::string_view word = take_word(line); !word.empty())
+        if (const char* why = read.read(word)) return bad(std::string(why) + ": " + std::string(word));
+    if (first == "/set") {
+      defaults = std::move(read.entry);
+      continue;
+    }
+    auto path = read_path(first);
+    if (!path) return bad("not a relative path: " + std::string(first));
+    if (read.entry.type == sys::FileType::unknown) return bad("no type");
+    if (read.parts.empty()) return bad("no part");
+    if (read.parts.size() > 1 && read.entry.type != sys::FileType::directory) return bad("several parts of what is no directory");
+    read.entry.path = std::move(*path);
+    std::ranges::sort(read.parts);
+    for (const Part part : read.parts) {
+      read.entry.part = part;
+      if (!manifest.entries.empty() && manifest.entries.back().path >= read.entry.path && manifest.entries.back().path != read.entry.path) sorted = false;
+      manifest.entries.push_back(read.entry);
+    }
+  }
+  const auto before = [](const ManifestEntry& a, const ManifestEntry& b) { return a.path != b.path ? a.path < b.path : a.part < b.part; };
+  if (!sorted) std::ranges::sort(manifest.entries, before);
+  const auto twin = std::ranges::adjacent_find(manifest.entries, [](const ManifestEntry& a, const ManifestEntry& b) {
+    return a.path == b.path && (a.part == b.part || a.type != sys::FileType::directory || b.type != sys::FileType::directory);
+  });
+  if (twin != manifest.entries.end()) return fail("read manifest", source, "./" + twin->path + " stands in it twice");
+  return manifest;
+}
+
+}  // namespace vskel

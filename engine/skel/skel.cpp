@@ -1,0 +1,90 @@
+#include "engine/skel/skel.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+
+#include "engine/tree/listing.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr std::size_t kMostManifest = std::size_t{1} << 30, kMostLayout = 1 << 20;
+constexpr std::string_view kManifestSuffix = ".mtree";
+
+/// A closed descriptor where there is no such directory.
+Result<DirFd> open_if_there(const DirFd& parent, Name name) {
+  if (!parent.open()) return DirFd();
+  auto dir = sys::open_dir(parent, name);
+  if (!dir && dir.error().code == ENOENT) return DirFd();
+  return dir;
+}
+
+}  // namespace
+
+std::string generation_file_name(unsigned generation) {
+  std::array<char, 24> text{};
+  std::snprintf(text.data(), text.size(), "%04u.mtree", generation);
+  return text.data();
+}
+
+Result<Skel> Skel::open(const Store& store, const SkelName& name) {
+  Skel skel(name);
+  skel.path_ = store.paths().vservers + "/.skel/" + name.text();
+  skel.dir_ = TRY(open_if_there(store.skels(), name.name()));
+  if (!skel.dir_.open()) return refuse("open skel", name.text(), "no such skel");
+  skel.instances_ = TRY(open_if_there(skel.dir_, "instances"));
+  skel.generations_ = TRY(open_if_there(skel.dir_, "generations"));
+  skel.plugins_ = TRY(open_if_there(TRY(open_if_there(skel.dir_, "scripts")), "post-create-vs"));
+  skel.trees_[static_cast<std::size_t>(Part::global_part)] = TRY(open_if_there(skel.dir_, "global"));
+  skel.trees_[static_cast<std::size_t>(Part::local_part)] = TRY(open_if_there(skel.dir_, "local"));
+  skel.trees_[static_cast<std::size_t>(Part::static_part)] = TRY(open_if_there(skel.dir_, "static"));
+  skel.merged_ = TRY(sys::stat_if_there(skel.dir_, "global.bak")).has_value();
+  for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
+    if (!skel.tree(part).open() && !skel.merged_) return fail("open skel", skel.path_ + "/" + std::string(part_name(part)), ENOENT);
+  return skel;
+}
+
+Result<std::vector<SkelName>> Skel::all(const Store& store) {
+  std::vector<SkelName> out;
+  if (!store.skels().open()) return out;
+  const DirFd skels = TRY(sys::reopen(store.skels()));
+  const Listing listing = TRY(Listing::read(skels));
+  for (const Listed& listed : listing.entries()) {
+    auto name = SkelName::parse(std::string(listed.name.view()));
+    if (name && listed.type == sys::FileType::directory) out.push_back(std::move(*name));
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+Result<unsigned> Skel::newest_generation() const {
+  unsigned newest = 0;
+  if (generations_.open()) {
+    const DirFd generations = TRY(sys::reopen(generations_));
+    const Listing listing = TRY(Listing::read(generations));
+    for (const Listed& listed : listing.entries()) {
+      const std::string_view name = listed.name.view();
+      unsigned number = 0;
+      const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+      if (error == std::errc{} && std::string_view(end) == kManifestSuffix) newest = std::max(newest, number);
+    }
+  }
+  if (newest == 0) return fail("read generations", path_ + "/generations", "no manifest in it");
+  return newest;
+}
+
+Result<Manifest> Skel::manifest(unsigned generation) const {
+  const std::string name = generation_file_name(generation);
+  const Fd file = TRY(sys::open_file(generations_, *Name::check(name)));
+  return read_manifest(TRY(sys::read_whole(file, kMostManifest)), path_ + "/generations/" + name);
+}
+
+Result<Layout> Skel::layout() const {
+  const Fd file = TRY(sys::open_file(dir_, "layout"));
+  return Layout::parse(TRY(sys::read_whole(file, kMostLayout)), path_ + "/layout");
+}
+
+}  // namespace vskel

@@ -1,0 +1,133 @@
+// A node is one directory, held by its unfinished children; the last of them removes it, so that rmdir goes bottom-up without anybody waiting. Directories below kFlattenDepth are renamed up
+// into the place where the removal began and removed from there: however deep a tenant nested, descriptors and node chains stay short.
+
+#include "engine/tree/remove.h"
+
+#include <tbb/task_group.h>
+
+#include <atomic>
+#include <cerrno>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "engine/tree/listing.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr unsigned kFlattenDepth = 64;
+constexpr std::uint32_t kProtecting = sys::kImmutableFlag | sys::kAppendFlag;
+
+struct Removal {
+  const DirFd& top;  ///< where deep directories are moved up to
+  tbb::task_group tasks;
+  std::atomic<unsigned> moved_up{0};
+  std::mutex mutex;  ///< guards error
+  std::optional<Error> error;
+
+  void note(Error first) {
+    const std::scoped_lock lock(mutex);
+    if (!error) error = std::move(first);
+  }
+};
+
+/// Takes immutable and append-only off what stands in the way of unlinking `name`, in the directory and on the inode itself, and removes it; puts a seal back on an inode that has other names.
+Result<> unlink_protected(const DirFd& dir, Name name) {
+  if (auto flags = sys::flags(dir); flags && (*flags & kProtecting) != 0) TRY(sys::set_flags(dir, *flags & ~kProtecting));
+  auto opened = sys::open_file(dir, name);
+  if (!opened) return sys::unlink(dir, name);  // symlinks and devices have no flags of their own
+  const std::uint32_t before = TRY(sys::flags(*opened));
+  if ((before & kProtecting) != 0) TRY(sys::set_flags(*opened, before & ~kProtecting));
+  auto gone = sys::unlink(dir, name);
+  if ((before & kProtecting) != 0 && TRY(sys::stat(*opened)).nlink > 0) TRY(sys::set_flags(*opened, before));
+  return gone;
+}
+
+Result<> unlink_any(const DirFd& dir, Name name) {
+  auto gone = sys::unlink_if_there(dir, name);
+  if (!gone && (gone.error().code == EPERM || gone.error().code == EACCES)) return unlink_protected(dir, name);
+  return gone;
+}
+
+Result<> remove_dir_any(const DirFd& parent, const DirFd* self, Name name) {
+  auto gone = sys::remove_dir(parent, name);
+  if (gone || gone.error().code != EPERM) return gone;
+  for (const DirFd* dir : {&parent, self}) {
+    if (dir == nullptr || !dir->open()) continue;
+    if (auto flags = sys::flags(*dir); flags && (*flags & kProtecting) != 0) TRY(sys::set_flags(*dir, *flags & ~kProtecting));
+  }
+  return sys::remove_dir(parent, name);
+}
+
+struct Node {
+  Removal& removal;
+  std::shared_ptr<Node> parent;  ///< null for what stands in the top directory
+  std::string name;
+  unsigned depth;
+  DirFd dir;
+
+  Node(Removal& in, std::shared_ptr<Node> above, std::string own_name, unsigned own_depth)
+      : removal(in), parent(std::move(above)), name(std::move(own_name)), depth(own_depth) {}
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+  [[nodiscard]] const DirFd& above() const { return parent ? parent->dir : removal.top; }
+
+  /// The last holder is the last child (or the visit itself): now the directory is empty.
+  ~Node() {
+    if (auto gone = remove_dir_any(above(), &dir, *Name::check(name)); !gone && gone.error().code != ENOENT) removal.note(std::move(gone).error());
+  }
+};
+
+void visit(const std::shared_ptr<Node>& node);
+
+/// Moves a directory that is too deep to the top, under a name of its own.
+std::shared_ptr<Node> move_up(const std::shared_ptr<Node>& node, Name name) {
+  Removal& removal = node->removal;
+  std::string fresh = "deep." + std::to_string(sys::own_pid()) + "." + std::to_string(removal.moved_up.fetch_add(1));
+  auto moved = sys::rename_new(node->dir, name, removal.top, *Name::check(fresh));
+  if (!moved) {
+    removal.note(std::move(moved).error());
+    return nullptr;
+  }
+  return std::make_shared<Node>(removal, nullptr, std::move(fresh), 0);
+}
+
+Result<> empty(const std::shared_ptr<Node>& node) {
+  node->dir = TRY(sys::open_dir(node->above(), *Name::check(node->name)));
+  const Listing listing = TRY(Listing::read(node->dir));
+  for (const Listed& listed : listing.entries()) {
+    if (listed.type != sys::FileType::directory) {
+      if (auto gone = unlink_any(node->dir, listed.name); !gone) node->removal.note(std::move(gone).error());
+      continue;
+    }
+    const bool deep = node->depth >= kFlattenDepth;
+    auto child = deep ? move_up(node, listed.name) : std::make_shared<Node>(node->removal, node, std::string(listed.name.view()), node->depth + 1);
+    if (child == nullptr) continue;
+    auto holder = std::make_shared<std::shared_ptr<Node>>(std::move(child));
+    node->removal.tasks.run([holder] {
+      visit(*holder);
+      holder->reset();
+    });
+  }
+  return {};
+}
+
+void visit(const std::shared_ptr<Node>& node) {
+  if (auto emptied = empty(node); !emptied && emptied.error().code != ENOENT) node->removal.note(std::move(emptied).error());
+}
+
+}  // namespace
+
+Result<> remove_tree(const DirFd& dir, Name name) {
+  const auto stat = TRY(sys::stat_if_there(dir, name));
+  if (!stat) return {};
+  if (stat->type != sys::FileType::directory) return unlink_any(dir, name);
+  Removal removal{dir, {}, {}, {}, {}};
+  removal.tasks.run_and_wait([&] { visit(std::make_shared<Node>(removal, nullptr, std::string(name.view()), 0)); });
+  if (removal.error) return std::unexpected(std::move(*removal.error));
+  return {};
+}
+
+}  // namespace vskel

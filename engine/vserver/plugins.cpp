@@ -1,0 +1,84 @@
+#include "engine/vserver/plugins.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "engine/sys/process.h"
+#include "engine/tree/listing.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr const char* kPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr const char* kLanguage = "LANG=C.UTF-8";
+
+/// run-parts would also skip names with a dot, and with them the passwd.pl of 2003.
+bool is_plugin_name(std::string_view name) {
+  const auto alphanumeric = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  const auto inner = [&](char c) { return alphanumeric(c) || c == '.' || c == '_' || c == '-'; };
+  if (name.empty() || !alphanumeric(name.front()) || !std::ranges::all_of(name, inner)) return false;
+  constexpr std::array<std::string_view, 10> kLeftovers{".bak", ".swp", ".orig", ".rej", ".rpmnew", ".rpmsave", ".rpmorig", ".tmp", ".old", ".disabled"};
+  return name.find(".dpkg-") == name.npos && std::ranges::none_of(kLeftovers, [&](std::string_view suffix) { return name.ends_with(suffix); });
+}
+
+std::vector<std::string> environment_of(const PluginContext& context, const PluginSettings& settings) {
+  std::vector<std::string> out{kPath, kLanguage};
+  for (const auto& [name, value] : context.environment) out.push_back(name + "=" + value);
+  for (const std::string& setting : settings.environment) {
+    if (setting.find('=') != setting.npos) {
+      out.push_back(setting);
+    } else if (const char* value = ::secure_getenv(setting.c_str())) {
+      out.push_back(setting + "=" + value);
+    }
+  }
+  return out;
+}
+
+PluginOutcome failed(const std::string& plugin, std::string reason) { return {plugin, PluginStatus::failed, std::move(reason), {}}; }
+
+}  // namespace
+
+Result<std::vector<std::string>> plugin_names(const DirFd& scripts) {
+  const DirFd dir = TRY(sys::reopen(scripts));
+  const Listing listing = TRY(Listing::read(dir));
+  std::vector<std::string> out;
+  for (const Listed& listed : listing.entries()) {
+    const bool file = listed.type == sys::FileType::regular || listed.type == sys::FileType::symlink;
+    if (file && is_plugin_name(listed.name.view())) out.emplace_back(listed.name.view());
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+PluginOutcome run_plugin(const DirFd& scripts, const std::string& plugin, const DirFd& vserver, const PluginContext& context, const PluginSettings& settings, const Fd& log) {
+  const auto name = Name::check(plugin);
+  if (!name) return failed(plugin, "not a file's name");
+  const auto program = sys::open_trusted_program(scripts, *name);
+  if (!program) return failed(plugin, "refused: " + program.error().line());
+  sys::ChildSpec spec;
+  spec.program = &*program;
+  spec.arguments = {plugin, context.name, context.fqdn, context.ip};
+  spec.environment = environment_of(context, settings);
+  spec.working_directory = &vserver;
+  spec.timeout = settings.timeout;
+  auto ran = sys::run_child(spec);
+  if (!ran) return failed(plugin, ran.error().line());
+  const auto end = sys::stat(log);
+  const std::string text = "== " + plugin + "\n" + ran->output;
+  auto logged = end ? sys::write_at(log, std::as_bytes(std::span(text)), end->size) : Result<>{};
+  PluginOutcome outcome{plugin, PluginStatus::ok, {}, std::move(ran->message)};
+  if (ran->timed_out) {
+    outcome.reason = "timed out after " + std::to_string(settings.timeout.count()) + " s";
+  } else if (ran->signal != 0) {
+    outcome.reason = "killed by signal " + std::to_string(ran->signal);
+  } else if (ran->exit_status != 0) {
+    outcome.reason = "exit status " + std::to_string(ran->exit_status);
+  } else if (!logged) {
+    outcome.reason = logged.error().line();
+  }
+  if (!outcome.reason.empty()) outcome.status = PluginStatus::failed;
+  return outcome;
+}
+
+}  // namespace vskel

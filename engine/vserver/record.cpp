@@ -1,0 +1,97 @@
+#include "engine/vserver/record.h"
+
+#include <array>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "engine/model/identity.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> kShares{"hardlink", "reflink", "copy"};
+constexpr std::array<std::string_view, 4> kSeals{"none", "immutable", "guard", "iunlink"};
+constexpr std::array<std::string_view, 4> kStatuses{"ok", "failed", "pending", "skipped"};
+constexpr unsigned kVersion = 1;
+
+template <class Enum, std::size_t N>
+std::optional<Enum> find_in(const std::array<std::string_view, N>& names, std::string_view text) {
+  for (std::size_t at = 0; at < N; ++at)
+    if (names[at] == text) return static_cast<Enum>(at);
+  return std::nullopt;
+}
+
+/// The fields of a record; what is missing or of another type throws nlohmann's exception, which read_record turns into an error.
+Record from_json(const nlohmann::json& json) {
+  Record record;
+  record.name = json.at("name").get<std::string>();
+  record.fqdn = json.at("fqdn").get<std::string>();
+  record.ip = json.at("ip").get<std::string>();
+  record.skel = json.at("skel").get<std::string>();
+  record.context = json.at("context").get<std::uint32_t>();
+  record.config = json.at("config").get<std::string>();
+  record.generation = json.at("generation").get<unsigned>();
+  record.created = json.at("created").get<std::string>();
+  record.columns = json.at("columns").get<std::map<std::string, std::string>>();
+  return record;
+}
+
+}  // namespace
+
+std::string_view share_name(Share share) { return kShares[static_cast<std::size_t>(share)]; }
+std::string_view seal_name(SealKind seal) { return kSeals[static_cast<std::size_t>(seal)]; }
+std::string_view plugin_status_name(PluginStatus status) { return kStatuses[static_cast<std::size_t>(status)]; }
+
+Result<Share> parse_share(const std::string& text) {
+  if (const auto share = find_in<Share>(kShares, text)) return *share;
+  return refuse("share", text, "one of hardlink, reflink, copy");
+}
+
+Result<SealKind> parse_seal(const std::string& text) {
+  if (const auto seal = find_in<SealKind>(kSeals, text)) return *seal;
+  return refuse("seal", text, "one of iunlink, guard, immutable, none");
+}
+
+std::string write_record(const Record& record) {
+  nlohmann::ordered_json json{{"version", kVersion},
+                              {"name", record.name},
+                              {"fqdn", record.fqdn},
+                              {"ip", record.ip},
+                              {"skel", record.skel},
+                              {"context", record.context},
+                              {"config", record.config},
+                              {"generation", record.generation},
+                              {"share", share_name(record.share)},
+                              {"seal", seal_name(record.seal)},
+                              {"created", record.created},
+                              {"columns", record.columns},
+                              {"plugins", nlohmann::ordered_json::array()}};
+  for (const PluginOutcome& plugin : record.plugins)
+    json["plugins"].push_back({{"name", plugin.name}, {"status", plugin_status_name(plugin.status)}, {"reason", plugin.reason}});
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+Result<Record> read_record(std::string_view text, const std::string& source) {
+  const auto bad = [&](const std::string& why) { return fail("read record", source, why); };
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (!json.is_object()) return bad("not a JSON object");
+  try {
+    if (json.at("version").get<unsigned>() != kVersion) return bad("version " + json.at("version").dump() + " is not known");
+    Record record = from_json(json);
+    TRY(VserverName::parse(record.name));
+    TRY(SkelName::parse(record.skel));
+    record.share = TRY(parse_share(json.at("share").get<std::string>()));
+    record.seal = TRY(parse_seal(json.at("seal").get<std::string>()));
+    for (const auto& plugin : json.at("plugins")) {
+      const auto status = find_in<PluginStatus>(kStatuses, plugin.at("status").get<std::string>());
+      if (!status) return bad("a plugin's status is not known");
+      record.plugins.push_back({plugin.at("name").get<std::string>(), *status, plugin.at("reason").get<std::string>(), {}});
+    }
+    return record;
+  } catch (const nlohmann::json::exception& error) {
+    return bad(error.what());
+  }
+}
+
+}  // namespace vskel

@@ -1,0 +1,192 @@
+// remove-vs goes forward from its intent on: a vserver's root is renamed into the trash, where no process can be started in it and no name leads to it, then
+// its configuration, context link and record go, and only then its files. A crash anywhere is finished by the same function. Trees in the trash that hold sealed inodes
+// are emptied when no vserver that shares those runs (safety.md, "Seals").
+
+#include "engine/vserver/remove.h"
+
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "engine/seal/quiesce.h"
+#include "engine/seal/seal.h"
+#include "engine/skel/skel.h"
+#include "engine/tree/listing.h"
+#include "engine/tree/remove.h"
+#include "engine/txn/journal.h"
+#include "engine/txn/lock.h"
+#include "engine/vserver/instances.h"
+#include "engine/vserver/removal_intent.h"
+
+namespace vskel {
+
+namespace {
+
+/// Every vserver that has sealed inodes by hard link.
+Result<std::vector<Tenant>> sealed_tenants(const Store& store) {
+  std::vector<Tenant> out;
+  for (const SkelName& name : TRY(Skel::all(store)))
+    for (const Record& record : TRY(read_records(TRY(Skel::open(store, name))))) {
+      if (record.share != Share::hardlink || !must_lift(record.seal)) continue;
+      const auto stat = TRY(sys::stat_if_there(store.vservers(), *Name::check(record.name)));
+      if (stat) out.push_back({record.name, stat->device, stat->inode});
+    }
+  return out;
+}
+
+std::string trash_name(const Intent& intent, const std::string& name) { return intent.id() + "." + name; }
+
+Result<> unlink_configuration(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == path.npos) return fail("remove configuration", path, "not an absolute path");
+  const std::string name = path.substr(slash + 1);
+  const auto component = Name::check(name);
+  if (!component) return fail("remove configuration", path, "not a file's name");
+  auto dir = sys::open_root(slash == 0 ? "/" : path.substr(0, slash));
+  if (!dir && dir.error().code == ENOENT) return {};
+  const DirFd opened = TRY(std::move(dir));
+  TRY(sys::unlink_if_there(opened, *component));
+  return sys::sync_file(opened);
+}
+
+/// contexts/ID, if it is this vserver's.
+Result<> unlink_context(const Store& store, std::uint32_t context, const std::string& vserver_path) {
+  const std::string text = std::to_string(context);
+  const Name name = *Name::check(text);
+  const auto stat = TRY(sys::stat_if_there(store.contexts(), name));
+  if (!stat || stat->type != sys::FileType::symlink || TRY(sys::read_link(store.contexts(), name)) != vserver_path) return {};
+  return sys::unlink_if_there(store.contexts(), name);
+}
+
+/// Takes a vserver out of sight: root to the trash, then what speaks of it. The root's inode tells the vserver that was meant from one made since under the same name.
+Result<> take_out(const Store& store, const Skel& skel, const Intent& intent, const nlohmann::json& member) {
+  const auto name = TRY(VserverName::parse(member.value("name", "")));
+  const std::string trash = trash_name(intent, name.text()), record = name.text() + ".json";
+  const auto stat = TRY(sys::stat_if_there(store.vservers(), name.name()));
+  if (stat && stat->inode == member.value("inode", std::uint64_t{0})) {
+    TRY(sys::rename_new(store.vservers(), name.name(), store.trash(), *Name::check(trash)));
+    TRY(sys::sync_file(store.trash()));
+    TRY(sys::sync_file(store.vservers()));
+  }
+  TRY(unlink_configuration(member.value("config", "")));
+  TRY(unlink_context(store, member.value("context", 0U), store.paths().vservers + "/" + name.text()));
+  TRY(sys::sync_file(store.contexts()));
+  TRY(sys::unlink_if_there(skel.instances(), *Name::check(record)));
+  return sys::sync_file(skel.instances());
+}
+
+Result<std::vector<std::string>> finish_vservers(const Store& store, Intent& intent, Quiesce quiesce) {
+  const nlohmann::json first = intent.records().front();
+  const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(first.value("skel", "")))));
+  std::vector<std::string> lines;
+  for (const auto& member : first.at("vservers")) TRY(take_out(store, skel, intent, member));
+  // From here on all that is left is garbage, which the trash holds without the intent too.
+  const bool quiet = Quiescence::hold(TRY(sealed_tenants(store)), quiesce).has_value();
+  for (const auto& member : first.at("vservers")) {
+    const std::string name = member.value("name", ""), trash = trash_name(intent, name);
+    if (quiet) TRY(remove_tree(store.trash(), *Name::check(trash)));
+    lines.push_back("vserver " + name + ": removal was finished");
+  }
+  TRY(intent.close());
+  return lines;
+}
+
+Result<std::vector<std::string>> finish_skel(const Store& store, Intent& intent) {
+  const auto name = TRY(SkelName::parse(intent.records().front().value("skel", "")));
+  const std::string trash = trash_name(intent, name.text());
+  const auto stat = TRY(sys::stat_if_there(store.skels(), name.name()));
+  if (stat && stat->inode == intent.records().front().value("inode", std::uint64_t{0})) {
+    TRY(sys::rename_new(store.skels(), name.name(), store.trash(), *Name::check(trash)));
+    TRY(sys::sync_file(store.trash()));
+    TRY(sys::sync_file(store.skels()));
+  }
+  TRY(remove_tree(store.trash(), *Name::check(trash)));
+  TRY(intent.close());
+  return std::vector{"skel " + name.text() + ": removal was finished"};
+}
+
+nlohmann::json member_of(const Record& record, std::uint64_t inode) {
+  return {{"name", record.name}, {"context", record.context}, {"config", record.config}, {"inode", inode}};
+}
+
+/// One vserver, as an operation of its own.
+Result<std::string> remove_one(const Store& store, const Record& record, Quiesce quiesce, const EngineOptions& engine) {
+  const Lock skel_lock = TRY(Lock::take(store, "skel." + record.skel, engine.wait));
+  const Lock lock = TRY(Lock::take(store, "vserver." + record.name, engine.wait));
+  const auto stat = TRY(sys::stat_if_there(store.vservers(), *Name::check(record.name)));
+  if (stat) {
+    const auto inside = TRY(processes_inside({record.name, stat->device, stat->inode}));
+    if (!inside.empty()) return fail("remove vserver", record.name, "it runs: " + inside.front());
+  }
+  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "remove-vs"}, {"skel", record.skel},
+                                            {"vservers", nlohmann::json::array({member_of(record, stat ? stat->inode : 0)})}}));
+  const std::string trash = trash_name(intent, record.name);
+  (void)TRY(finish_vservers(store, intent, quiesce));
+  if (!TRY(sys::stat_if_there(store.trash(), *Name::check(trash)))) return std::string();
+  return "its files are deleted later: a vserver that shares sealed files is running";
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> finish_removal(const Store& store, Intent& intent) {
+  if (intent.records().front().value("operation", "") == "remove-skel") return finish_skel(store, intent);
+  return finish_vservers(store, intent, Quiesce::automatic);
+}
+
+Result<std::vector<std::string>> empty_trash(const Store& store) {
+  std::vector<std::string> lines;
+  const DirFd trash = TRY(sys::reopen(store.trash()));
+  const Listing listing = TRY(Listing::read(trash));
+  if (listing.entries().empty()) return lines;
+  const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
+  if (!Quiescence::hold(TRY(sealed_tenants(store)), Quiesce::automatic)) return lines;
+  for (const Listed& listed : listing.entries()) {
+    TRY(remove_tree(store.trash(), listed.name));
+    lines.push_back("trash: " + std::string(listed.name.view()) + " was emptied");
+  }
+  return lines;
+}
+
+Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const std::vector<VserverName>& names, Quiesce quiesce, const EngineOptions& engine) {
+  std::vector<Record> records;
+  std::set<std::string> seen;
+  for (const VserverName& name : names) {
+    if (!seen.insert(name.text()).second) continue;
+    auto record = TRY(find_record(store, name));
+    if (!record) return refuse("remove vserver", name.text(), "no vserver of that name has a record");
+    records.push_back(std::move(*record));
+  }
+  std::vector<RemovedVserver> out;
+  tbb::task_arena arena(static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs));
+  for (const Record& record : records) {
+    RemovedVserver removed{record.name, {}, {}};
+    if (engine.dry_run == DryRun::no) {
+      auto note = arena.execute([&] { return remove_one(store, record, quiesce, engine); });
+      if (note) removed.note = std::move(*note);
+      if (!note) removed.error = note.error().line();
+    }
+    out.push_back(std::move(removed));
+  }
+  return out;
+}
+
+Result<> remove_skel(const Store& store, const SkelName& name, const EngineOptions& engine) {
+  TRY(Skel::open(store, name));
+  std::optional<Lock> lock;
+  if (engine.dry_run == DryRun::no) lock = TRY(Lock::take(store, "skel." + name.text(), engine.wait));
+  const Skel skel = TRY(Skel::open(store, name));
+  const auto records = TRY(read_records(skel));
+  if (!records.empty()) return refuse("remove skel", name.text(), "it has " + std::to_string(records.size()) + " vservers, " + records.front().name + " first");
+  const std::string merged = "tmp_skel_" + name.text();
+  if (skel.merged() || TRY(sys::stat_if_there(store.vservers(), *Name::check(merged)))) return refuse("remove skel", name.text(), "a merge is under way");
+  if (engine.dry_run == DryRun::yes) return {};
+  const std::uint64_t inode = TRY(sys::stat(skel.dir())).inode;
+  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "remove-skel"}, {"skel", name.text()}, {"inode", inode}}));
+  tbb::task_arena arena(static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs));
+  TRY(arena.execute([&] { return finish_skel(store, intent); }));
+  return {};
+}
+
+}  // namespace vskel

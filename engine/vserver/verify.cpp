@@ -1,0 +1,229 @@
+// verify: skels against their newest manifest, seals, records, configurations, contexts. Looks and hashes; changes nothing.
+
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <charconv>
+#include <mutex>
+#include <set>
+#include <unordered_map>
+
+#include "engine/content/hash.h"
+#include "engine/seal/seal.h"
+#include "engine/skel/skel.h"
+#include "engine/tree/walk.h"
+#include "engine/vserver/inspect.h"
+#include "engine/vserver/instances.h"
+
+namespace vskel {
+
+namespace {
+
+/// Differences, gathered from many tasks.
+class Differences {
+ public:
+  void add(const std::string& subject, const std::string& path, const std::string& what) {
+    const std::scoped_lock lock(mutex_);
+    lines_.push_back(subject + (path.empty() ? "" : " " + printable(path)) + ": " + what);
+  }
+  [[nodiscard]] std::vector<std::string> take() {
+    std::ranges::sort(lines_);
+    return std::move(lines_);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+/// One part of a skel against its entries in the manifest.
+class PartCheck {
+ public:
+  PartCheck(const Skel& skel, Part part, const Manifest& manifest, std::optional<SealKind> seal, Differences& out)
+      : skel_(skel), part_(part), seal_(seal), out_(out) {
+    for (const ManifestEntry& entry : manifest.entries)
+      if (entry.part == part) expected_.emplace(entry.path, Expected{&entry, false});
+  }
+
+  Result<> run() {
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void>) -> Result<> {
+      TRY(check(directory->path, TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top())), *directory, nullptr));
+      for (const WalkEntry& entry : directory->entries) {
+        if (entry.type == sys::FileType::directory) {
+          walk.descend(directory, entry, nullptr);
+          continue;
+        }
+        if (entry.type == sys::FileType::socket) continue;
+        const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
+        TRY(check(directory->path_to(entry.name), stat, TRY(sys::xattrs(directory->top(), entry.name)), *directory, &entry));
+      }
+      return {};
+    };
+    const DirFd& root = skel_.tree(part_);
+    (void)TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
+    for (const auto& [path, expected] : expected_)
+      if (!expected.seen) differ(expected.entry->path, "missing");
+    return {};
+  }
+
+ private:
+  struct Expected {
+    const ManifestEntry* entry;
+    bool seen;  ///< written by the one task that visits the path
+  };
+
+  void differ(const std::string& path, const std::string& what) { out_.add("skel " + skel_.name().text(), std::string(part_name(part_)) + "/" + path, what); }
+
+  Result<> check(const std::string& path, const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs, const WalkDirectory& directory, const WalkEntry* entry) {
+    const auto found = expected_.find(path);
+    if (found == expected_.end()) {
+      differ(path, "not in the manifest");
+      return {};
+    }
+    found->second.seen = true;
+    const ManifestEntry& wanted = *found->second.entry;
+    if (stat.type != wanted.type) {
+      differ(path, "another type");
+      return {};
+    }
+    if (stat.type != sys::FileType::symlink && stat.mode != wanted.mode) differ(path, "mode differs");
+    if (stat.uid != wanted.uid || stat.gid != wanted.gid) differ(path, "owner differs");
+    if (stat.mtime != wanted.mtime) differ(path, "time differs");
+    if (stat.rdev != wanted.rdev) differ(path, "device number differs");
+    if (hash_xattrs(xattrs) != wanted.xattrs) differ(path, "extended attributes differ");
+    if (stat.type == sys::FileType::symlink && TRY(sys::read_link(directory.top(), entry->name)) != wanted.link_target) differ(path, "link target differs");
+    if (stat.type == sys::FileType::regular) TRY(check_file(path, stat, xattrs, wanted, directory.top(), entry->name));
+    return {};
+  }
+
+  Result<> check_file(const std::string& path, const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs, const ManifestEntry& wanted, const DirFd& dir, Name name) {
+    if (stat.size != wanted.size) {
+      differ(path, "size differs");
+    } else if (wanted.content) {
+      const Fd file = TRY(sys::open_trusted_file(dir, name));
+      if (TRY(hash_file(file, WithSha256::no)).xxh128 != *wanted.content) differ(path, "content differs");
+    }
+    // A global file's names in vservers count too, so that its number of links says nothing here.
+    if (part_ != Part::global_part && stat.nlink != wanted.nlink) differ(path, "number of links differs");
+    const bool wants_seal = part_ == Part::global_part && seal_ && seal_ != SealKind::none && is_linkable(stat, xattrs);
+    if (wants_seal && !stat.immutable) differ(path, "not sealed");
+    return {};
+  }
+
+  const Skel& skel_;
+  Part part_;
+  std::optional<SealKind> seal_;
+  Differences& out_;
+  std::unordered_map<std::string, Expected> expected_;
+};
+
+/// What seals a skel's files have to have: what its vservers rely on; without any, what the file system can do.
+Result<std::optional<SealKind>> wanted_seal(const Store& store, const std::vector<Record>& records) {
+  for (const Record& record : records)
+    if (record.share == Share::hardlink) return record.seal;
+  if (!store.staging().open()) return std::nullopt;
+  return choose_seal(store.staging(), std::nullopt);
+}
+
+Result<> verify_skel(const Store& store, const Skel& skel, const std::vector<Record>& records, Differences& out) {
+  if (skel.merged()) return {};
+  const Manifest manifest = TRY(skel.manifest(TRY(skel.newest_generation())));
+  (void)TRY(skel.layout());
+  const auto seal = TRY(wanted_seal(store, records));
+  for (const Part part : {Part::global_part, Part::local_part, Part::static_part}) TRY(PartCheck(skel, part, manifest, seal, out).run());
+  return {};
+}
+
+bool exists(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  if (slash == path.npos) return false;
+  const auto dir = sys::open_root(path.substr(0, slash + 1));
+  const std::string name = path.substr(slash + 1);
+  const auto component = Name::check(name);
+  if (!dir || !component) return false;
+  const auto stat = sys::stat_if_there(*dir, *component);
+  return stat && stat->has_value();
+}
+
+Result<> verify_vserver(const Store& store, const Record& record, Differences& out) {
+  const std::string subject = "vserver " + record.name, path = store.paths().vservers + "/" + record.name;
+  const auto differ = [&](const std::string& at, const std::string& what) { out.add(subject, at, what); };
+  const auto root = TRY(sys::stat_if_there(store.vservers(), *Name::check(record.name)));
+  if (!root) differ(path, "missing");
+  if (root && root->type != sys::FileType::directory) differ(path, "not a directory");
+  if (!exists(record.config)) differ(record.config, "missing");
+  const std::string context = std::to_string(record.context), link = store.paths().etc + "/contexts/" + context;
+  const auto stat = store.contexts().open() ? TRY(sys::stat_if_there(store.contexts(), *Name::check(context))) : std::nullopt;
+  if (!stat) {
+    differ(link, "missing");
+  } else if (stat->type != sys::FileType::symlink || TRY(sys::read_link(store.contexts(), *Name::check(context))) != path) {
+    differ(link, "does not lead to " + path);
+  }
+  return {};
+}
+
+Result<> verify_contexts(const Store& store, const std::vector<Record>& records, Differences& out) {
+  std::set<std::uint32_t> seen;
+  for (const Record& record : records)
+    if (!seen.insert(record.context).second) out.add("vserver " + record.name, "", "context " + std::to_string(record.context) + " is another vserver's too");
+  if (records.empty()) return {};
+  const std::string path = store.paths().etc + "/contexts/nextid";
+  const auto file = store.contexts().open() ? sys::open_file(store.contexts(), "nextid") : Result<Fd>(fail("open", path, ENOENT));
+  if (!file) {
+    out.add("contexts", path, file.error().line());
+    return {};
+  }
+  const std::string text = TRY(sys::read_whole(*file, 4096));
+  std::uint32_t next = 0;
+  std::from_chars(text.data(), text.data() + text.size(), next);
+  // Ids below the range that is given out automatically are the administrator's own.
+  if (next <= *seen.rbegin()) out.add("contexts", path, "not above context " + std::to_string(*seen.rbegin()));
+  return {};
+}
+
+Result<> verify_all(const Store& store, Differences& out) {
+  std::vector<Record> all;
+  for (const SkelName& name : TRY(Skel::all(store))) {
+    auto skel = Skel::open(store, name);
+    if (!skel) {
+      out.add("skel " + name.text(), "", skel.error().line());
+      continue;
+    }
+    auto records = read_records(*skel);
+    if (!records) {
+      out.add("skel " + name.text(), "", records.error().line());
+      continue;
+    }
+    if (auto verified = verify_skel(store, *skel, *records, out); !verified) out.add("skel " + name.text(), "", verified.error().line());
+    for (const Record& record : *records) TRY(verify_vserver(store, record, out));
+    all.insert(all.end(), records->begin(), records->end());
+  }
+  TRY(verify_contexts(store, all, out));
+  const DirFd vservers = TRY(sys::reopen(store.vservers()));
+  const Listing listing = TRY(Listing::read(vservers));
+  for (const Listed& listed : listing.entries()) {
+    const std::string name(listed.name.view());
+    if (listed.type != sys::FileType::directory || !VserverName::parse(name)) continue;
+    if (std::ranges::none_of(all, [&](const Record& record) { return record.name == name; })) out.add("vserver " + name, "", "no record");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names, const EngineOptions& engine) {
+  Differences out;
+  tbb::task_arena arena(static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs));
+  if (names.empty()) {
+    TRY(arena.execute([&] { return verify_all(store, out); }));
+    return out.take();
+  }
+  for (const VserverName& name : names) {
+    const auto record = TRY(find_record(store, name));
+    if (!record) return refuse("verify vserver", name.text(), "no vserver of that name has a record");
+    TRY(verify_vserver(store, *record, out));
+  }
+  return out.take();
+}
+
+}  // namespace vskel

@@ -1,0 +1,205 @@
+// The expectations that stand here once are cli.md's: what lies where, and what a vserver consists of.
+#include "tests/system/vskel_test.h"
+
+#include <sys/stat.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "tests/support/odd_root.h"
+#include "tests/support/requirement.h"
+
+namespace vskel::test {
+namespace {
+
+constexpr const char* kConfigTemplate =
+    "IPROOT=\"%%VS_IP%%\"\nS_HOSTNAME=\"%%VS_FQDN%%\"\nS_CONTEXT=%%VS_CONTEXT%%\nONBOOT=yes\n# %%VS_NAME%% %%VS_DIR%% "
+    "%%VS_SKEL%%\n";
+
+// Locks stay by design, the log grows, and directories of .vskel change their times with both.
+const std::vector<Exception> kNoTrace = {
+    {".vskel/locks/**", Aspects::all()},
+    {".vskel/log/**", Aspects::all()},
+    {".vskel", Aspect::mtime},
+    {".vskel/**", Aspect::mtime},
+};
+
+// What differs between a source and a vserver made from it, and why.
+std::vector<Exception> kinds_of_difference() {
+  std::vector<Exception> exceptions = {
+      {"etc/hosts", Aspects::all()},  // written out with tokens
+      {"dev/**", Aspects::all()},     // a container's devices
+      {"dev", Aspect::mtime},         //
+      {"", Aspect::mtime},            // names were made in it
+      {"etc", Aspect::mtime},         // static files came from another tree
+  };
+  for (const std::string& path : odd_root::kEmptied) {
+    exceptions.push_back({path + "/**", Aspect::presence});
+    exceptions.push_back({path, Aspect::mtime});
+  }
+  for (const std::string& path : odd_root::kSockets) exceptions.push_back({path, Aspect::presence});
+  for (const std::string& path : odd_root::kAcrossParts) exceptions.push_back({path, Aspect::links});
+  return exceptions;
+}
+
+std::string lines_about(const std::string& what, const std::set<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += what + ": " + name + "\n";
+  return text;
+}
+
+}  // namespace
+
+void VskelTest::SetUp() {
+  VSKEL_REQUIRE(missing_root());
+  scratch_ = std::make_unique<TemporaryDirectory>();
+  std::optional<std::string> no_mount;
+  try {
+    mount_ = std::make_unique<ScopedLoopMount>(GetParam(), scratch_->path());
+  } catch (const std::exception& error) {
+    no_mount = error.what();
+  }
+  VSKEL_REQUIRE(no_mount);
+  fs::create_directory(source());
+  make_root(source());
+  fs::create_directories(etc() / "vskel");
+  write_file(etc() / "vskel/configfile.default", kConfigTemplate);
+}
+
+Arguments VskelTest::command(const Arguments& arguments) const {
+  Arguments all = {VSKEL_PROGRAM, "--vservers", vservers().string(), "--etc", etc().string()};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return all;
+}
+
+ProcessResult VskelTest::vskel(const Arguments& arguments, const std::string& input) const {
+  ProcessOptions options;
+  options.input = input;
+  return run(command(arguments), options);
+}
+
+ProcessResult VskelTest::vskel_killed_at(const KillPoint& point, const Arguments& arguments) const {
+  Arguments all = {"strace",
+                   "-f",
+                   "-qqq",
+                   "-o",
+                   "/dev/null",
+                   "-e",
+                   "trace=" + point.system_call,
+                   "-e",
+                   "inject=" + point.system_call + ":signal=KILL:when=" + std::to_string(point.when)};
+  // One worker: strace counts calls for each thread, and a fixed order lets a failure be made again.
+  const Arguments own = command({"-j", "1"});
+  all.insert(all.end(), own.begin(), own.end());
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  ProcessOptions options;
+  options.environment["ASAN_OPTIONS"] = "detect_leaks=0";  // the leak checker cannot work under a tracer
+  return run(all, options);
+}
+
+Json VskelTest::vskel_json(Arguments arguments) const {
+  arguments.insert(arguments.begin(), "--json");
+  const ProcessResult result = vskel(arguments);
+  EXPECT_EQ(result.code, 0) << result;
+  Json document = Json::parse(result.out, nullptr, false);
+  EXPECT_FALSE(document.is_discarded()) << result;
+  return document;
+}
+
+void VskelTest::build_base() const {
+  const ProcessResult result = vskel({"build-skel", "base", "--from", source().string()});
+  ASSERT_EQ(result.code, 0) << result;
+}
+
+void VskelTest::create(const std::string& name, const std::string& ip, const Arguments& options) const {
+  Arguments arguments = {"create-vs", "base", name, name + ".example.com", ip};
+  arguments.insert(arguments.end(), options.begin(), options.end());
+  const ProcessResult result = vskel(arguments);
+  ASSERT_EQ(result.code, 0) << result;
+}
+
+StoreSnapshot VskelTest::snapshot_store() const {
+  StoreSnapshot snapshot;
+  if (fs::exists(vservers())) snapshot.vservers = snapshot_tree(vservers());
+  if (fs::exists(etc())) snapshot.etc = snapshot_tree(etc());
+  return snapshot;
+}
+
+std::string VskelTest::changes_since(const StoreSnapshot& before) const {
+  const StoreSnapshot now = snapshot_store();
+  return joined(compare_snapshots(before.vservers, now.vservers, kNoTrace, Identity::compared)) +
+         joined(compare_snapshots(before.etc, now.etc, {}, Identity::compared));
+}
+
+std::string VskelTest::inconsistencies() const {
+  std::string text;
+  for (const char* room : {"journal", "staging", "trash", "quarantine"}) {
+    text += lines_about(std::string("left in .vskel/") + room, names_in(vservers() / ".vskel" / room));
+  }
+  std::set<std::string> names, configured, recorded, contexts;
+  for (const std::string& name : names_in(vservers())) {
+    if (!name.starts_with(".")) names.insert(name);
+  }
+  for (const std::string& name : names_in(etc())) {
+    if (name.ends_with(".conf")) configured.insert(name.substr(0, name.size() - 5));
+    if (name.starts_with(".")) text += "left in ETC: " + name + "\n";
+  }
+  for (const std::string& name : names_in(skel() / "instances")) {
+    if (name.ends_with(".json"))
+      recorded.insert(name.substr(0, name.size() - 5));
+    else
+      text += "left in instances: " + name + "\n";
+  }
+  for (const std::string& id : names_in(etc() / "contexts")) {
+    if (id == "nextid") continue;
+    if (!fs::is_symlink(etc() / "contexts" / id))
+      text += "no symlink in contexts: " + id + "\n";
+    else if (!contexts.insert(fs::read_symlink(etc() / "contexts" / id).filename()).second)
+      text += "two contexts: " + id + "\n";
+  }
+  if (configured != names) text += lines_about("vserver", names) + lines_about("configuration", configured);
+  if (recorded != names) text += lines_about("vserver", names) + lines_about("record", recorded);
+  if (contexts != names) text += lines_about("vserver", names) + lines_about("context", contexts);
+  return text;
+}
+
+std::string VskelTest::differences_from_source(const std::string& vserver_name) const {
+  return joined(compare_trees(source(), vserver(vserver_name), kinds_of_difference()));
+}
+
+std::string read_file(const fs::path& path) {
+  std::ifstream stream(path, std::ios::binary);
+  EXPECT_TRUE(stream) << path;
+  std::ostringstream text;
+  text << stream.rdbuf();
+  return text.str();
+}
+
+void write_file(const fs::path& path, const std::string& content) {
+  std::ofstream stream(path, std::ios::binary);
+  stream << content;
+  stream.close();
+  ASSERT_TRUE(stream) << path;
+}
+
+std::uint64_t inode_of(const fs::path& path) {
+  struct stat status {};
+  EXPECT_EQ(::lstat(path.c_str(), &status), 0) << path;
+  return status.st_ino;
+}
+
+std::set<std::string> names_in(const fs::path& directory) {
+  std::set<std::string> names;
+  std::error_code none;
+  for (const fs::directory_entry& entry : fs::directory_iterator(directory, none))
+    names.insert(entry.path().filename());
+  return names;
+}
+
+std::set<std::string> keys_of(const Json& object) {
+  std::set<std::string> keys;
+  for (const auto& [key, value] : object.items()) keys.insert(key);
+  return keys;
+}
+
+}  // namespace vskel::test

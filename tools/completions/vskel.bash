@@ -1,0 +1,63 @@
+# Completion of vskel for bash. Names of skels and vservers are taken from the directories, not from vskel, so that the
+# Tab key neither waits nor needs the right to read records.
+
+_vskel() {
+  local current previous words cword
+  _init_completion -n = 2>/dev/null || {
+    words=("${COMP_WORDS[@]}") cword=$COMP_CWORD
+    current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+  }
+  current=${words[cword]} previous=${words[cword - 1]}
+
+  local commands="build-skel create-vs list show verify run-plugins remove-vs remove-skel recover"
+  local globals="--vservers --etc --config --jobs --backend --progress --dry-run --json --quiet --verbose --no-wait --help --version"
+  local vservers=${VSKEL_VSERVERS:-/vservers} command="" place=0 i
+  for ((i = 1; i < cword; i++)); do
+    case ${words[i]} in
+      --vservers) vservers=${words[++i]} ;;
+      --vservers=*) vservers=${words[i]#*=} ;;
+      --etc | --config | --jobs | -j | --backend | --progress) ((i++)) ;;
+      --from | --exclude | --global | --local | --fleet | --count | --name | --fqdn | --ip-from | --context | --share | --seal | --quiesce) ((i++)) ;;
+      -*)
+        if [[ -z $command && " $commands " == *" ${words[i]#--} "* ]]; then command=${words[i]#--}; fi
+        ;;
+      *) if [[ -z $command ]]; then command=${words[i]}; else ((place++)); fi ;;
+    esac
+  done
+
+  case $previous in
+    --backend) COMPREPLY=($(compgen -W "auto syscall uring" -- "$current")); return ;;
+    --progress) COMPREPLY=($(compgen -W "auto always never" -- "$current")); return ;;
+    --share) COMPREPLY=($(compgen -W "hardlink reflink copy" -- "$current")); return ;;
+    --seal) COMPREPLY=($(compgen -W "auto iunlink guard immutable none" -- "$current")); return ;;
+    --quiesce) COMPREPLY=($(compgen -W "auto off" -- "$current")); return ;;
+    --vservers | --etc) compopt -o filenames; COMPREPLY=($(compgen -d -- "$current")); return ;;
+    --config | --from | --fleet | --global | --local) compopt -o filenames; COMPREPLY=($(compgen -f -- "$current")); return ;;
+    --jobs | -j | --exclude | --count | --name | --fqdn | --ip-from | --context) return ;;
+  esac
+
+  local options="" skels="" names=""
+  case $command in
+    "") options=$commands ;;
+    build-skel) options="--from --exclude --global --local" ;;
+    create-vs)
+      options="--fleet --count --name --fqdn --ip-from --share --seal --quiesce --context --no-plugins --strict-plugins"
+      ((place == 0)) && skels=yes
+      ;;
+    show | run-plugins) ((place == 0)) && names=yes ;;
+    verify) names=yes ;;
+    remove-vs) options="--yes --quiesce" names=yes ;;
+    remove-skel) options="--yes"; ((place == 0)) && skels=yes ;;
+  esac
+  if [[ $current == -* ]]; then
+    COMPREPLY=($(compgen -W "$options $globals" -- "$current"))
+  elif [[ -z $command ]]; then
+    COMPREPLY=($(compgen -W "$commands" -- "$current"))
+  elif [[ -n $skels ]]; then
+    COMPREPLY=($(cd "$vservers/.skel" 2>/dev/null && compgen -d -- "$current"))
+  elif [[ -n $names ]]; then
+    COMPREPLY=($(cd "$vservers" 2>/dev/null && compgen -d -X '@(.*|tmp_skel_*)' -- "$current"))
+  fi
+}
+
+complete -F _vskel vskel
