@@ -29,9 +29,9 @@ void warn_big(Output& output, const std::string& skel_path, const std::vector<st
                                      "WARNING!  WARNING!  WARNING!",
                                      "",
                                      "Every vserver made from this skel gets all that is in it. Go through it",
-                                     "with a fine tooth comb now, and make sure that it holds only what you want",
-                                     "to be there. Accounts and passwords, keys, logs, programs that only the",
-                                     "host should have: you need to do this only once.",
+                                     "with a fine tooth comb now, and make sure that it holds only what you",
+                                     "want there: no accounts and passwords, keys, logs, or programs that only",
+                                     "the host should have. You need to do this only once.",
                                      ""};
   output.message(border);
   for (const char* const words : kWords) boxed(words);

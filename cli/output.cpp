@@ -82,7 +82,7 @@ std::string safe_line(std::string_view line) {
 }
 
 std::string human_bytes(std::uint64_t bytes) {
-  if (bytes < 1024) return std::to_string(bytes);
+  if (bytes < 1024) return std::to_string(bytes) + " B";
   static constexpr std::array kUnits{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   double value = static_cast<double>(bytes) / 1024;
   std::size_t unit = 0;

@@ -70,7 +70,7 @@ class Output {
 /// already.
 [[nodiscard]] std::string safe_line(std::string_view line);
 
-/// "412.3 MiB", "0", "17".
+/// "412.3 MiB", "17 B".
 [[nodiscard]] std::string human_bytes(std::uint64_t bytes);
 /// "0.84 s", "12.1 s".
 [[nodiscard]] std::string human_seconds(double seconds);

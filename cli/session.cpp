@@ -24,12 +24,11 @@ EngineOptions Session::engine() {
 }
 
 Result<Store> Session::store_to_change(Needs needs, const std::optional<SkelName>& skel) {
+  if (needs == Needs::nothing && dry_run()) return Store::open_whatever_is_there(options.paths);
   if (needs == Needs::vservers || dry_run()) {
     auto existing = Store::open_existing(options.paths);
     if (!existing && existing.error().code == ENOENT)
-      return refuse("open", options.paths.vservers,
-                    needs == Needs::nothing ? "no such directory yet; a dry run does not make it"
-                                            : "no such directory; build-skel makes it");
+      return refuse("open", options.paths.vservers, "no such directory; build-skel makes it");
     if (!existing || dry_run()) return existing;
     const bool nothing_to_recover = !existing->journal().open();
     if (skel && nothing_to_recover) TRY(Skel::open(*existing, *skel));

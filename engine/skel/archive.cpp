@@ -1,25 +1,42 @@
-// libarchive parses, the kernel room writes. An archive is a stranger's text: a name is taken apart and every component checked, directories are opened one by one without following, so that a
-// symlink that the archive planted earlier stops the path (ELOOP) instead of leading it out.
+// libarchive parses, the kernel room writes. An archive is a stranger's text: its names are taken apart and every
+// component checked, and directories are opened one by one without following, so that a symlink that the archive planted
+// earlier stops a path (ELOOP) instead of leading it out.
+//
+// Relies on nobody else writing in the target meanwhile: the directories on the way to the last entry are kept open.
+// Names of owners are not looked at, numbers only, but in ACLs, where GNU tar writes nothing but names: those are looked
+// up in the archive's own etc/passwd and etc/group, never in the host's. Inode flags (chattr) are not taken over.
+//
+// In pax headers libarchive loses the sign of the fraction: "-1.5" comes back as -1 s and 500 ms. It is read here as
+// POSIX means it and GNU tar writes it; bsdtar writes "-2.5" for the same time, and is one second off before 1970.
 
 #include "engine/skel/archive.h"
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <sys/sysmacros.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <map>
 #include <memory>
+#include <optional>
+#include <span>
+#include <string_view>
 
+#include "engine/skel/posix_acl.h"
 #include "engine/tree/metadata.h"
 
 namespace vskel {
 
 namespace {
 
-constexpr std::size_t kDeepest = 2048, kReadSize = 256 * 1024;
+constexpr std::size_t kDeepest = 2048, kReadSize = 256 * 1024, kMostOpenDirs = 64, kMostNotes = 1000;
+constexpr std::size_t kMostAccounts = 16 << 20;
+constexpr const char* kOperation = "read archive";
+constexpr const char* kAccessAcl = "system.posix_acl_access";
+constexpr const char* kDefaultAcl = "system.posix_acl_default";
+
+// --- reading -------------------------------------------------------------------------------------------------------
 
 /// What libarchive reads from, and what its callback found wrong.
 struct Input {
@@ -42,235 +59,395 @@ la_ssize_t read_callback(archive* reader, void* data, const void** block) {
 
 using Reader = std::unique_ptr<archive, int (*)(archive*)>;
 
-/// The components of an archive's name; nullopt if it is absolute, has "..", or is too long or deep. "./" and a trailing slash are common and mean nothing.
-std::optional<std::vector<std::string>> split(std::string_view path) {
-  if (path.starts_with('/')) return std::nullopt;
-  std::vector<std::string> out;
-  while (!path.empty()) {
-    const std::string component(path.substr(0, path.find('/')));
-    path.remove_prefix(std::min(path.size(), component.size() + 1));
-    if (component.empty() || component == ".") continue;
-    if (!Name::check(component) || out.size() == kDeepest) return std::nullopt;
-    out.push_back(component);
-  }
-  return out;
-}
-
-/// POSIX ACLs as the kernel has them in system.posix_acl_*: linux/posix_acl_xattr.h, a version and entries of tag, permissions, id, little endian.
-std::optional<sys::Xattr> acl_xattr(archive_entry* entry, int type, const char* name) {
-  if (archive_entry_acl_reset(entry, type) == 0) return std::nullopt;
-  struct Ace {
-    std::uint16_t tag, permissions;
-    std::uint32_t id;
-    auto operator<=>(const Ace&) const = default;
-  };
-  constexpr std::uint32_t kNoId = 0xffffffff;
-  std::vector<Ace> aces;
-  int got_type = 0, permset = 0, tag = 0, id = 0;
-  const char* qualifier = nullptr;
-  while (archive_entry_acl_next(entry, type, &got_type, &permset, &tag, &id, &qualifier) == ARCHIVE_OK) {
-    std::uint16_t kind = 0;
-    switch (tag) {
-      case ARCHIVE_ENTRY_ACL_USER_OBJ: kind = 0x01; break;
-      case ARCHIVE_ENTRY_ACL_USER: kind = 0x02; break;
-      case ARCHIVE_ENTRY_ACL_GROUP_OBJ: kind = 0x04; break;
-      case ARCHIVE_ENTRY_ACL_GROUP: kind = 0x08; break;
-      case ARCHIVE_ENTRY_ACL_MASK: kind = 0x10; break;
-      case ARCHIVE_ENTRY_ACL_OTHER: kind = 0x20; break;
-      default: continue;
-    }
-    const bool named = kind == 0x02 || kind == 0x08;
-    aces.push_back({kind, static_cast<std::uint16_t>(permset & 7), named ? static_cast<std::uint32_t>(id) : kNoId});
-  }
-  const bool only_mode = aces.size() <= 3 && type == ARCHIVE_ENTRY_ACL_TYPE_ACCESS;
-  if (aces.empty() || only_mode) return std::nullopt;
-  std::ranges::sort(aces);
-  std::string value("\2\0\0\0", 4);
-  const auto append = [&](std::uint32_t number, int bytes) {
-    for (int at = 0; at < bytes; ++at) value.push_back(static_cast<char>(number >> (8 * at) & 0xff));
-  };
-  for (const Ace& ace : aces) {
-    append(ace.tag, 2);
-    append(ace.permissions, 2);
-    append(ace.id, 4);
-  }
-  return sys::Xattr{name, std::move(value)};
-}
-
-sys::Time time_of(std::int64_t seconds, long nanoseconds) { return {seconds, static_cast<std::uint32_t>(std::clamp(nanoseconds, 0L, 999'999'999L))}; }
-
-Metadata metadata_of_entry(archive_entry* entry) {
-  Metadata out;
-  out.mode = archive_entry_perm(entry) & 07777U;
-  out.uid = static_cast<std::uint32_t>(archive_entry_uid(entry));
-  out.gid = static_cast<std::uint32_t>(archive_entry_gid(entry));
-  out.mtime = time_of(archive_entry_mtime(entry), archive_entry_mtime_nsec(entry));
-  out.atime = archive_entry_atime_is_set(entry) != 0 ? time_of(archive_entry_atime(entry), archive_entry_atime_nsec(entry)) : out.mtime;
-  archive_entry_xattr_reset(entry);
-  const char* name = nullptr;
-  const void* value = nullptr;
-  std::size_t size = 0;
-  while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK)
-    out.xattrs.push_back({name, std::string(static_cast<const char*>(value), size)});
-  const auto add_acl = [&](int type, const char* acl_name) {
-    auto acl = acl_xattr(entry, type, acl_name);
-    const auto same = [&](const sys::Xattr& xattr) { return xattr.name == acl_name; };
-    if (acl && std::ranges::none_of(out.xattrs, same)) out.xattrs.push_back(std::move(*acl));
-  };
-  add_acl(ARCHIVE_ENTRY_ACL_TYPE_ACCESS, "system.posix_acl_access");
-  add_acl(ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, "system.posix_acl_default");
-  std::ranges::sort(out.xattrs);
-  return out;
-}
-
-class Unpacker {
- public:
-  Unpacker(archive* reader, const std::string& source, const DirFd& target) : reader_(reader), source_(source), target_(target) {}
-
-  Result<> unpack_one(archive_entry* entry) {
-    const char* const raw = archive_entry_pathname(entry);
-    if (raw == nullptr) return bad("", "an entry without a name");
-    path_ = raw;
-    const auto components = split(path_);
-    if (!components) return bad(path_, "a name must be relative, without \"..\", of at most 255 bytes a component and 2048 levels");
-    ++report_.entries;
-    if (components->empty()) return archive_entry_filetype(entry) == AE_IFDIR ? note_dir("", entry) : bad(path_, "an entry without a name");
-    const DirFd dir = TRY(open_parents(*components));
-    const Name name = *Name::check(components->back());
-    std::string relative;
-    for (const std::string& component : *components) relative.append(relative.empty() ? "" : "/").append(component);
-    if (const char* link = archive_entry_hardlink(entry)) return make_hard_link(dir, name, link);
-    return make(dir, name, relative, entry);
-  }
-
-  /// Deepest first, so that a directory's times are set when nothing below it changes any more.
-  Result<UnpackReport> finish() {
-    for (auto at = directories_.rbegin(); at != directories_.rend(); ++at) {
-      const DirFd dir = TRY(sys::open_dirs(target_, at->first));
-      TRY(apply_metadata(dir, at->second, Fresh::no));
-    }
-    return std::move(report_);
-  }
-
- private:
-  [[nodiscard]] std::unexpected<Error> bad(const std::string& name, std::string why) const {
-    return fail("read archive", source_ + (name.empty() ? "" : ": " + name), std::move(why));
-  }
-
-  Result<DirFd> open_parents(const std::vector<std::string>& components) {
-    DirFd dir = TRY(sys::reopen(target_));
-    for (std::size_t at = 0; at + 1 < components.size(); ++at) {
-      auto next = sys::ensure_dir(dir, *Name::check(components[at]), 0755);
-      if (!next) {
-        const int code = next.error().code;
-        if (code == ELOOP || code == ENOTDIR) return bad(path_, "leads through " + components[at] + ", which is no directory");
-        return std::unexpected(std::move(next).error());
-      }
-      dir = std::move(*next);
-    }
-    return dir;
-  }
-
-  Result<> note_dir(const std::string& relative, archive_entry* entry) {
-    directories_[relative] = metadata_of_entry(entry);
-    return {};
-  }
-
-  Result<> make_hard_link(const DirFd& dir, Name name, const char* link) {
-    const auto components = split(link);
-    if (!components || components->empty()) return bad(path_, "a hard link out of the archive: " + std::string(link));
-    const DirFd source = TRY(open_parents(*components));
-    const Name source_name = *Name::check(components->back());
-    const auto stat = TRY(sys::stat_if_there(source, source_name));
-    if (!stat || stat->type == sys::FileType::directory) return bad(path_, "a hard link to " + std::string(link) + ", which is not in the archive before it");
-    return doubled(sys::link(source, source_name, dir, name));
-  }
-
-  /// An archive that names a path twice is not one that anybody meant.
-  Result<> doubled(Result<> made) const {
-    if (!made && made.error().code == EEXIST) return bad(path_, "stands in the archive twice");
-    return made;
-  }
-
-  Result<> make(const DirFd& dir, Name name, const std::string& relative, archive_entry* entry) {
-    const Metadata metadata = metadata_of_entry(entry);
-    const std::uint64_t rdev = makedev(static_cast<unsigned>(archive_entry_rdevmajor(entry)), static_cast<unsigned>(archive_entry_rdevminor(entry)));
-    const auto make_node = [&](sys::FileType type) -> Result<> {
-      TRY(doubled(sys::make_node(dir, name, type, creation_mode(metadata.mode), rdev)));
-      return apply_metadata(dir, name, type, metadata, Fresh::yes);
-    };
-    switch (archive_entry_filetype(entry)) {
-      case AE_IFDIR: {
-        auto made = sys::ensure_dir(dir, name, 0755);
-        if (!made) return bad(path_, "stands in the archive twice");
-        return note_dir(relative, entry);
-      }
-      case AE_IFREG: return make_file(dir, name, metadata, entry);
-      case AE_IFLNK: {
-        const char* const target = archive_entry_symlink(entry);
-        if (target == nullptr || *target == '\0') return bad(path_, "a symlink without a target");
-        TRY(doubled(sys::make_symlink(dir, name, target)));
-        return apply_metadata(dir, name, sys::FileType::symlink, metadata, Fresh::yes);
-      }
-      case AE_IFIFO: return make_node(sys::FileType::fifo);
-      case AE_IFCHR: return make_node(sys::FileType::character);
-      case AE_IFBLK: return make_node(sys::FileType::block);
-      default: report_.notes.push_back("/" + relative + ": a socket, left out"); return {};
-    }
-  }
-
-  Result<> make_file(const DirFd& dir, Name name, const Metadata& metadata, archive_entry* entry) {
-    auto created = sys::create_file(dir, name, 0600);
-    if (!created && created.error().code == EEXIST) return bad(path_, "stands in the archive twice");
-    const Fd file = TRY(std::move(created));
-    const void* block = nullptr;
-    std::size_t size = 0;
-    la_int64_t offset = 0;
-    for (;;) {
-      const int status = archive_read_data_block(reader_, &block, &size, &offset);
-      if (status == ARCHIVE_EOF) break;
-      if (status != ARCHIVE_OK) return bad(path_, archive_error_string(reader_) != nullptr ? archive_error_string(reader_) : "damaged");
-      TRY(sys::write_at(file, {static_cast<const std::byte*>(block), size}, static_cast<std::uint64_t>(offset)));
-    }
-    // A hole at the end has no block of its own.
-    const auto whole = static_cast<std::uint64_t>(archive_entry_size(entry));
-    if (TRY(sys::stat(file)).size != whole) TRY(sys::truncate(file, whole));
-    return apply_metadata(file, metadata, Fresh::no);
-  }
-
-  archive* reader_;
-  const std::string& source_;
-  const DirFd& target_;
-  std::string path_;  ///< as the archive spells it, for messages
-  std::map<std::string, Metadata> directories_;
-  UnpackReport report_;
-};
-
-}  // namespace
-
-Result<UnpackReport> unpack_archive(const Fd& input, const std::string& source, const DirFd& target) {
-  const Reader reader(archive_read_new(), archive_read_free);
+Reader make_reader() {
+  Reader reader(archive_read_new(), archive_read_free);
   if (reader == nullptr) throw std::bad_alloc();
   archive_read_support_filter_gzip(reader.get());
   archive_read_support_filter_xz(reader.get());
   archive_read_support_filter_zstd(reader.get());
   archive_read_support_format_tar(reader.get());
+  return reader;
+}
+
+std::string words_of(archive* reader, const char* otherwise) {
+  const char* const text = archive_error_string(reader);
+  return text != nullptr ? text : otherwise;
+}
+
+// --- entries ---------------------------------------------------------------------------------------------------------
+
+using Components = std::vector<std::string>;
+
+/// The components of an archive's name, or the rule that it breaks. "./" and a trailing slash are common and mean
+/// nothing.
+std::expected<Components, const char*> split(std::string_view path) {
+  if (path.starts_with('/')) return std::unexpected("an absolute name");
+  Components out;
+  while (!path.empty()) {
+    std::string component(path.substr(0, path.find('/')));
+    path.remove_prefix(std::min(path.size(), component.size() + 1));
+    if (component.empty() || component == ".") continue;
+    if (component == "..") return std::unexpected("a name with \"..\"");
+    if (!Name::check(component)) return std::unexpected("a name with a component of more than 255 bytes");
+    if (out.size() == kDeepest) return std::unexpected("a name of more than 2048 components");
+    out.push_back(std::move(component));
+  }
+  return out;
+}
+
+std::string joined(std::span<const std::string> components) {
+  std::string out;
+  for (const std::string& component : components) out.append(out.empty() ? "" : "/").append(component);
+  return out;
+}
+
+std::optional<AclTag> acl_tag(int tag) {
+  switch (tag) {
+    case ARCHIVE_ENTRY_ACL_USER_OBJ: return AclTag::owner;
+    case ARCHIVE_ENTRY_ACL_USER: return AclTag::user;
+    case ARCHIVE_ENTRY_ACL_GROUP_OBJ: return AclTag::owning_group;
+    case ARCHIVE_ENTRY_ACL_GROUP: return AclTag::group;
+    case ARCHIVE_ENTRY_ACL_MASK: return AclTag::mask;
+    case ARCHIVE_ENTRY_ACL_OTHER: return AclTag::other;
+    default: return std::nullopt;  // of NFSv4 ACLs, which are another type and not asked for
+  }
+}
+
+/// The ACL of one type; empty if there is none, or none that says more than the mode.
+std::vector<AclEntry> acl_of(archive_entry* entry, int type) {
+  std::vector<AclEntry> out;
+  if (archive_entry_acl_reset(entry, type) == 0) return out;
+  bool says_more = type == ARCHIVE_ENTRY_ACL_TYPE_DEFAULT;
+  int got_type = 0, permissions = 0, raw_tag = 0, id = 0;
+  const char* name = nullptr;
+  while (archive_entry_acl_next(entry, type, &got_type, &permissions, &raw_tag, &id, &name) == ARCHIVE_OK) {
+    const auto tag = acl_tag(raw_tag);
+    if (!tag) continue;
+    AclEntry one{*tag, static_cast<std::uint16_t>(permissions & 7), std::nullopt, name != nullptr ? name : ""};
+    const bool named = *tag == AclTag::user || *tag == AclTag::group;
+    if (named && id >= 0) one.id = static_cast<std::uint32_t>(id);
+    says_more = says_more || named || *tag == AclTag::mask;
+    out.push_back(std::move(one));
+  }
+  if (!says_more) out.clear();
+  return out;
+}
+
+bool lacks_id(const AclEntry& entry) {
+  return (entry.tag == AclTag::user || entry.tag == AclTag::group) && !entry.id;
+}
+
+sys::Time time_of(std::int64_t seconds, long nanoseconds) {
+  constexpr long kSecond = 1'000'000'000;
+  const long fraction = std::clamp(nanoseconds, 0L, kSecond - 1);
+  if (seconds < 0 && fraction > 0) return {seconds - 1, static_cast<std::uint32_t>(kSecond - fraction)};
+  return {seconds, static_cast<std::uint32_t>(fraction)};
+}
+
+/// All but the ACLs that are told as text.
+Metadata metadata_of_entry(archive_entry* entry) {
+  Metadata out;
+  out.mode = static_cast<std::uint32_t>(archive_entry_perm(entry)) & 07777U;
+  out.uid = static_cast<std::uint32_t>(archive_entry_uid(entry));
+  out.gid = static_cast<std::uint32_t>(archive_entry_gid(entry));
+  out.mtime = time_of(archive_entry_mtime(entry), archive_entry_mtime_nsec(entry));
+  out.atime = archive_entry_atime_is_set(entry) != 0
+                  ? time_of(archive_entry_atime(entry), archive_entry_atime_nsec(entry))
+                  : out.mtime;
+  // bsdtar writes every attribute twice, for two readers.
+  std::map<std::string, std::string> xattrs;
+  archive_entry_xattr_reset(entry);
+  const char* name = nullptr;
+  const void* value = nullptr;
+  std::size_t size = 0;
+  while (archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK)
+    xattrs.insert_or_assign(name, std::string(static_cast<const char*>(value), size));
+  for (auto& [key, text] : xattrs) out.xattrs.push_back({key, std::move(text)});
+  return out;
+}
+
+bool is_owner(std::int64_t id) { return id >= 0 && id < 0xffffffffLL; }
+
+// --- writing -------------------------------------------------------------------------------------------------------
+
+/// Opens directories of the tree; those on the way to the last one stay open, since archives go directory by directory.
+class OpenDirs {
+ public:
+  explicit OpenDirs(const DirFd& root) : root_(root) {}
+
+  /// The directory of these components, made where missing. Valid until the next call.
+  Result<const DirFd*> open(std::span<const std::string> components) {
+    std::size_t common = 0;
+    while (common < kept_.size() && common < components.size() && kept_[common].name == components[common]) ++common;
+    kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(common), kept_.end());
+    const DirFd* current = kept_.empty() ? &root_ : &kept_.back().dir;
+    for (const std::string& component : components.subspan(common)) {
+      DirFd next = TRY(sys::ensure_dir(*current, *Name::check(component), 0755));
+      if (kept_.size() < kMostOpenDirs) {
+        kept_.push_back({component, std::move(next)});
+        current = &kept_.back().dir;
+      } else {
+        deep_ = std::move(next);
+        current = &deep_;
+      }
+    }
+    return current;
+  }
+
+ private:
+  struct Kept {
+    std::string name;
+    DirFd dir;
+  };
+  const DirFd& root_;
+  std::vector<Kept> kept_;
+  DirFd deep_;
+};
+
+class Unpacker {
+ public:
+  Unpacker(archive* reader, const std::string& source, const DirFd& target)
+      : reader_(reader), source_(source), target_(target), dirs_(target) {}
+
+  Result<> unpack(archive_entry* entry) {
+    const char* const raw = archive_entry_pathname(entry);
+    path_ = raw != nullptr ? raw : "";
+    if (path_.empty()) return bad("an entry without a name");
+    auto done = place(entry);
+    if (done || !done.error().reason.empty()) return done;
+    // A call that failed knows the staging path, the reader of the message knows the archive.
+    done.error().path = source_ + ": " + path_;
+    return done;
+  }
+
+  void note(std::string line) {
+    if (report_.notes.size() < kMostNotes) report_.notes.push_back(std::move(line));
+  }
+
+  /// The entry that was read last, as the archive spells it.
+  [[nodiscard]] const std::string& last() const { return path_; }
+
+  /// What had to wait: directories, whose times change and whose default ACLs are inherited while something is made in
+  /// them, and ACLs with names.
+  Result<UnpackReport> finish() {
+    if (report_.entries == 0) return fail(kOperation, source_, "the archive is empty");
+    for (auto at = directories_.rbegin(); at != directories_.rend(); ++at) {
+      path_ = at->first;
+      const Components components = *split(at->first);
+      TRY(apply_metadata(*TRY(dirs_.open(components)), at->second, Fresh::no));
+    }
+    TRY(set_named_acls());
+    return std::move(report_);
+  }
+
+ private:
+  struct NamedAcl {
+    Components components;
+    const char* xattr;
+    std::vector<AclEntry> entries;
+  };
+
+  [[nodiscard]] std::unexpected<Error> bad(std::string why) const {
+    return fail(kOperation, source_ + (path_.empty() ? "" : ": " + path_), std::move(why));
+  }
+
+  Result<> place(archive_entry* entry) {
+    const auto components = split(path_);
+    if (!components) return bad(components.error());
+    ++report_.entries;
+    if (!is_owner(archive_entry_uid(entry)) || !is_owner(archive_entry_gid(entry)))
+      return bad("an owner that is no user or group id");
+    if (components->empty()) {
+      if (archive_entry_filetype(entry) != AE_IFDIR) return bad("an entry without a name");
+      directories_[""] = metadata_of(*components, entry);
+      return {};
+    }
+    if (const char* link = archive_entry_hardlink(entry)) return make_hard_link(*components, link);
+    return make(*components, entry);
+  }
+
+  Metadata metadata_of(const Components& components, archive_entry* entry) {
+    Metadata out = metadata_of_entry(entry);
+    const auto take_acl = [&](int type, const char* xattr) {
+      std::vector<AclEntry> acl = acl_of(entry, type);
+      if (acl.empty() || std::ranges::find(out.xattrs, xattr, &sys::Xattr::name) != out.xattrs.end()) return;
+      if (std::ranges::any_of(acl, lacks_id)) {
+        named_acls_.push_back({components, xattr, std::move(acl)});
+      } else {
+        out.xattrs.push_back({xattr, acl_value(std::move(acl))});
+      }
+    };
+    take_acl(ARCHIVE_ENTRY_ACL_TYPE_ACCESS, kAccessAcl);
+    take_acl(ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, kDefaultAcl);
+    std::ranges::sort(out.xattrs);
+    return out;
+  }
+
+  Result<const DirFd*> open_parent(const Components& components) {
+    auto parent = dirs_.open(std::span(components).first(components.size() - 1));
+    if (!parent && is_no_directory(parent.error())) return bad("leads through what is no directory");
+    return parent;
+  }
+
+  static bool is_no_directory(const Error& error) {
+    return error.reason.empty() && (error.code == ELOOP || error.code == ENOTDIR);
+  }
+
+  /// An archive that names a path twice, as anything but a directory, is not one that anybody meant.
+  template <class Made>
+  Result<Made> once(Result<Made> made) const {
+    if (!made && made.error().code == EEXIST) return bad("stands in the archive twice");
+    return made;
+  }
+
+  Result<> make_hard_link(const Components& components, const char* link) {
+    const auto target = split(link);
+    const auto bad_link = [&](const char* why) { return bad("a hard link to " + std::string(link) + ", " + why); };
+    if (!target) return bad_link(target.error());
+    if (target->empty()) return bad_link("a directory");
+    const auto source = sys::open_dirs(target_, joined(std::span(*target).first(target->size() - 1)));
+    if (!source && is_no_directory(source.error())) return bad_link("which leads through what is no directory");
+    if (!source && source.error().code != ENOENT) return std::unexpected(source.error());
+    const Name name = *Name::check(target->back());
+    const auto found = source ? TRY(sys::stat_if_there(*source, name)) : std::nullopt;
+    if (!found) return bad_link("which does not stand in the archive before it");
+    if (found->type == sys::FileType::directory) return bad_link("a directory");
+    return once(sys::link(*source, name, *TRY(open_parent(components)), *Name::check(components.back())));
+  }
+
+  Result<> make(const Components& components, archive_entry* entry) {
+    const DirFd& dir = *TRY(open_parent(components));
+    const Name name = *Name::check(components.back());
+    switch (archive_entry_filetype(entry)) {
+      case AE_IFDIR: return make_directory(dir, name, components, entry);
+      case AE_IFREG: return make_file(dir, name, metadata_of(components, entry), entry);
+      case AE_IFLNK: return make_symlink(dir, name, metadata_of(components, entry), archive_entry_symlink(entry));
+      case AE_IFIFO: return make_node(dir, name, sys::FileType::fifo, metadata_of(components, entry), 0);
+      case AE_IFCHR:
+        return make_node(dir, name, sys::FileType::character, metadata_of(components, entry),
+                         archive_entry_rdev(entry));
+      case AE_IFBLK:
+        return make_node(dir, name, sys::FileType::block, metadata_of(components, entry), archive_entry_rdev(entry));
+      case AE_IFSOCK: note("/" + joined(components) + ": a socket, left out"); return {};
+      default: return bad("of a type that is not known");
+    }
+  }
+
+  Result<> make_directory(const DirFd& dir, Name name, const Components& components, archive_entry* entry) {
+    // Of two entries for a directory (an archive that was appended to) the later one counts.
+    if (auto made = sys::make_dir(dir, name, 0755); !made) {
+      if (made.error().code != EEXIST) return made;
+      if (TRY(sys::stat(dir, name)).type != sys::FileType::directory) return bad("stands in the archive twice");
+    }
+    directories_.insert_or_assign(joined(components), metadata_of(components, entry));
+    return {};
+  }
+
+  Result<> make_symlink(const DirFd& dir, Name name, const Metadata& metadata, const char* target) {
+    if (target == nullptr || *target == '\0') return bad("a symbolic link without a target");
+    TRY(once(sys::make_symlink(dir, name, target)));
+    return apply_metadata(dir, name, sys::FileType::symlink, metadata, Fresh::no);
+  }
+
+  Result<> make_node(const DirFd& dir, Name name, sys::FileType type, const Metadata& metadata, std::uint64_t rdev) {
+    TRY(once(sys::make_node(dir, name, type, 0600, rdev)));
+    return apply_metadata(dir, name, type, metadata, Fresh::no);
+  }
+
+  Result<> make_file(const DirFd& dir, Name name, const Metadata& metadata, archive_entry* entry) {
+    const Fd file = TRY(once(sys::create_file(dir, name, 0600)));
+    const std::int64_t size = archive_entry_size(entry);
+    std::int64_t written = 0;
+    for (;;) {
+      const void* block = nullptr;
+      std::size_t length = 0;
+      la_int64_t offset = 0;  // a jump in it is a hole
+      const int status = archive_read_data_block(reader_, &block, &length, &offset);
+      if (status == ARCHIVE_EOF) break;
+      if (status != ARCHIVE_OK) return bad(words_of(reader_, "damaged"));
+      if (length == 0) continue;
+      if (offset < 0 || offset > size || static_cast<std::int64_t>(length) > size - offset)
+        return bad("holds more than the size that it states");
+      TRY(sys::write_at(file, {static_cast<const std::byte*>(block), length}, static_cast<std::uint64_t>(offset)));
+      written = std::max(written, offset + static_cast<std::int64_t>(length));
+    }
+    if (written != size) TRY(sys::truncate(file, static_cast<std::uint64_t>(size)));  // a hole at the end
+    return apply_metadata(file, metadata, Fresh::no);
+  }
+
+  /// The accounts of the tree itself; empty where it has no such file.
+  Result<Ids> ids_in(Name file) const {
+    const auto etc = sys::open_dir(target_, "etc");
+    if (!etc) return Ids{};
+    const auto accounts = sys::open_file(*etc, file);
+    if (!accounts) return Ids{};
+    return read_ids(TRY(sys::read_whole(*accounts, kMostAccounts)));
+  }
+
+  Result<> set_named_acls() {
+    if (named_acls_.empty()) return {};
+    const Ids users = TRY(ids_in("passwd")), groups = TRY(ids_in("group"));
+    for (NamedAcl& acl : named_acls_) {
+      path_ = joined(acl.components);
+      std::string unknown;
+      for (AclEntry& entry : acl.entries) {
+        if (!lacks_id(entry)) continue;
+        const Ids& ids = entry.tag == AclTag::user ? users : groups;
+        if (const auto found = ids.find(entry.name); found != ids.end()) {
+          entry.id = found->second;
+        } else {
+          unknown = entry.name;
+        }
+      }
+      if (!unknown.empty()) {
+        note("/" + path_ + ": ACL left out: the archive's own etc/passwd and etc/group don't know " + unknown);
+        continue;
+      }
+      const sys::Xattr xattr{acl.xattr, acl_value(std::move(acl.entries))};
+      if (acl.components.empty()) {
+        TRY(sys::set_xattr(target_, xattr));
+      } else {
+        TRY(sys::set_xattr(*TRY(open_parent(acl.components)), *Name::check(acl.components.back()), xattr));
+      }
+    }
+    return {};
+  }
+
+  archive* reader_;
+  const std::string& source_;
+  const DirFd& target_;
+  OpenDirs dirs_;
+  std::string path_;
+  std::map<std::string, Metadata> directories_;
+  std::vector<NamedAcl> named_acls_;
+  UnpackReport report_;
+};
+
+/// libarchive warns of names that the locale cannot tell, and gives them as they are: that is what is wanted.
+bool is_about_charset(std::string_view warning) { return warning.find("can't be converted") != warning.npos; }
+
+}  // namespace
+
+Result<UnpackReport> unpack_archive(const Fd& input, const std::string& source, const DirFd& target) {
   Input from{input, std::vector<std::byte>(kReadSize), {}};
-  const auto broken = [&]() -> Result<UnpackReport> {
+  const Reader reader = make_reader();
+  Unpacker unpacker(reader.get(), source, target);
+  const auto broken = [&]() -> std::unexpected<Error> {
     if (from.error) return std::unexpected(std::move(*from.error));
-    const char* const text = archive_error_string(reader.get());
-    return fail("read archive", source, std::string(text != nullptr ? text : "not a tar archive"));
+    const std::string after = unpacker.last().empty() ? "" : " (after " + unpacker.last() + ")";
+    return fail(kOperation, source, words_of(reader.get(), "not a tar archive") + after);
   };
   if (archive_read_open2(reader.get(), &from, nullptr, read_callback, nullptr, nullptr) != ARCHIVE_OK) return broken();
-  Unpacker unpacker(reader.get(), source, target);
   for (;;) {
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(reader.get(), &entry);
-    if (status == ARCHIVE_EOF) break;
+    if (status == ARCHIVE_EOF) return unpacker.finish();
     if (status != ARCHIVE_OK && status != ARCHIVE_WARN) return broken();
-    TRY(unpacker.unpack_one(entry));
+    const std::string warning = status == ARCHIVE_WARN ? words_of(reader.get(), "damaged") : "";
+    if (auto done = unpacker.unpack(entry); !done)
+      return from.error ? broken() : std::unexpected(std::move(done).error());
+    if (!warning.empty() && !is_about_charset(warning)) unpacker.note("/" + unpacker.last() + ": " + warning);
   }
-  return unpacker.finish();
 }
 
 }  // namespace vskel

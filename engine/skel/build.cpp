@@ -171,7 +171,7 @@ Result<> make_missing_directories(const DirFd& local, sys::Time now, std::vector
     if (!empty.made_if_missing || TRY(sys::stat_if_there(local, empty.name))) continue;
     const bool in_entries = std::ranges::any_of(entries, [&](const ManifestEntry& entry) { return entry.path == empty.name.view(); });
     if (in_entries) continue;  // a symlink of that name in another part
-    const DirFd made = TRY(sys::ensure_dir(local, empty.name, 0755));
+    const DirFd made = TRY(sys::ensure_dir(local, empty.name, creation_mode(empty.mode)));
     TRY(apply_metadata(made, {empty.mode, 0, 0, now, now, {}}, Fresh::yes));
     ManifestEntry entry;
     entry.path = empty.name.view();
@@ -278,7 +278,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
 }
 
 Result<> refuse_existing(const Store& store, const SkelName& skel) {
-  if (TRY(sys::stat_if_there(store.skels(), skel.name()))) return refuse("build skel", skel.text(), "a skel of that name exists");
+  if (store.skels().open() && TRY(sys::stat_if_there(store.skels(), skel.name()))) return refuse("build skel", skel.text(), "a skel of that name exists");
   return {};
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <vector>
 
@@ -10,31 +11,36 @@
 
 namespace vskel::sys {
 
+/// What to run, and how much of it to bear. The pointed-to descriptors must be open and outlive run_child().
 struct ChildSpec {
-  const Fd* program = nullptr;                ///< open for reading: a binary, or a script with its #! line; what was checked is what runs
-  std::vector<std::string> arguments;         ///< argv, the program's name first
-  std::vector<std::string> environment;       ///< NAME=VALUE, and nothing else
+  /// Open for reading: a binary, or a script with its #! line. What was checked is what runs.
+  const Fd* program = nullptr;
+  std::vector<std::string> arguments;    ///< argv, the program's name first
+  std::vector<std::string> environment;  ///< NAME=VALUE, and nothing else
   const DirFd* working_directory = nullptr;
   std::chrono::seconds timeout{60};
-  std::size_t most_output = 1 << 20;          ///< bytes of stdout and stderr that are kept; the rest is read and dropped
-  std::size_t most_message = 64 * 1024;       ///< bytes of descriptor 3 that are kept
+  std::size_t most_output = 1 << 20;     ///< bytes of stdout and stderr that are kept; the rest is read and dropped
+  std::size_t most_message = 64 * 1024;  ///< bytes of descriptor 3 that are kept
 };
 
 struct ChildOutcome {
-  int exit_status = -1;  ///< of a program that ended by itself
-  int signal = 0;        ///< that killed it
-  bool timed_out = false;
-  std::string output;    ///< stdout and stderr, in the order in which they came
-  std::string message;   ///< what was written to descriptor 3
+  int exit_status = -1;    ///< of a program that ended by itself
+  int signal = 0;          ///< that killed it
+  bool timed_out = false;  ///< killed by us at the time limit; `signal` is then SIGKILL
+  std::string output;      ///< stdout and stderr, in the order in which they came
+  std::string message;     ///< what was written to descriptor 3
 };
 
-/// Runs the program to its end: standard input from /dev/null, standard output and error into one pipe, descriptor 3 into another, descriptor 4 the program
-/// itself (an interpreter reads its script there), all others closed; default signals, umask 022, a process group of its own, killed whole at the
-/// time limit and when the program has ended (what it left in the background). Thread-safe.
+/// Runs the program to its end: standard input from /dev/null, standard output and error into one pipe, descriptor 3
+/// into another, all others closed (but a script's own at 4, where its interpreter reads it: $0 is /proc/self/fd/4);
+/// default signals, umask 022, no core dumps, a session of its own. Its process group is killed at the time limit, and
+/// when the program has ended, so that nothing is left in the background. Dies with the calling thread. An Error means
+/// that it did not run (no such interpreter, no process to be had). Needs /proc. Thread-safe.
 [[nodiscard]] Result<ChildOutcome> run_child(const ChildSpec& spec);
 
-/// The file that `name` in `dir` leads to, for execution, or the reason why it must not be run: every directory above it, every symlink on the way and the file itself
-/// must be root's and writable by nobody else.
+/// The file that `name` in `dir` leads to, open for run_child(), or the reason why it must not be run: the file, every
+/// symbolic link on the way and every directory above any of them must be root's and writable by nobody else (a sticky
+/// directory of root's may be: what is root's in it others cannot replace). Set-id files are refused.
 [[nodiscard]] Result<Fd> open_trusted_program(const DirFd& dir, Name name);
 
 }  // namespace vskel::sys

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <chrono>
 #include <cstdio>
 
@@ -18,61 +17,78 @@ constexpr std::string_view kSuffix = ".journal";
 constexpr std::size_t kMostJournal = 64 << 20;  // a fleet's intent is some hundred bytes a member
 constexpr std::size_t kCrcDigits = 8;
 
-/// Sorts by time: nanoseconds since the epoch, then what tells processes and operations apart.
+/// Sorts by time; process and counter tell apart what the clock does not.
 std::string new_id() {
   static std::atomic<unsigned> counter{0};
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  std::array<char, 64> text{};
-  const int size = std::snprintf(text.data(), text.size(), "%020lld.%d.%u",
-                                 static_cast<long long>(std::chrono::nanoseconds(now).count()), sys::own_pid(), counter.fetch_add(1));
+  const auto now = std::chrono::time_point_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now());
+  const auto midnight = std::chrono::floor<std::chrono::days>(now);
+  const std::chrono::year_month_day date(midnight);
+  const std::chrono::hh_mm_ss time(now - midnight);
+  std::array<char, 96> text{};
+  const int size = std::snprintf(text.data(), text.size(), "%04d%02u%02uT%02ld%02ld%02ld.%09ldZ.%d.%u",
+                                 static_cast<int>(date.year()), static_cast<unsigned>(date.month()),
+                                 static_cast<unsigned>(date.day()), static_cast<long>(time.hours().count()),
+                                 static_cast<long>(time.minutes().count()), static_cast<long>(time.seconds().count()),
+                                 static_cast<long>(time.subseconds().count()), sys::own_pid(), counter.fetch_add(1));
   return {text.data(), static_cast<std::size_t>(size)};
 }
 
-std::string line_of(const nlohmann::json& record) {
-  const std::string body = record.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
-  std::array<char, kCrcDigits + 2> crc{};
-  std::snprintf(crc.data(), crc.size(), "%08x ", crc32c(body));
-  return std::string(crc.data()) + body + "\n";
+std::string crc_text(std::string_view body) {
+  std::array<char, kCrcDigits + 1> text{};
+  std::snprintf(text.data(), text.size(), "%08x", crc32c(body));
+  return text.data();
+}
+
+Result<std::string> line_of(const nlohmann::json& record, const std::string& id) {
+  try {
+    const std::string body = record.dump(-1, ' ', true);
+    return crc_text(body) + " " + body + "\n";
+  } catch (const nlohmann::json::type_error&) {
+    // Written with replacements, recover would act on other names than the operation did.
+    return fail("write journal", id, "a record holds text that is not UTF-8");
+  }
 }
 
 std::optional<nlohmann::json> parse_line(std::string_view line) {
   if (line.size() < kCrcDigits + 1 || line[kCrcDigits] != ' ') return std::nullopt;
-  std::uint32_t crc = 0;
-  const auto [end, error] = std::from_chars(line.data(), line.data() + kCrcDigits, crc, 16);
-  if (error != std::errc{} || end != line.data() + kCrcDigits) return std::nullopt;
   const std::string_view body = line.substr(kCrcDigits + 1);
-  if (crc32c(body) != crc) return std::nullopt;
+  // Compared as text: a flipped bit that turns "a" into "A" is a flipped bit too.
+  if (crc_text(body) != line.substr(0, kCrcDigits)) return std::nullopt;
   auto record = nlohmann::json::parse(body, nullptr, false);
   if (!record.is_object()) return std::nullopt;
   return record;
 }
 
-/// The records of a journal. What a crash tore off ends without a newline or with a bad line and nothing good behind it.
-Result<std::vector<nlohmann::json>> parse_journal(std::string_view text, const std::string& source) {
-  std::vector<nlohmann::json> out;
-  std::size_t number = 0;
-  std::optional<std::size_t> bad;
-  while (!text.empty()) {
-    ++number;
-    const std::size_t newline = text.find('\n');
-    if (newline == text.npos) break;
-    auto record = parse_line(text.substr(0, newline));
-    text.remove_prefix(newline + 1);
-    if (!record) {
-      bad = bad.value_or(number);
-      continue;
+bool is_crc_text(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == text.npos; }
+
+/// Whether a whole record ends a line of `tail`. It need not begin one: the newline before it may be what was damaged. In
+/// a record itself nothing looks like that, because quotes in its strings are escaped.
+bool holds_record(std::string_view tail) {
+  for (std::size_t newline; (newline = tail.find('\n')) != tail.npos; tail.remove_prefix(newline + 1)) {
+    const std::string_view line = tail.substr(0, newline);
+    for (std::size_t at = line.find(" {"); at != line.npos; at = line.find(" {", at + 1)) {
+      if (at < kCrcDigits || !is_crc_text(line.substr(at - kCrcDigits, kCrcDigits))) continue;
+      if (parse_line(line.substr(at - kCrcDigits))) return true;
     }
-    if (bad) return fail("read journal", source + ":" + std::to_string(*bad), "damaged; look at it before you move it away");
-    out.push_back(std::move(*record));
   }
-  return out;
+  return false;
 }
 
-Result<> append(const Fd& file, const nlohmann::json& record) {
-  const std::uint64_t end = TRY(sys::stat(file)).size;
-  const std::string line = line_of(record);
-  TRY(sys::write_at(file, std::as_bytes(std::span(line)), end));
-  return sys::sync_data(file);
+struct Parsed {
+  std::vector<nlohmann::json> records;
+  std::size_t end = 0;  // of the last record; what a crash tore stands behind it
+};
+
+Result<Parsed> parse_journal(std::string_view text, const std::string& source) {
+  Parsed out;
+  for (std::size_t newline; (newline = text.find('\n', out.end)) != text.npos; out.end = newline + 1) {
+    auto record = parse_line(text.substr(out.end, newline - out.end));
+    if (!record) break;
+    out.records.push_back(std::move(*record));
+  }
+  if (!holds_record(text.substr(out.end))) return out;
+  return fail("read journal", source + ":" + std::to_string(out.records.size() + 1),
+              "damaged; look at it before you move it away");
 }
 
 }  // namespace
@@ -84,21 +100,38 @@ Result<Intent> Intent::begin(const Store& store, const nlohmann::json& first) {
   const std::string file_name = id + std::string(kSuffix);
   const Name name = *Name::check(file_name);
   Intent intent(store, std::move(id), TRY(sys::create_file(store.journal(), name, 0600)));
-  (void)TRY(sys::lock_exclusive(intent.file_, sys::Wait::no));
-  Result<> written = append(intent.file_, first);
-  if (written) written = sys::sync_file(store.journal());
-  if (!written) {
-    // Nothing was begun; a file that stays nevertheless has no whole record, and recover removes it.
+  Result<> begun;
+  if (auto locked = sys::lock_exclusive(intent.file_, sys::Wait::no); !locked)
+    begun = std::unexpected(std::move(locked).error());
+  if (begun) begun = intent.append(first);
+  if (begun) begun = sys::sync_file(store.journal());
+  if (!begun) {
+    // Nothing was done yet: a file that stays nevertheless is one that recover removes, or an operation that it undoes.
     (void)sys::unlink_if_there(store.journal(), name);
-    return std::unexpected(std::move(written).error());
+    return std::unexpected(std::move(begun).error());
   }
   intent.records_.push_back(first);
   return intent;
 }
 
 Result<> Intent::record(const nlohmann::json& next) {
-  TRY(append(file_, next));
+  TRY(append(next));
   records_.push_back(next);
+  return {};
+}
+
+Result<> Intent::append(const nlohmann::json& record) {
+  const std::string line = TRY(line_of(record, id_));
+  auto written = sys::write_at(file_, std::as_bytes(std::span(line)), end_);
+  if (written) written = sys::sync_data(file_);
+  if (!written) {
+    // What was written may reach the disk in spite of the error, and would then send recover forward over an operation
+    // that was half undone.
+    (void)sys::truncate(file_, end_);
+    (void)sys::sync_data(file_);
+    return written;
+  }
+  end_ += line.size();
   return {};
 }
 
@@ -108,35 +141,54 @@ Result<> Intent::close() {
   return sys::sync_file(store_->journal());
 }
 
+/// nullopt where the process lives or has just closed its intent. An Intent without records was never begun.
+Result<std::optional<Intent>> Intent::take_over(const Store& store, Name file_name) {
+  // The intent may be closed since it was listed, and is then made anew, empty, and removed with the other empty ones.
+  Fd file = TRY(sys::open_or_create(store.journal(), file_name, 0600));
+  if (!TRY(sys::lock_exclusive(file, sys::Wait::no))) return std::nullopt;
+  // Closed between our open and our lock: its records are whole, but what they speak of is over.
+  if (TRY(sys::stat(file)).nlink == 0) return std::nullopt;
+  const std::string text = TRY(sys::read_whole(file, kMostJournal));
+  const std::string_view name = file_name.view();
+  Parsed parsed = TRY(parse_journal(text, store.paths().vservers + "/.vskel/journal/" + std::string(name)));
+  Intent intent(store, std::string(name.substr(0, name.size() - kSuffix.size())), std::move(file));
+  intent.end_ = parsed.end;
+  intent.records_ = std::move(parsed.records);
+  return intent;
+}
+
 Result<std::vector<Intent>> crashed_intents(const Store& store) {
   const Lock guard = TRY(Lock::take(store, "journal", sys::Wait::yes));
   const DirFd journal = TRY(sys::reopen(store.journal()));
   const Listing listing = TRY(Listing::read(journal));
-  std::vector<Intent> out;
+  std::vector<Intent> found;
   for (const Listed& listed : listing.entries()) {
     if (listed.type != sys::FileType::regular || !listed.name.view().ends_with(kSuffix)) continue;
-    Fd file = TRY(sys::open_or_create(journal, listed.name, 0600));
-    if (!TRY(sys::lock_exclusive(file, sys::Wait::no))) continue;
-    std::string id(listed.name.view().substr(0, listed.name.view().size() - kSuffix.size()));
-    const std::string text = TRY(sys::read_whole(file, kMostJournal));
-    auto records = TRY(parse_journal(text, store.paths().vservers + "/.vskel/journal/" + std::string(listed.name.view())));
-    if (records.empty()) {
-      TRY(sys::unlink_if_there(journal, listed.name));
+    if (auto intent = TRY(Intent::take_over(store, listed.name))) found.push_back(std::move(*intent));
+  }
+  // All could be read; now they may be touched.
+  std::vector<Intent> out;
+  for (Intent& intent : found) {
+    if (intent.records_.empty()) {
+      TRY(intent.close());
       continue;
     }
-    Intent intent(store, std::move(id), std::move(file));
-    intent.records_ = std::move(records);
+    // The next record must not stand behind a torn one.
+    TRY(sys::truncate(intent.file_, intent.end_));
     out.push_back(std::move(intent));
   }
-  std::ranges::sort(out, {}, [](const Intent& intent) { return intent.id_; });
+  std::ranges::sort(out, {}, &Intent::id);
   return out;
 }
 
 Result<> write_file_atomically(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode) {
   static std::atomic<unsigned> counter{0};
-  const std::string temporary = "." + std::string(name.view().substr(0, 200)) + "." + std::to_string(sys::own_pid()) + "." + std::to_string(counter.fetch_add(1));
+  // A name of 255 bytes leaves no room for what is added.
+  const std::string temporary = "." + std::string(name.view().substr(0, 200)) + "." + std::to_string(sys::own_pid()) +
+                                "." + std::to_string(counter.fetch_add(1));
   const Name hidden = *Name::check(temporary);
   const auto write = [&]() -> Result<> {
+    // One that a crashed process of our number left behind.
     TRY(sys::unlink_if_there(dir, hidden));
     const Fd file = TRY(sys::create_file(dir, hidden, mode));
     TRY(sys::write_all(file, content));

@@ -1,8 +1,12 @@
-// The intent journal: one append-only file an operation in VSERVERS/.vskel/journal. Each record is one line, `CRC32C(8 hex) JSON\n`, fdatasynced before the
-// step that it announces. A torn last line is ignored; a bad line that is followed by a good one is refused. The file is locked (OFD) while its process lives, so that recover touches only what crashed.
+// The intent journal: one append-only file an operation in VSERVERS/.vskel/journal. Each record is one line,
+// `CRC32C(8 hex) JSON\n`, fdatasynced before the step that it announces. A torn last line is ignored; a bad line that is
+// followed by a good one is refused. The file is locked (OFD) while its process lives, so that recover touches only what
+// crashed.
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,16 +15,21 @@
 
 namespace vskel {
 
-/// One operation's intent, being written by its own process, or taken over by recover.
+/// One operation's intent, being written by its own process, or taken over by recover. Keeps a pointer to the Store that it
+/// was made with: the Store must stay where it is until the Intent is gone. Destroyed without close(), as by a crash, it
+/// leaves its file to the next recover. Not thread-safe, as any value.
 class Intent {
  public:
-  /// Creates the file with a first record (which must say "operation" and "version") and makes it durable, the directory entry too.
+  /// Creates the file with a first record (which must say "operation" and "version") and makes it durable, the directory
+  /// entry too.
   [[nodiscard]] static Result<Intent> begin(const Store& store, const nlohmann::json& first);
-  /// Appends a record durably.
+  /// Appends a record, an object whose strings are UTF-8, durably. A record that fails is taken back from the file, so that
+  /// a crash on the way back does not find it there.
   [[nodiscard]] Result<> record(const nlohmann::json& next);
-  /// The operation is over, done or undone: removes the file durably.
+  /// The operation is over, done or undone: removes the file durably. Nothing may be recorded after.
   [[nodiscard]] Result<> close();
-  /// File name without suffix: unique; also names the operation's staging directory.
+  /// File name without suffix: unique, sorted by time ("20260131T235959.123456789Z.PID.COUNTER", UTC); also names the
+  /// operation's staging directory.
   [[nodiscard]] const std::string& id() const { return id_; }
   /// All records so far, first to last.
   [[nodiscard]] const std::vector<nlohmann::json>& records() const { return records_; }
@@ -28,17 +37,22 @@ class Intent {
  private:
   friend Result<std::vector<Intent>> crashed_intents(const Store& store);
   Intent(const Store& store, std::string id, Fd file) : store_(&store), id_(std::move(id)), file_(std::move(file)) {}
+  [[nodiscard]] static Result<std::optional<Intent>> take_over(const Store& store, Name file_name);
+  [[nodiscard]] Result<> append(const nlohmann::json& record);
   const Store* store_;
   std::string id_;
   Fd file_;
+  std::uint64_t end_ = 0;  // where the last whole record ends
   std::vector<nlohmann::json> records_;
 };
 
-/// Every intent whose process is dead, locked now by us, oldest first. Files that no record can be read from (crashed before the first fsync) are removed.
-/// A damaged file is an error that names it; nothing is touched.
+/// Every intent whose process is dead, locked now by us, oldest first. Files that no record can be read from (crashed
+/// before the first fsync) are removed. A damaged file is an error that names it; nothing is touched.
 [[nodiscard]] Result<std::vector<Intent>> crashed_intents(const Store& store);
 
-/// Whole files of ours, replaced atomically: written beside under a hidden name, fsynced, renamed over, directory fsynced.
+/// Whole files of ours, replaced atomically: written beside under a hidden name (`.NAME.PID.COUNTER`), fsynced, renamed
+/// over, directory fsynced. Where it fails the hidden file is removed; a failure to sync the directory leaves the new
+/// content in place, not known to be durable.
 [[nodiscard]] Result<> write_file_atomically(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode);
 
 }  // namespace vskel

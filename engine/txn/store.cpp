@@ -10,27 +10,35 @@ namespace {
 
 constexpr std::uint32_t kPrivate = 0700, kPublic = 0755, kWritableByOthers = 022;
 
+struct SplitPath {
+  std::string parent, leaf;
+};
+
+/// "/srv/a/" as "/srv" and "a", "/a" as "/" and "a", "a" as "." and "a".
+SplitPath split(std::string_view path) {
+  while (path.ends_with('/')) path.remove_suffix(1);
+  const std::size_t slash = path.rfind('/');
+  if (slash == path.npos) return {".", std::string(path)};
+  return {std::string(slash == 0 ? "/" : path.substr(0, slash)), std::string(path.substr(slash + 1))};
+}
+
+/// Opens one of the administrator's two directories, made with its parents where it is not there.
 Result<DirFd> make_root(const std::string& path, std::uint32_t mode) {
   auto opened = sys::open_root(path);
   if (opened || opened.error().code != ENOENT) return opened;
-  const std::size_t slash = path.find_last_not_of('/') == path.npos ? 0 : path.rfind('/', path.find_last_not_of('/'));
-  if (slash == path.npos || slash == 0) {
-    const DirFd parent = TRY(sys::open_root(slash == 0 ? "/" : "."));
-    const std::string name = path.substr(slash == 0 ? 1 : 0, path.find_last_not_of('/') + 1 - (slash == 0 ? 1 : 0));
-    return sys::ensure_dir(parent, *Name::check(name), mode);
-  }
-  const DirFd parent = TRY(make_root(path.substr(0, slash), kPublic));
-  const std::string name = path.substr(slash + 1, path.find_last_not_of('/') - slash);
-  const auto component = Name::check(name);
-  if (!component) return refuse("make directory", path, "not a path of a directory");
-  return sys::ensure_dir(parent, *component, mode);
+  const SplitPath split_path = split(path);
+  const auto leaf = Name::check(split_path.leaf);
+  if (!leaf) return refuse("make directory", path, "not a path of a directory");
+  const DirFd parent = TRY(make_root(split_path.parent, kPublic));
+  return sys::ensure_dir(parent, *leaf, mode);
 }
 
 /// A directory of vskel's own: root's, and nobody else may write in it.
 Result<DirFd> own_dir(const DirFd& parent, Name name) {
   DirFd dir = TRY(sys::ensure_dir(parent, name, kPrivate));
   const sys::Stat stat = TRY(sys::stat(dir));
-  if (stat.uid != 0 || (stat.mode & kWritableByOthers) != 0) return fail("open", sys::path_of(dir), "must be root's and writable by nobody else");
+  if (stat.uid != 0 || (stat.mode & kWritableByOthers) != 0)
+    return fail("open", sys::path_of(dir), "must be root's and writable by nobody else");
   return dir;
 }
 
@@ -65,6 +73,14 @@ Result<Store> Store::open_existing(const StorePaths& paths) {
   store.own_etc_ = TRY(open_if_there(store.etc_, "vskel"));
   store.scripts_ = TRY(open_if_there(store.own_etc_, "scripts"));
   return store;
+}
+
+Result<Store> Store::open_whatever_is_there(const StorePaths& paths) {
+  auto store = open_existing(paths);
+  if (store || store.error().code != ENOENT) return store;
+  Store nothing;
+  nothing.paths_ = paths;
+  return nothing;
 }
 
 Result<Store> Store::open_or_create(const StorePaths& paths) {

@@ -10,17 +10,24 @@
 
 namespace vskel {
 
+/// The administrator's two directories, as he names them; symbolic links in them are followed.
 struct StorePaths {
   std::string vservers = "/vservers";  ///< VSERVERS of cli.md
   std::string etc = "/etc/vservers";   ///< ETC of cli.md
 };
 
+/// Open directories, each its own descriptor, for as long as the Store lives. Movable; who keeps a pointer to it (an
+/// Intent does) must not outlive it or see it moved.
 class Store {
  public:
-  /// Opens what is there; nothing is created. Fails if VSERVERS is not there (a reading command has nothing to read).
+  /// Opens what is there; nothing is created and owners are not looked at. Fails if VSERVERS is not there (a reading
+  /// command has nothing to read). Any other directory that is not there is an empty descriptor: ask its open() first.
   [[nodiscard]] static Result<Store> open_existing(const StorePaths& paths);
-  /// Opens and creates what a changing command needs: VSERVERS (0700), VSERVERS/.skel (0755), VSERVERS/.vskel (0700) with journal, locks, staging, trash, quarantine, log; ETC, ETC/contexts, ETC/vskel, ETC/vskel/scripts (0755).
-  /// Refuses directories of .vskel that are not root's or are writable by others.
+  /// The same for a dry run, where VSERVERS may be missing too: everything is closed then.
+  [[nodiscard]] static Result<Store> open_whatever_is_there(const StorePaths& paths);
+  /// Opens and creates what a changing command needs: VSERVERS (0700), VSERVERS/.skel (0755), VSERVERS/.vskel (0700) with
+  /// journal, locks, staging, trash, quarantine, log; ETC, ETC/contexts, ETC/vskel, ETC/vskel/scripts (0755). What is
+  /// there keeps its mode. Fails on directories of .vskel that are not root's or are writable by others.
   [[nodiscard]] static Result<Store> open_or_create(const StorePaths& paths);
 
   [[nodiscard]] const StorePaths& paths() const { return paths_; }

@@ -15,6 +15,7 @@
 #include <set>
 
 #include "engine/seal/quiesce.h"
+#include "engine/seal/reflink.h"
 #include "engine/seal/reseal.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/skel.h"
@@ -117,6 +118,7 @@ Result<> refuse_taken_configurations(const std::vector<Planned>& plans) {
 
 /// The seal for this run. One skel's inodes are either sealed or not: vservers with and without cannot share them.
 Result<SealKind> agree_on_seal(const Store& store, const CreateRequest& request, const std::vector<Record>& records) {
+  if (request.share == Share::reflink && request.engine.dry_run == DryRun::no) TRY(require_reflinks(store.staging()));
   if (request.share != Share::hardlink) return SealKind::none;
   const DirFd& scratch = store.staging().open() ? store.staging() : store.vservers();
   std::optional<SealKind> seal = request.seal;

@@ -1,6 +1,9 @@
+// What is a plugin, what it is told, and what its end means. Running it is the kernel room's (sys/process.h).
+
 #include "engine/vserver/plugins.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include "engine/sys/process.h"
@@ -22,17 +25,40 @@ bool is_plugin_name(std::string_view name) {
   return name.find(".dpkg-") == name.npos && std::ranges::none_of(kLeftovers, [&](std::string_view suffix) { return name.ends_with(suffix); });
 }
 
+/// A later value of a name takes the place of an earlier one: of two, programs disagree on which they see.
+void set_variable(std::vector<std::string>& environment, std::string variable) {
+  const std::string name = variable.substr(0, variable.find('=') + 1);
+  std::erase_if(environment, [&](const std::string& other) { return other.starts_with(name); });
+  environment.push_back(std::move(variable));
+}
+
 std::vector<std::string> environment_of(const PluginContext& context, const PluginSettings& settings) {
   std::vector<std::string> out{kPath, kLanguage};
-  for (const auto& [name, value] : context.environment) out.push_back(name + "=" + value);
+  for (const auto& [name, value] : context.environment) set_variable(out, name + "=" + value);
   for (const std::string& setting : settings.environment) {
     if (setting.find('=') != setting.npos) {
-      out.push_back(setting);
+      set_variable(out, setting);
     } else if (const char* value = ::secure_getenv(setting.c_str())) {
-      out.push_back(setting + "=" + value);
+      set_variable(out, setting + "=" + value);
     }
   }
   return out;
+}
+
+/// Why a plugin that ran has failed; "" if it has not.
+std::string trouble_of(const sys::ChildOutcome& ran, const PluginSettings& settings) {
+  if (ran.timed_out) return "timed out after " + std::to_string(settings.timeout.count()) + " s";
+  if (ran.signal != 0) return "killed by signal " + std::to_string(ran.signal);
+  if (ran.exit_status != 0) return "exit status " + std::to_string(ran.exit_status);
+  return {};
+}
+
+/// Appends what the plugin wrote, under a line with its name.
+Result<> write_log(const Fd& log, const std::string& plugin, const std::string& output) {
+  std::string text = "== " + plugin + "\n" + output;
+  if (!text.ends_with('\n')) text.push_back('\n');
+  const sys::Stat end = TRY(sys::stat(log));
+  return sys::write_at(log, std::as_bytes(std::span(text)), end.size);
 }
 
 PluginOutcome failed(const std::string& plugin, std::string reason) { return {plugin, PluginStatus::failed, std::move(reason), {}}; }
@@ -53,7 +79,7 @@ Result<std::vector<std::string>> plugin_names(const DirFd& scripts) {
 
 PluginOutcome run_plugin(const DirFd& scripts, const std::string& plugin, const DirFd& vserver, const PluginContext& context, const PluginSettings& settings, const Fd& log) {
   const auto name = Name::check(plugin);
-  if (!name) return failed(plugin, "not a file's name");
+  if (!name || !is_plugin_name(plugin)) return failed(plugin, "refused: not a plugin's name");
   const auto program = sys::open_trusted_program(scripts, *name);
   if (!program) return failed(plugin, "refused: " + program.error().line());
   sys::ChildSpec spec;
@@ -64,19 +90,9 @@ PluginOutcome run_plugin(const DirFd& scripts, const std::string& plugin, const 
   spec.timeout = settings.timeout;
   auto ran = sys::run_child(spec);
   if (!ran) return failed(plugin, ran.error().line());
-  const auto end = sys::stat(log);
-  const std::string text = "== " + plugin + "\n" + ran->output;
-  auto logged = end ? sys::write_at(log, std::as_bytes(std::span(text)), end->size) : Result<>{};
-  PluginOutcome outcome{plugin, PluginStatus::ok, {}, std::move(ran->message)};
-  if (ran->timed_out) {
-    outcome.reason = "timed out after " + std::to_string(settings.timeout.count()) + " s";
-  } else if (ran->signal != 0) {
-    outcome.reason = "killed by signal " + std::to_string(ran->signal);
-  } else if (ran->exit_status != 0) {
-    outcome.reason = "exit status " + std::to_string(ran->exit_status);
-  } else if (!logged) {
-    outcome.reason = logged.error().line();
-  }
+  const auto logged = write_log(log, plugin, ran->output);
+  PluginOutcome outcome{plugin, PluginStatus::ok, trouble_of(*ran, settings), std::move(ran->message)};
+  if (outcome.reason.empty() && !logged) outcome.reason = logged.error().line();
   if (!outcome.reason.empty()) outcome.status = PluginStatus::failed;
   return outcome;
 }

@@ -109,7 +109,7 @@ TEST_P(BadInputTest, UnknownOptionsAndCommands) {
 }
 
 TEST_P(BadInputTest, MissingValuesWithoutATerminal) {
-  expect_refused({"create-vs", "base"}, "name");
+  expect_refused({"create-vs", "base"}, "NAME");
   expect_refused({"create-vs", "base", "web9"}, "");
   expect_refused({"create-vs", "base", "web9", "web9.example.com"}, "");
 }

@@ -1,0 +1,56 @@
+// The kernel refuses an ACL whose entries are not in the order of their tags, and of their ids within one tag
+// (posix_acl_valid), so they are sorted here.
+
+#include "engine/skel/posix_acl.h"
+
+#include <algorithm>
+#include <charconv>
+
+namespace vskel {
+
+namespace {
+
+constexpr std::uint32_t kVersion = 2, kNoId = 0xffffffff;
+
+void append_little_endian(std::string& out, std::uint32_t number, int bytes) {
+  for (int at = 0; at < bytes; ++at) out.push_back(static_cast<char>((number >> (8 * at)) & 0xffU));
+}
+
+/// Cuts the next field off `line`.
+std::string_view next_field(std::string_view& line) {
+  const std::string_view field = line.substr(0, line.find(':'));
+  line.remove_prefix(std::min(line.size(), field.size() + 1));
+  return field;
+}
+
+}  // namespace
+
+Ids read_ids(std::string_view text) {
+  Ids out;
+  while (!text.empty()) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    const std::string_view name = next_field(line);
+    next_field(line);
+    const std::string_view number = next_field(line);
+    std::uint32_t id = 0;
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), id);
+    if (!name.empty() && error == std::errc{} && end == number.data() + number.size()) out.emplace(name, id);
+  }
+  return out;
+}
+
+std::string acl_value(std::vector<AclEntry> entries) {
+  const auto id = [](const AclEntry& entry) { return entry.id.value_or(kNoId); };
+  std::ranges::sort(entries, {}, [&](const AclEntry& entry) { return std::pair(entry.tag, id(entry)); });
+  std::string out;
+  append_little_endian(out, kVersion, 4);
+  for (const AclEntry& entry : entries) {
+    append_little_endian(out, static_cast<std::uint32_t>(entry.tag), 2);
+    append_little_endian(out, entry.permissions, 2);
+    append_little_endian(out, id(entry), 4);
+  }
+  return out;
+}
+
+}  // namespace vskel
