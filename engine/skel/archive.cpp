@@ -182,7 +182,7 @@ class OpenDirs {
     kept_.erase(kept_.begin() + static_cast<std::ptrdiff_t>(common), kept_.end());
     const DirFd* current = kept_.empty() ? &root_ : &kept_.back().dir;
     for (const std::string& component : components.subspan(common)) {
-      DirFd next = TRY(sys::ensure_dir(*current, *Name::check(component), 0755));
+      DirFd next = TRY(open_or_make(*current, *Name::check(component)));
       if (kept_.size() < kMostOpenDirs) {
         kept_.push_back({component, std::move(next)});
         current = &kept_.back().dir;
@@ -199,6 +199,14 @@ class OpenDirs {
     std::string name;
     DirFd dir;
   };
+
+  /// In this order, because it is rarely missing.
+  static Result<DirFd> open_or_make(const DirFd& dir, Name name) {
+    auto found = sys::open_dir(dir, name);
+    if (found || found.error().code != ENOENT) return found;
+    return sys::ensure_dir(dir, name, 0755);
+  }
+
   const DirFd& root_;
   std::vector<Kept> kept_;
   DirFd deep_;

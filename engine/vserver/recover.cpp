@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "engine/skel/build_intent.h"
+#include "engine/tree/listing.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
 #include "engine/vserver/create_intent.h"
@@ -23,6 +24,20 @@ Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, 
   return fail("recover", store.paths().vservers + "/.vskel/journal/" + intent.id(), "unknown operation " + operation);
 }
 
+/// Temporary files of write_file_atomically() that a crash left where vskel writes without an intent.
+Result<> sweep_temporaries(const Store& store) {
+  const Lock lock = TRY(Lock::take(store, "contexts", sys::Wait::yes));
+  const auto sweep = [](const DirFd& where, std::string_view prefix) -> Result<> {
+    const DirFd dir = TRY(sys::reopen(where));
+    const Listing listing = TRY(Listing::read(dir));
+    for (const Listed& listed : listing.entries())
+      if (listed.name.view().starts_with(prefix)) TRY(sys::unlink_if_there(dir, listed.name));
+    return {};
+  };
+  TRY(sweep(store.contexts(), ".nextid."));
+  return sweep(store.own_etc(), ".configfile.default.");
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> recover(const Store& store, const EngineOptions& engine) {
@@ -34,6 +49,7 @@ Result<std::vector<std::string>> recover(const Store& store, const EngineOptions
     }
     std::ranges::move(TRY(finish_one(store, intent, engine.wait)), std::back_inserter(lines));
   }
+  if (engine.dry_run == DryRun::no) TRY(sweep_temporaries(store));
   if (engine.dry_run == DryRun::no) std::ranges::move(TRY(empty_trash(store)), std::back_inserter(lines));
   return lines;
 }

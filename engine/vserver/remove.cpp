@@ -11,6 +11,7 @@
 #include <set>
 
 #include "engine/seal/quiesce.h"
+#include "engine/seal/reseal.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/skel.h"
 #include "engine/tree/listing.h"
@@ -34,6 +35,13 @@ Result<std::vector<Tenant>> sealed_tenants(const Store& store) {
       if (stat) out.push_back({record.name, stat->device, stat->inode});
     }
   return out;
+}
+
+/// False for a skel whose vservers asked for --seal none.
+Result<bool> is_sealed(const Skel& skel) {
+  if (!skel.tree(Part::global_part).open()) return false;
+  const auto records = TRY(read_records(skel));
+  return std::ranges::none_of(records, [](const Record& record) { return record.share == Share::hardlink && record.seal == SealKind::none; });
 }
 
 std::string trash_name(const Intent& intent, const std::string& name) { return intent.id() + "." + name; }
@@ -132,6 +140,10 @@ Result<std::string> remove_one(const Store& store, const Record& record, Quiesce
 
 Result<std::vector<std::string>> finish_removal(const Store& store, Intent& intent) {
   if (intent.records().front().value("operation", "") == "remove-skel") return finish_skel(store, intent);
+  // Where the crash came between lifting a seal and restoring it, the other vservers' file is in the open.
+  const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
+  if (const auto seal = TRY(choose_seal(store.staging(), std::nullopt)); seal && TRY(is_sealed(skel)))
+    (void)TRY(seal_again(skel.tree(Part::global_part), *seal));
   return finish_vservers(store, intent, Quiesce::automatic);
 }
 
@@ -145,6 +157,14 @@ Result<std::vector<std::string>> empty_trash(const Store& store) {
   for (const Listed& listed : listing.entries()) {
     TRY(remove_tree(store.trash(), listed.name));
     lines.push_back("trash: " + std::string(listed.name.view()) + " was emptied");
+  }
+  // An earlier emptying may have been killed while a seal was lifted; only a trash that was not empty can tell.
+  const auto seal = TRY(choose_seal(store.staging(), std::nullopt));
+  if (!seal) return lines;
+  for (const SkelName& name : TRY(Skel::all(store))) {
+    const Lock skel_lock = TRY(Lock::take(store, "skel." + name.text(), sys::Wait::yes));
+    const Skel skel = TRY(Skel::open(store, name));
+    if (TRY(is_sealed(skel))) (void)TRY(seal_again(skel.tree(Part::global_part), *seal));
   }
   return lines;
 }

@@ -122,7 +122,7 @@ TEST_P(BadInputTest, WhatIsThereAlready) {
 
 TEST_P(BadInputTest, BadSources) {
   for (const fs::path& from :
-       {mount() / "no such directory", source() / "usr/bin/tool", source() / "var/lib/odd/fifo"}) {
+       {mount() / "no such directory", source() / "usr/bin/tool", source() / "var/lib/odd/socket"}) {
     const StoreSnapshot before = snapshot_store();
     const ProcessResult result = vskel({"build-skel", "evil", "--from", from.string()});
     EXPECT_TRUE(result.code == kFailed || result.code == kWrongRequest) << from << result;

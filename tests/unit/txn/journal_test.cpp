@@ -264,6 +264,32 @@ TEST_F(JournalTest, BeginningWaitsForAScan) {
   EXPECT_TRUE(begun);
 }
 
+// Removes a file as its owner would who closes the intent when a scan has opened it and not yet got its lock.
+class CloseWhenOpened : public sys::Seam {
+ public:
+  explicit CloseWhenOpened(fs::path file) : file_(std::move(file)) { sys::install_seam(this); }
+  ~CloseWhenOpened() override { sys::install_seam(nullptr); }
+  CloseWhenOpened(const CloseWhenOpened&) = delete;
+  CloseWhenOpened& operator=(const CloseWhenOpened&) = delete;
+  int before(const char* /*call*/, bool /*changes*/, int /*dir*/, const char* name) override {
+    // A lock passes no seam: the first call after the opening is the first after the lock.
+    if (opened_) fs::remove(file_);
+    opened_ = opened_ || name == file_.filename();
+    return 0;
+  }
+
+ private:
+  fs::path file_;
+  bool opened_ = false;
+};
+
+TEST_F(JournalTest, AnIntentThatIsClosedWhileItIsOpenedDidNotCrash) {
+  const fs::path file = crash_after({kFirst, kSecond});
+  const CloseWhenOpened owner(file);
+  EXPECT_TRUE(crashed_records().empty());
+  EXPECT_FALSE(fs::exists(file));
+}
+
 TEST_F(JournalTest, NoScanTakesAnIntentThatIsBegunAndClosedMeanwhile) {
   std::atomic<bool> over = false;
   std::atomic<int> failures = 0;

@@ -111,7 +111,7 @@ TEST_F(PluginsTest, GetExactlyTheStatedEnvironment) {
 TEST_F(PluginsTest, GetNoDescriptorButTheirFourAndAScriptItsOwn) {
   const Fd leaked(::dup(0));
   const Fd high(::fcntl(0, F_DUPFD, 900));
-  EXPECT_EQ(run_script("for fd in /proc/$$/fd/*; do echo \"${fd##*/} $(readlink $fd)\"; done | "
+  EXPECT_EQ(run_script("for fd in /proc/$$/fd/*; do at=$(readlink $fd) && echo \"${fd##*/} $at\"; done | "
                        "grep -v '^1[0-9] ' | sed 's/\\[.*//; s,/.*/scripts/,,'\n").reason, "");
   EXPECT_EQ(log(), "== plugin\n0 /dev/null\n1 pipe:\n2 pipe:\n3 pipe:\n4 plugin\n");
 }
