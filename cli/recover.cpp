@@ -9,7 +9,7 @@ namespace vskel::cli {
 namespace {
 
 Result<ExitStatus> run_recover(Session& session) {
-  const Store existing = TRY(session.store_to_read());
+  const Store existing = TRY(Store::open_whatever_is_there(session.options.paths));
   // Where vskel never changed anything there is nothing to recover, and no directory to be made for it.
   const bool untouched = !existing.journal().open();
   std::vector<std::string> lines;

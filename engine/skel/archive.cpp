@@ -1,10 +1,11 @@
 // libarchive parses, the kernel room writes. An archive is a stranger's text: its names are taken apart and every
-// component checked, and directories are opened one by one without following, so that a symlink that the archive planted
-// earlier stops a path (ELOOP) instead of leading it out.
+// component checked, and directories are opened one by one without following, so that a symlink that the archive
+// planted earlier stops a path (ELOOP) instead of leading it out.
 //
 // Relies on nobody else writing in the target meanwhile: the directories on the way to the last entry are kept open.
-// Names of owners are not looked at, numbers only, but in ACLs, where GNU tar writes nothing but names: those are looked
-// up in the archive's own etc/passwd and etc/group, never in the host's. Inode flags (chattr) are not taken over.
+// Names of owners are not looked at, numbers only, but in ACLs, where GNU tar writes nothing but names: those are
+// looked up in the archive's own etc/passwd and etc/group, never in the host's. Inode flags (chattr) are not taken
+// over.
 //
 // In pax headers libarchive loses the sign of the fraction: "-1.5" comes back as -1 s and 500 ms. It is read here as
 // POSIX means it and GNU tar writes it; bsdtar writes "-2.5" for the same time, and is one second off before 1970.

@@ -11,7 +11,14 @@
 namespace vskel {
 
 /// What an entry is for; the values are the kernel's (linux/posix_acl.h).
-enum class AclTag : std::uint16_t { owner = 0x01, user = 0x02, owning_group = 0x04, group = 0x08, mask = 0x10, other = 0x20 };
+enum class AclTag : std::uint16_t {
+  owner = 0x01,
+  user = 0x02,
+  owning_group = 0x04,
+  group = 0x08,
+  mask = 0x10,
+  other = 0x20,
+};
 
 struct AclEntry {
   AclTag tag = AclTag::other;
@@ -26,7 +33,8 @@ using Ids = std::map<std::string, std::uint32_t, std::less<>>;
 /// The first and third field of every line of etc/passwd or etc/group; lines that are no such thing are passed over.
 [[nodiscard]] Ids read_ids(std::string_view text);
 
-/// The value of system.posix_acl_access or _default (linux/posix_acl_xattr.h). Every user and group entry must have an id.
+/// The value of system.posix_acl_access or _default (linux/posix_acl_xattr.h). Every user and group entry must have an
+/// id.
 [[nodiscard]] std::string acl_value(std::vector<AclEntry> entries);
 
 }  // namespace vskel

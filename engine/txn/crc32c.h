@@ -1,5 +1,5 @@
-// CRC-32C (Castagnoli), as in RFC 3720, appendix B.4: tells a torn or flipped journal line from a whole one. By a table, a
-// byte at a time: an fdatasync stands behind every line that is summed.
+// CRC-32C (Castagnoli), as in RFC 3720, appendix B.4: tells a torn or flipped journal line from a whole one. By a
+// table, a byte at a time: an fdatasync stands behind every line that is summed.
 #pragma once
 
 #include <cstdint>

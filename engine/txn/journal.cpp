@@ -61,8 +61,8 @@ std::optional<nlohmann::json> parse_line(std::string_view line) {
 
 bool is_crc_text(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == text.npos; }
 
-/// Whether a whole record ends a line of `tail`. It need not begin one: the newline before it may be what was damaged. In
-/// a record itself nothing looks like that, because quotes in its strings are escaped.
+/// Whether a whole record ends a line of `tail`. It need not begin one: the newline before it may be what was damaged.
+/// In a record itself nothing looks like that, because quotes in its strings are escaped.
 bool holds_record(std::string_view tail) {
   for (std::size_t newline; (newline = tail.find('\n')) != tail.npos; tail.remove_prefix(newline + 1)) {
     const std::string_view line = tail.substr(0, newline);

@@ -1,7 +1,7 @@
 // The intent journal: one append-only file an operation in VSERVERS/.vskel/journal. Each record is one line,
-// `CRC32C(8 hex) JSON\n`, fdatasynced before the step that it announces. A torn last line is ignored; a bad line that is
-// followed by a good one is refused. The file is locked (OFD) while its process lives, so that recover touches only what
-// crashed.
+// `CRC32C(8 hex) JSON\n`, fdatasynced before the step that it announces. A torn last line is ignored; a bad line that
+// is followed by a good one is refused. The file is locked (OFD) while its process lives, so that recover touches only
+// what crashed.
 #pragma once
 
 #include <cstdint>
@@ -15,16 +15,16 @@
 
 namespace vskel {
 
-/// One operation's intent, being written by its own process, or taken over by recover. Keeps a pointer to the Store that it
-/// was made with: the Store must stay where it is until the Intent is gone. Destroyed without close(), as by a crash, it
-/// leaves its file to the next recover. Not thread-safe, as any value.
+/// One operation's intent, being written by its own process, or taken over by recover. Keeps a pointer to the Store
+/// that it was made with: the Store must stay where it is until the Intent is gone. Destroyed without close(), as by a
+/// crash, it leaves its file to the next recover. Not thread-safe, as any value.
 class Intent {
  public:
-  /// Creates the file with a first record (which must say "operation" and "version") and makes it durable, the directory
-  /// entry too.
+  /// Creates the file with a first record (which must say "operation" and "version") and makes it durable, the
+  /// directory entry too.
   [[nodiscard]] static Result<Intent> begin(const Store& store, const nlohmann::json& first);
-  /// Appends a record, an object whose strings are UTF-8, durably. A record that fails is taken back from the file, so that
-  /// a crash on the way back does not find it there.
+  /// Appends a record, an object whose strings are UTF-8, durably. A record that fails is taken back from the file, so
+  /// that a crash on the way back does not find it there.
   [[nodiscard]] Result<> record(const nlohmann::json& next);
   /// The operation is over, done or undone: removes the file durably. Nothing may be recorded after.
   [[nodiscard]] Result<> close();

@@ -1,5 +1,5 @@
-// Locks: one file a lock in VSERVERS/.vskel/locks, never unlinked (two processes could else hold locks of one name on two
-// inodes), open-file-description locks that die with the process.
+// Locks: one file a lock in VSERVERS/.vskel/locks, never unlinked (two processes could else hold locks of one name on
+// two inodes), open-file-description locks that die with the process.
 #pragma once
 
 #include <string>
@@ -9,8 +9,8 @@
 
 namespace vskel {
 
-/// Held until destroyed. Excludes other threads of this process too: a thread that takes what it holds waits forever. The
-/// file's content names the holder ("PID COMMAND") for others' messages only.
+/// Held until destroyed. Excludes other threads of this process too: a thread that takes what it holds waits forever.
+/// The file's content names the holder ("PID COMMAND") for others' messages only.
 class Lock {
  public:
   /// Takes `name` ("skel.web", "vserver.web1", "contexts", "journal"). With Wait::no a held lock is an error that names

@@ -25,24 +25,24 @@ class Store {
   [[nodiscard]] static Result<Store> open_existing(const StorePaths& paths);
   /// The same for a dry run, where VSERVERS may be missing too: everything is closed then.
   [[nodiscard]] static Result<Store> open_whatever_is_there(const StorePaths& paths);
-  /// Opens and creates what a changing command needs: VSERVERS (0700), VSERVERS/.skel (0755), VSERVERS/.vskel (0700) with
-  /// journal, locks, staging, trash, quarantine, log; ETC, ETC/contexts, ETC/vskel, ETC/vskel/scripts (0755). What is
-  /// there keeps its mode. Fails on directories of .vskel that are not root's or are writable by others.
+  /// Opens and creates what a changing command needs: VSERVERS (0700), VSERVERS/.skel (0755), VSERVERS/.vskel (0700)
+  /// with journal, locks, staging, trash, quarantine, log; ETC, ETC/contexts, ETC/vskel, ETC/vskel/scripts (0755). What
+  /// is there keeps its mode. Fails on directories of .vskel that are not root's or are writable by others.
   [[nodiscard]] static Result<Store> open_or_create(const StorePaths& paths);
 
   [[nodiscard]] const StorePaths& paths() const { return paths_; }
   [[nodiscard]] const DirFd& vservers() const { return vservers_; }
-  [[nodiscard]] const DirFd& skels() const { return skels_; }            ///< VSERVERS/.skel
-  [[nodiscard]] const DirFd& journal() const { return journal_; }        ///< VSERVERS/.vskel/journal
+  [[nodiscard]] const DirFd& skels() const { return skels_; }      ///< VSERVERS/.skel
+  [[nodiscard]] const DirFd& journal() const { return journal_; }  ///< VSERVERS/.vskel/journal
   [[nodiscard]] const DirFd& locks() const { return locks_; }
   [[nodiscard]] const DirFd& staging() const { return staging_; }
   [[nodiscard]] const DirFd& trash() const { return trash_; }
   [[nodiscard]] const DirFd& quarantine() const { return quarantine_; }
   [[nodiscard]] const DirFd& log() const { return log_; }
   [[nodiscard]] const DirFd& etc() const { return etc_; }
-  [[nodiscard]] const DirFd& contexts() const { return contexts_; }      ///< ETC/contexts
-  [[nodiscard]] const DirFd& own_etc() const { return own_etc_; }        ///< ETC/vskel
-  [[nodiscard]] const DirFd& scripts() const { return scripts_; }        ///< ETC/vskel/scripts
+  [[nodiscard]] const DirFd& contexts() const { return contexts_; }  ///< ETC/contexts
+  [[nodiscard]] const DirFd& own_etc() const { return own_etc_; }    ///< ETC/vskel
+  [[nodiscard]] const DirFd& scripts() const { return scripts_; }    ///< ETC/vskel/scripts
 
  private:
   StorePaths paths_;

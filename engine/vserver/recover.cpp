@@ -4,6 +4,7 @@
 
 #include "engine/skel/build_intent.h"
 #include "engine/tree/listing.h"
+#include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
 #include "engine/vserver/create_intent.h"
@@ -24,6 +25,18 @@ Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, 
   return fail("recover", store.paths().vservers + "/.vskel/journal/" + intent.id(), "unknown operation " + operation);
 }
 
+/// Files with which a dead process was trying out seals and clones in staging; a sealed one among them has to be unsealed, which remove_tree does. Their names end in the process id.
+Result<> sweep_probes(const Store& store) {
+  const DirFd staging = TRY(sys::reopen(store.staging()));
+  const Listing listing = TRY(Listing::read(staging));
+  for (const Listed& listed : listing.entries()) {
+    if (!listed.name.view().starts_with(".seal-probe.") && !listed.name.view().starts_with(".reflink-probe.")) continue;
+    const auto alive = [&](const sys::RunningProcess& process) { return listed.name.view().find("-probe." + std::to_string(process.pid)) != std::string_view::npos; };
+    if (std::ranges::none_of(TRY(sys::running_processes()), alive)) TRY(remove_tree(staging, listed.name));
+  }
+  return {};
+}
+
 /// Temporary files of write_file_atomically() that a crash left where vskel writes without an intent.
 Result<> sweep_temporaries(const Store& store) {
   const Lock lock = TRY(Lock::take(store, "contexts", sys::Wait::yes));
@@ -34,6 +47,7 @@ Result<> sweep_temporaries(const Store& store) {
       if (listed.name.view().starts_with(prefix)) TRY(sys::unlink_if_there(dir, listed.name));
     return {};
   };
+  TRY(sweep_probes(store));
   TRY(sweep(store.contexts(), ".nextid."));
   return sweep(store.own_etc(), ".configfile.default.");
 }

@@ -1,4 +1,5 @@
-// post-create-vs plugin: sets the root password of a new vserver in its own etc/shadow, without running anything inside.
+// post-create-vs plugin: sets the root password of a new vserver in its own etc/shadow, without running anything
+// inside.
 //
 // The password comes from the file that VSKEL_ROOT_PASSWORD_FILE names (an absolute path; root's, readable by nobody
 // else; its first line), else from VSKEL_ROOT_PASSWORD, else it is made at random and told once on descriptor 3, which

@@ -116,7 +116,8 @@ class ArchiveTest : public testing::Test {
 alice:x:4711:4711::/home/alice:/bin/sh' > etc/passwd; echo 'staff:x:4712:' > etc/group
       echo hello > usr/bin/tool; ln usr/bin/tool usr/bin/second; ln usr/bin/tool var/third
       echo su > usr/bin/su; chown 3:4 usr/bin/su; chmod 6755 usr/bin/su; : > usr/bin/empty; chmod 0 usr/bin/empty
-      echo ping > usr/bin/ping; setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 usr/bin/ping
+      echo ping > usr/bin/ping
+      setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 usr/bin/ping
       setfattr -n user.note -v 'line
 two' usr/bin/tool; setfattr -n user.dir -v d var; setfattr -n trusted.t -v 0x00ff usr/bin/su
       ln -s /absolute/target link; ln -s ../../outside usr/out; chown -h 8:9 link; ln link hard-to-link

@@ -84,7 +84,8 @@ class PasswdTest : public testing::Test {
     ::setenv("P", password.c_str(), 1);
     ::setenv("H", root[1].c_str(), 1);
     EXPECT_EQ(std::system("perl -e 'exit(crypt($ENV{P}, $ENV{H}) ne $ENV{H})'"), 0);
-    const auto today = std::chrono::duration_cast<std::chrono::days>(std::chrono::system_clock::now().time_since_epoch());
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    const auto today = std::chrono::duration_cast<std::chrono::days>(now);
     EXPECT_NEAR(std::stod(root[2]), static_cast<double>(today.count()), 1);
   }
 
@@ -107,7 +108,8 @@ TEST_F(PasswdTest, SetsTheOneOfTheEnvironmentAndKeepsTheRest) {
   EXPECT_EQ(outcome.output + outcome.message, "");
   expect_password("geheim: \xc3\xa4");
   const std::vector<std::string> root = root_line();
-  EXPECT_EQ(std::vector<std::string>(root.begin() + 3, root.end()), (std::vector<std::string>{"1", "2", "3", "4", "5", ""}));
+  const std::vector<std::string> rest(root.begin() + 3, root.end());
+  EXPECT_EQ(rest, (std::vector<std::string>{"1", "2", "3", "4", "5", ""}));
   const std::string text = read(etc() / "shadow");
   EXPECT_TRUE(text.starts_with("daemon:*:19000:0:99999:7:::\nroot:")) << text;
   EXPECT_TRUE(text.ends_with("\nuser:!:19000::::::\n")) << text;
@@ -138,8 +140,8 @@ TEST_F(PasswdTest, TellsARandomOneOnceAndNotInTheLog) {
 }
 
 TEST_F(PasswdTest, ThatNobodyWouldHearIsNotSet) {
-  const std::string command = "cd " + (top_ / "vserver").string() + " && env -i " + program_.string() + " 3>&- 2>/dev/null";
-  EXPECT_NE(std::system(command.c_str()), 0);
+  const std::string command = "cd " + (top_ / "vserver").string() + " && env -i " + program_.string();
+  EXPECT_NE(std::system((command + " 3>&- 2>/dev/null").c_str()), 0);
   EXPECT_EQ(read(etc() / "shadow"), kShadow);
 }
 

@@ -132,7 +132,8 @@ TEST_F(JournalTest, EveryPrefixOfAJournalGivesAPrefixOfItsRecords) {
 }
 
 TEST_F(JournalTest, AFileThatNoRecordCanBeReadFromIsRemoved) {
-  for (const std::string& content : {std::string(), std::string("0123"), std::string(4096, '\0'), std::string(100, '\0') + "\n"}) {
+  for (const std::string& content :
+       {std::string(), std::string("0123"), std::string(4096, '\0'), std::string(100, '\0') + "\n"}) {
     write_file(file_of("20260101T000000.000000000Z.1.0"), content);
     EXPECT_TRUE(crashed_records().empty());
     EXPECT_TRUE(fs::is_empty(own("journal")));
@@ -142,7 +143,8 @@ TEST_F(JournalTest, AFileThatNoRecordCanBeReadFromIsRemoved) {
 TEST_F(JournalTest, ALastLineOfZerosIsTorn) {
   const fs::path file = crash_after({kFirst, kSecond});
   const std::string whole = read_file(file);
-  for (const std::string& tail : {std::string(300, '\0'), std::string(300, '\0') + "\n", std::string(300, '\0') + "done\"}\n"}) {
+  for (const std::string& tail :
+       {std::string(300, '\0'), std::string(300, '\0') + "\n", std::string(300, '\0') + "done\"}\n"}) {
     write_file(file, whole + tail);
     EXPECT_EQ(crashed_records(), (Records{{kFirst, kSecond}}));
   }

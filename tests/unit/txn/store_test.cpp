@@ -131,7 +131,8 @@ TEST_F(StoreTest, OpeningWhatIsThereMakesNothing) {
   const auto store = Store::open_existing(paths());
   ASSERT_TRUE(store);
   EXPECT_TRUE(store->vservers().open());
-  for (const DirFd* dir : {&store->skels(), &store->journal(), &store->locks(), &store->etc(), &store->contexts(), &store->scripts()})
+  for (const DirFd* dir :
+       {&store->skels(), &store->journal(), &store->locks(), &store->etc(), &store->contexts(), &store->scripts()})
     EXPECT_FALSE(dir->open());
   EXPECT_EQ(tree().size(), 1U);
 }
@@ -140,8 +141,9 @@ TEST_F(StoreTest, OpeningWhatIsThereFindsAll) {
   ASSERT_TRUE(Store::open_or_create(paths()));
   const auto store = Store::open_existing(paths());
   ASSERT_TRUE(store);
-  for (const DirFd* dir : {&store->vservers(), &store->skels(), &store->journal(), &store->locks(), &store->staging(), &store->trash(),
-                           &store->quarantine(), &store->log(), &store->etc(), &store->contexts(), &store->own_etc(), &store->scripts()})
+  for (const DirFd* dir :
+       {&store->vservers(), &store->skels(), &store->journal(), &store->locks(), &store->staging(), &store->trash(),
+        &store->quarantine(), &store->log(), &store->etc(), &store->contexts(), &store->own_etc(), &store->scripts()})
     EXPECT_TRUE(dir->open());
 }
 
@@ -149,6 +151,14 @@ TEST_F(StoreTest, OpeningWhatIsThereFailsWithoutTheVserversDirectory) {
   const auto store = Store::open_existing(paths());
   ASSERT_FALSE(store);
   EXPECT_EQ(store.error().code, ENOENT);
+}
+
+TEST_F(StoreTest, ADryRunNeedsNoVserversDirectoryAndMakesNone) {
+  const auto store = Store::open_whatever_is_there(paths());
+  ASSERT_TRUE(store);
+  EXPECT_FALSE(store->vservers().open());
+  EXPECT_FALSE(store->journal().open());
+  EXPECT_TRUE(tree().empty());
 }
 
 }  // namespace

@@ -85,7 +85,8 @@ bool gone(int pid) {
 }
 
 TEST_F(PluginsTest, AreListedByNameWithoutLeftovers) {
-  for (const char* name : {"20-b", "10-a", "passwd.pl", "x~", ".hidden", "a.bak", "a.dpkg-old", "a.rpmnew", "#a#", "a b"})
+  for (const char* name :
+       {"20-b", "10-a", "passwd.pl", "x~", ".hidden", "a.bak", "a.dpkg-old", "a.rpmnew", "#a#", "a b"})
     static_cast<void>(add(name, kTouch));
   fs::create_directory(top_ / "scripts/directory");
   fs::create_symlink("10-a", top_ / "scripts/15-link");
@@ -120,7 +121,8 @@ TEST_F(PluginsTest, ThatAreBinariesGetNoDescriptorButTheirFour) {
   fs::copy_file("/bin/ls", top_ / "scripts/list");
   // The arguments are the vserver's names: made directories, so that ls has something to list.
   fs::create_directory(top_ / "vserver/web1");
-  for (const char* name : {"web1.example.com", "192.0.2.1"}) fs::create_directory_symlink("/proc/self/fd", top_ / "vserver" / name);
+  for (const char* name : {"web1.example.com", "192.0.2.1"})
+    fs::create_directory_symlink("/proc/self/fd", top_ / "vserver" / name);
   EXPECT_EQ(run("list").reason, "");
   // ls itself opens the directory it lists, which becomes 4.
   EXPECT_NE(log().find("192.0.2.1:\n0\n1\n2\n3\n4\n\nweb1"), std::string::npos) << log();
