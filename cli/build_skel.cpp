@@ -80,6 +80,7 @@ Result<ExitStatus> build(Session& session, const BuildOptions& options) {
     return build_skel(store, request);
   }());
   for (const std::string& note : report.notes) session.output.note(note);
+  for (const std::string& warning : report.warnings) session.output.warning(warning);
   session.output.document(fields_of(report));
   if (session.dry_run()) {
     session.output.text("would build " + report.skel + " from " + safe_line(options.source) + ": " +

@@ -1,4 +1,5 @@
-// A message is taken apart into lines, so that every line on standard error names the vserver that it is of.
+// A message is taken apart into lines, so that every line on standard error names the vserver that it is of. It stands nowhere else: the JSON document is
+// kept by scripts and logs, and a message may hold a password.
 
 #include "cli/plugin_report.h"
 
@@ -17,7 +18,6 @@ Json plugins_json(const std::vector<PluginOutcome>& plugins) {
   for (const PluginOutcome& plugin : plugins) {
     Json one = {{"name", plugin.name}, {"status", std::string(plugin_status_name(plugin.status))}};
     if (!plugin.reason.empty()) one["reason"] = plugin.reason;
-    if (!plugin.message.empty()) one["message"] = plugin.message;
     out.push_back(std::move(one));
   }
   return out;

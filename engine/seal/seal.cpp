@@ -18,16 +18,12 @@ std::uint32_t flags_of(SealKind seal) {
 
 bool harmless(const sys::Xattr& xattr) { return xattr.name.starts_with("user.") || xattr.name == "security.selinux"; }
 
-/// Does a file in `scratch` take this seal? The answer of the kernel is tried out, not guessed from versions.
+/// Does a file in `scratch` take this seal? The answer of the kernel is tried out, not guessed from versions; the file has no name, so that a kill leaves nothing behind.
 Result<> try_out(const DirFd& scratch, SealKind seal) {
-  const std::string probe_name = ".seal-probe." + std::to_string(sys::own_pid());
-  const Name probe = *Name::check(probe_name);
-  const Fd file = TRY(sys::create_file(scratch, probe, 0600));
-  auto sealed = set_seal(scratch, probe, seal);
-  auto cleared = sealed ? clear_seal(scratch, probe, seal) : Result<>{};
-  TRY(sys::unlink(scratch, probe));
-  if (!sealed) return sealed;
-  return cleared;
+  const Fd file = TRY(sys::create_unnamed_file(scratch, 0600));
+  const std::uint32_t before = TRY(sys::flags(file));
+  TRY(sys::set_flags(file, before | flags_of(seal)));
+  return sys::set_flags(file, before);
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ namespace vskel {
 /// May this inode be shared between vservers? Regular, not empty, no set-id or sticky bit, no capability, ACL or attribute that we do not know (relink.md: a package upgrade in one tenant would change those for all).
 [[nodiscard]] bool is_linkable(const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs);
 
-/// The seal to use in `scratch` (a directory of ours on the file system in question; a file is made in it and removed). With nothing asked: iunlink where the kernel takes it, else guard where it is loaded, else immutable; none of them: nullopt.
+/// The seal to use in `scratch` (a directory of ours on the file system in question; an unnamed file is made in it). With nothing asked: iunlink where the kernel takes it, else guard where it is loaded, else immutable; none of them: nullopt.
 /// A seal that was asked for and is not to be had is an error that says why.
 [[nodiscard]] Result<std::optional<SealKind>> choose_seal(const DirFd& scratch, std::optional<SealKind> asked);
 

@@ -233,6 +233,10 @@ class Unpacker {
     if (report_.notes.size() < kMostNotes) report_.notes.push_back(std::move(line));
   }
 
+  void warn(std::string line) {
+    if (report_.warnings.size() < kMostNotes) report_.warnings.push_back(std::move(line));
+  }
+
   /// The entry that was read last, as the archive spells it.
   [[nodiscard]] const std::string& last() const { return path_; }
 
@@ -409,7 +413,7 @@ class Unpacker {
         }
       }
       if (!unknown.empty()) {
-        note("/" + path_ + ": ACL left out: the archive's own etc/passwd and etc/group don't know " + unknown);
+        warn("/" + path_ + ": ACL left out: the archive's own etc/passwd and etc/group don't know " + unknown);
         continue;
       }
       const sys::Xattr xattr{acl.xattr, acl_value(std::move(acl.entries))};
@@ -455,7 +459,7 @@ Result<UnpackReport> unpack_archive(const Fd& input, const std::string& source, 
     const std::string warning = status == ARCHIVE_WARN ? words_of(reader.get(), "damaged") : "";
     if (auto done = unpacker.unpack(entry); !done)
       return from.error ? broken() : std::unexpected(std::move(done).error());
-    if (!warning.empty() && !is_about_charset(warning)) unpacker.note("/" + unpacker.last() + ": " + warning);
+    if (!warning.empty() && !is_about_charset(warning)) unpacker.warn("/" + unpacker.last() + ": " + warning);
   }
 }
 

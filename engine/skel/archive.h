@@ -12,7 +12,8 @@ namespace vskel {
 
 struct UnpackReport {
   std::size_t entries = 0;
-  std::vector<std::string> notes;  ///< one line each: what was left out and why
+  std::vector<std::string> notes;     ///< one line each: what was left out and why
+  std::vector<std::string> warnings;  ///< the same of metadata: a file that is there is not quite as in the archive
 };
 
 /// Unpacks the archive that `input` reads (a file or a pipe; `source` names it in messages) into `target`, an empty directory, with all metadata: mode, owner (numeric), times (ns), xattrs, ACLs, capabilities, hard links, sparse files, devices, FIFOs.

@@ -184,7 +184,7 @@ Result<> make_missing_directories(const DirFd& local, sys::Time now, std::vector
 }
 
 /// Steps 9 and 10: plugins as links to the administrator's scripts, and the template of the configuration.
-Result<> link_plugins_and_template(const Store& store, const Staged& staged) {
+Result<> link_plugins_and_template(const Store& store, const Staged& staged, sys::Wait wait) {
   const DirFd scripts = TRY(sys::open_dir(TRY(sys::open_dir(staged.dir, "scripts")), "post-create-vs"));
   const DirFd source = TRY(sys::reopen(store.scripts()));
   const Listing listing = TRY(Listing::read(source));
@@ -192,8 +192,12 @@ Result<> link_plugins_and_template(const Store& store, const Staged& staged) {
     if (script.type != sys::FileType::regular && script.type != sys::FileType::symlink) continue;
     TRY(sys::make_symlink(scripts, script.name, store.paths().etc + "/vskel/scripts/" + std::string(script.name.view())));
   }
-  if (!TRY(sys::stat_if_there(store.own_etc(), "configfile.default")))
-    TRY(write_file_atomically(store.own_etc(), "configfile.default", kDefaultConfigFile, 0644));
+  {
+    // Under the lock of all that is written into ETC without an intent: recover takes it before it sweeps what a killed writer left.
+    const Lock lock = TRY(Lock::take(store, "contexts", wait));
+    if (!TRY(sys::stat_if_there(store.own_etc(), "configfile.default")))
+      TRY(write_file_atomically(store.own_etc(), "configfile.default", kDefaultConfigFile, 0644));
+  }
   const Fd original = TRY(sys::open_input(store.paths().etc + "/vskel/configfile.default"));
   constexpr std::size_t kMostTemplate = 1 << 20;
   return write_small_file(staged.dir, "configfile", TRY(sys::read_whole(original, kMostTemplate)), 0644);
@@ -231,6 +235,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
     const Fd input = request.source == "-" ? TRY(sys::open_input("/proc/self/fd/0")) : TRY(sys::open_input(request.source));
     UnpackReport unpacked = TRY(unpack_archive(input, request.source, source));
     report.notes = std::move(unpacked.notes);
+    report.warnings = std::move(unpacked.warnings);
   } else {
     source = TRY(sys::open_root(request.source));
   }
@@ -250,7 +255,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   distribution.treatment = SourceRules(request, kind, std::move(own_directories));
   distribution.executor = executor.get();
   distribution.progress = request.engine.progress;
-  if (!distribution.seal) report.notes.push_back("this file system takes no seal: global is not sealed; use --share copy or --seal none");
+  if (!distribution.seal) report.warnings.push_back("this file system takes no seal: global is not sealed; use --share copy or --seal none");
   Distributed distributed = TRY(distribute(distribution));
 
   const sys::Time now = current_time();
@@ -266,7 +271,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
     return a.path != b.path ? a.path < b.path : a.part < b.part;
   });
 
-  TRY(link_plugins_and_template(store, staged));
+  TRY(link_plugins_and_template(store, staged, request.engine.wait));
   TRY(write_small_file(staged.dir, "layout", layout.text(), 0644));
   const Manifest manifest{1, std::move(distributed.entries)};
   const std::string file_name = generation_file_name(1);

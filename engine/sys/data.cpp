@@ -145,4 +145,12 @@ Result<bool> lock_exclusive(const Fd& fd, Wait wait) {
   }
 }
 
+Result<bool> locked_by_another(const Fd& fd) {
+  struct flock whole {};
+  whole.l_type = F_WRLCK;
+  whole.l_whence = SEEK_SET;
+  TRY(detail::perform("look at lock", "fcntl", detail::Effect::looks, fd, "", [&] { return ::fcntl(fd.number(), F_OFD_GETLK, &whole); }));
+  return whole.l_type != F_UNLCK;
+}
+
 }  // namespace vskel::sys

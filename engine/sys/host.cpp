@@ -33,6 +33,7 @@ void engine_start() {
   while (number >= 0 && number <= 2) number = ::open("/dev/null", O_RDWR);
   if (number > 2) ::close(number);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGCHLD, SIG_DFL);  // inherited as ignored it would have waitpid(2) fail with ECHILD
   std::signal(SIGXFSZ, SIG_IGN);
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {

@@ -83,6 +83,11 @@ void engine_start();
 [[nodiscard]] Result<Fd> open_trusted_file(const DirFd& dir, Name name);
 /// Creates a regular file, O_EXCL, for writing (and reading). EEXIST if the name is taken.
 [[nodiscard]] Result<Fd> create_file(const DirFd& dir, Name name, std::uint32_t mode);
+/// Opens for reading and writing what is there (our own directories only).
+[[nodiscard]] Result<Fd> open_to_write(const DirFd& dir, Name name);
+/// A regular file without a name, for reading and writing (O_TMPFILE): for trying out what the file system of `dir` can do, so that a kill leaves nothing
+/// behind. EOPNOTSUPP where the file system has none; ext4, XFS, btrfs and tmpfs have.
+[[nodiscard]] Result<Fd> create_unnamed_file(const DirFd& dir, std::uint32_t mode);
 /// Opens for reading and writing, creating if absent (locks, journals: our own directories only).
 [[nodiscard]] Result<Fd> open_or_create(const DirFd& dir, Name name, std::uint32_t mode);
 
@@ -174,6 +179,8 @@ void start_writeback(const Fd& fd);
 enum class Wait { no, yes };
 /// Open-file-description write lock on the whole file: dies with the last descriptor of this open file. false: another holds it (Wait::no).
 [[nodiscard]] Result<bool> lock_exclusive(const Fd& fd, Wait wait);
+/// Whether lock_exclusive() would have to wait; takes no lock.
+[[nodiscard]] Result<bool> locked_by_another(const Fd& fd);
 
 // --- file systems ---------------------------------------------------------------------------------------------------------
 struct FileSystem {

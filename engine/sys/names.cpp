@@ -114,6 +114,14 @@ Result<Fd> open_or_create(const DirFd& dir, Name name, std::uint32_t mode) {
   return Fd(TRY(open_name("open", dir, name.c_str(), O_RDWR | O_CREAT, mode, kBeneath | RESOLVE_NO_XDEV)));
 }
 
+Result<Fd> open_to_write(const DirFd& dir, Name name) {
+  return Fd(TRY(open_name("open", dir, name.c_str(), O_RDWR | O_NONBLOCK | O_NOCTTY, 0, kBeneath | RESOLVE_NO_XDEV)));
+}
+
+Result<Fd> create_unnamed_file(const DirFd& dir, std::uint32_t mode) {
+  return Fd(TRY(open_name("create unnamed file", dir, ".", O_RDWR | O_TMPFILE, mode, kBeneath | RESOLVE_NO_XDEV)));
+}
+
 Result<> make_dir(const DirFd& dir, Name name, std::uint32_t mode) {
   return detail::perform("make directory", "mkdirat", Effect::changes, dir, name.c_str(),
                          [&] { return ::mkdirat(dir.number(), name.c_str(), mode); });

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 
@@ -141,17 +142,35 @@ Result<> Intent::close() {
   return sys::sync_file(store_->journal());
 }
 
+Result<Parsed> read_journal(const Store& store, const Fd& file, Name name) {
+  const std::string text = TRY(sys::read_whole(file, kMostJournal));
+  return parse_journal(text, store.paths().vservers + "/.vskel/journal/" + std::string(name.view()));
+}
+
+std::string id_of(Name file_name) {
+  return std::string(file_name.view().substr(0, file_name.view().size() - kSuffix.size()));
+}
+
+Result<std::vector<std::string>> journal_files(const Store& store) {
+  const DirFd journal = TRY(sys::reopen(store.journal()));
+  const Listing listing = TRY(Listing::read(journal));
+  std::vector<std::string> out;
+  for (const Listed& listed : listing.entries())
+    if (listed.type == sys::FileType::regular && listed.name.view().ends_with(kSuffix)) out.emplace_back(listed.name.view());
+  std::ranges::sort(out);
+  return out;
+}
+
 /// nullopt where the process lives or has just closed its intent. An Intent without records was never begun.
 Result<std::optional<Intent>> Intent::take_over(const Store& store, Name file_name) {
-  // The intent may be closed since it was listed, and is then made anew, empty, and removed with the other empty ones.
-  Fd file = TRY(sys::open_or_create(store.journal(), file_name, 0600));
+  auto opened = sys::open_to_write(store.journal(), file_name);
+  if (!opened && opened.error().code == ENOENT) return std::nullopt;
+  Fd file = TRY(std::move(opened));
   if (!TRY(sys::lock_exclusive(file, sys::Wait::no))) return std::nullopt;
   // Closed between our open and our lock: its records are whole, but what they speak of is over.
   if (TRY(sys::stat(file)).nlink == 0) return std::nullopt;
-  const std::string text = TRY(sys::read_whole(file, kMostJournal));
-  const std::string_view name = file_name.view();
-  Parsed parsed = TRY(parse_journal(text, store.paths().vservers + "/.vskel/journal/" + std::string(name)));
-  Intent intent(store, std::string(name.substr(0, name.size() - kSuffix.size())), std::move(file));
+  Parsed parsed = TRY(read_journal(store, file, file_name));
+  Intent intent(store, id_of(file_name), std::move(file));
   intent.end_ = parsed.end;
   intent.records_ = std::move(parsed.records);
   return intent;
@@ -159,13 +178,9 @@ Result<std::optional<Intent>> Intent::take_over(const Store& store, Name file_na
 
 Result<std::vector<Intent>> crashed_intents(const Store& store) {
   const Lock guard = TRY(Lock::take(store, "journal", sys::Wait::yes));
-  const DirFd journal = TRY(sys::reopen(store.journal()));
-  const Listing listing = TRY(Listing::read(journal));
   std::vector<Intent> found;
-  for (const Listed& listed : listing.entries()) {
-    if (listed.type != sys::FileType::regular || !listed.name.view().ends_with(kSuffix)) continue;
-    if (auto intent = TRY(Intent::take_over(store, listed.name))) found.push_back(std::move(*intent));
-  }
+  for (const std::string& file : TRY(journal_files(store)))
+    if (auto intent = TRY(Intent::take_over(store, *Name::check(file)))) found.push_back(std::move(*intent));
   // All could be read; now they may be touched.
   std::vector<Intent> out;
   for (Intent& intent : found) {
@@ -177,7 +192,21 @@ Result<std::vector<Intent>> crashed_intents(const Store& store) {
     TRY(sys::truncate(intent.file_, intent.end_));
     out.push_back(std::move(intent));
   }
-  std::ranges::sort(out, {}, &Intent::id);
+  return out;
+}
+
+Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store) {
+  if (!store.journal().open()) return std::vector<CrashedOperation>();
+  std::vector<CrashedOperation> out;
+  for (const std::string& file_name : TRY(journal_files(store))) {
+    const Name name = *Name::check(file_name);
+    auto opened = sys::open_trusted_file(store.journal(), name);
+    if (!opened && opened.error().code == ENOENT) continue;
+    const Fd file = TRY(std::move(opened));
+    if (TRY(sys::locked_by_another(file))) continue;
+    Parsed parsed = TRY(read_journal(store, file, name));
+    if (!parsed.records.empty()) out.push_back({id_of(name), std::move(parsed.records)});
+  }
   return out;
 }
 

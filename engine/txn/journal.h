@@ -15,6 +15,12 @@
 
 namespace vskel {
 
+/// What a crashed operation's intent says, to be told only.
+struct CrashedOperation {
+  std::string id;
+  std::vector<nlohmann::json> records;  ///< at least one
+};
+
 /// One operation's intent, being written by its own process, or taken over by recover. Keeps a pointer to the Store
 /// that it was made with: the Store must stay where it is until the Intent is gone. Destroyed without close(), as by a
 /// crash, it leaves its file to the next recover. Not thread-safe, as any value.
@@ -36,6 +42,7 @@ class Intent {
 
  private:
   friend Result<std::vector<Intent>> crashed_intents(const Store& store);
+  friend Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store);
   Intent(const Store& store, std::string id, Fd file) : store_(&store), id_(std::move(id)), file_(std::move(file)) {}
   [[nodiscard]] static Result<std::optional<Intent>> take_over(const Store& store, Name file_name);
   [[nodiscard]] Result<> append(const nlohmann::json& record);
@@ -49,6 +56,10 @@ class Intent {
 /// Every intent whose process is dead, locked now by us, oldest first. Files that no record can be read from (crashed
 /// before the first fsync) are removed. A damaged file is an error that names it; nothing is touched.
 [[nodiscard]] Result<std::vector<Intent>> crashed_intents(const Store& store);
+
+/// What crashed_intents() would give, without a change on disk: no lock is taken, nothing created, cut or removed. Empty
+/// where there is no journal.
+[[nodiscard]] Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store);
 
 /// Whole files of ours, replaced atomically: written beside under a hidden name (`.NAME.PID.COUNTER`), fsynced, renamed
 /// over, directory fsynced. Where it fails the hidden file is removed; a failure to sync the directory leaves the new

@@ -25,18 +25,6 @@ Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, 
   return fail("recover", store.paths().vservers + "/.vskel/journal/" + intent.id(), "unknown operation " + operation);
 }
 
-/// Files with which a dead process was trying out seals and clones in staging; a sealed one among them has to be unsealed, which remove_tree does. Their names end in the process id.
-Result<> sweep_probes(const Store& store) {
-  const DirFd staging = TRY(sys::reopen(store.staging()));
-  const Listing listing = TRY(Listing::read(staging));
-  for (const Listed& listed : listing.entries()) {
-    if (!listed.name.view().starts_with(".seal-probe.") && !listed.name.view().starts_with(".reflink-probe.")) continue;
-    const auto alive = [&](const sys::RunningProcess& process) { return listed.name.view().find("-probe." + std::to_string(process.pid)) != std::string_view::npos; };
-    if (std::ranges::none_of(TRY(sys::running_processes()), alive)) TRY(remove_tree(staging, listed.name));
-  }
-  return {};
-}
-
 /// Temporary files of write_file_atomically() that a crash left where vskel writes without an intent.
 Result<> sweep_temporaries(const Store& store) {
   const Lock lock = TRY(Lock::take(store, "contexts", sys::Wait::yes));
@@ -47,7 +35,6 @@ Result<> sweep_temporaries(const Store& store) {
       if (listed.name.view().starts_with(prefix)) TRY(sys::unlink_if_there(dir, listed.name));
     return {};
   };
-  TRY(sweep_probes(store));
   TRY(sweep(store.contexts(), ".nextid."));
   return sweep(store.own_etc(), ".configfile.default.");
 }
@@ -56,15 +43,15 @@ Result<> sweep_temporaries(const Store& store) {
 
 Result<std::vector<std::string>> recover(const Store& store, const EngineOptions& engine) {
   std::vector<std::string> lines;
-  for (Intent& intent : TRY(crashed_intents(store))) {
-    if (engine.dry_run == DryRun::yes) {
-      lines.push_back("would recover " + intent.records().front().value("operation", "") + " " + intent.id());
-      continue;
-    }
-    std::ranges::move(TRY(finish_one(store, intent, engine.wait)), std::back_inserter(lines));
+  if (engine.dry_run == DryRun::yes) {
+    for (const CrashedOperation& crashed : TRY(find_crashed_operations(store)))
+      lines.push_back("would recover " + crashed.records.front().value("operation", "") + " " + crashed.id);
+    return lines;
   }
-  if (engine.dry_run == DryRun::no) TRY(sweep_temporaries(store));
-  if (engine.dry_run == DryRun::no) std::ranges::move(TRY(empty_trash(store)), std::back_inserter(lines));
+  for (Intent& intent : TRY(crashed_intents(store)))
+    std::ranges::move(TRY(finish_one(store, intent, engine.wait)), std::back_inserter(lines));
+  TRY(sweep_temporaries(store));
+  std::ranges::move(TRY(empty_trash(store)), std::back_inserter(lines));
   return lines;
 }
 

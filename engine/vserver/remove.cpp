@@ -8,7 +8,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <map>
 #include <set>
+#include <span>
 
 #include "engine/seal/quiesce.h"
 #include "engine/seal/reseal.h"
@@ -44,20 +46,39 @@ Result<bool> is_sealed(const Skel& skel) {
   return std::ranges::none_of(records, [](const Record& record) { return record.share == Share::hardlink && record.seal == SealKind::none; });
 }
 
+Result<Name> checked_name(const std::string& text) {
+  const auto name = Name::check(text);
+  if (!name) return fail("remove vserver", text, "not a file's name");
+  return *name;
+}
+
 std::string trash_name(const Intent& intent, const std::string& name) { return intent.id() + "." + name; }
 
-Result<> unlink_configuration(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  if (slash == path.npos) return fail("remove configuration", path, "not an absolute path");
-  const std::string name = path.substr(slash + 1);
-  const auto component = Name::check(name);
-  if (!component) return fail("remove configuration", path, "not a file's name");
-  auto dir = sys::open_root(slash == 0 ? "/" : path.substr(0, slash));
-  if (!dir && dir.error().code == ENOENT) return {};
-  const DirFd opened = TRY(std::move(dir));
-  TRY(sys::unlink_if_there(opened, *component));
-  return sys::sync_file(opened);
-}
+/// Directories to be made durable, each once however many names went from it.
+class ChangedDirectories {
+ public:
+  [[nodiscard]] Result<> unlink(const std::string& path) {
+    const std::size_t slash = path.rfind('/');
+    if (slash == path.npos) return fail("remove configuration", path, "not an absolute path");
+    const std::string name = path.substr(slash + 1), parent = slash == 0 ? "/" : path.substr(0, slash);
+    const auto component = Name::check(name);
+    if (!component) return fail("remove configuration", path, "not a file's name");
+    auto found = directories_.find(parent);
+    if (found == directories_.end()) {
+      auto dir = sys::open_root(parent);
+      if (!dir && dir.error().code == ENOENT) return {};
+      found = directories_.emplace(parent, TRY(std::move(dir))).first;
+    }
+    return sys::unlink_if_there(found->second, *component);
+  }
+  [[nodiscard]] Result<> sync() const {
+    for (const auto& [path, dir] : directories_) TRY(sys::sync_file(dir));
+    return {};
+  }
+
+ private:
+  std::map<std::string, DirFd> directories_;
+};
 
 /// contexts/ID, if it is this vserver's.
 Result<> unlink_context(const Store& store, std::uint32_t context, const std::string& vserver_path) {
@@ -68,31 +89,44 @@ Result<> unlink_context(const Store& store, std::uint32_t context, const std::st
   return sys::unlink_if_there(store.contexts(), name);
 }
 
-/// Takes a vserver out of sight: root to the trash, then what speaks of it. The root's inode tells the vserver that was meant from one made since under the same name.
-Result<> take_out(const Store& store, const Skel& skel, const Intent& intent, const nlohmann::json& member) {
-  const auto name = TRY(VserverName::parse(member.value("name", "")));
-  const std::string trash = trash_name(intent, name.text()), record = name.text() + ".json";
-  const auto stat = TRY(sys::stat_if_there(store.vservers(), name.name()));
-  if (stat && stat->inode == member.value("inode", std::uint64_t{0})) {
-    TRY(sys::rename_new(store.vservers(), name.name(), store.trash(), *Name::check(trash)));
-    TRY(sys::sync_file(store.trash()));
-    TRY(sys::sync_file(store.vservers()));
+/// Takes the roots out of sight. A root's inode tells the vserver that was meant from one made since under the same name.
+Result<> move_roots_to_trash(const Store& store, const Intent& intent, const nlohmann::json& members) {
+  for (const auto& member : members) {
+    const auto name = TRY(VserverName::parse(member.value("name", "")));
+    const std::string trash = trash_name(intent, name.text());
+    const auto stat = TRY(sys::stat_if_there(store.vservers(), name.name()));
+    if (stat && stat->inode == member.value("inode", std::uint64_t{0})) TRY(sys::rename_new(store.vservers(), name.name(), store.trash(), *Name::check(trash)));
   }
-  TRY(unlink_configuration(member.value("config", "")));
-  TRY(unlink_context(store, member.value("context", 0U), store.paths().vservers + "/" + name.text()));
+  TRY(sys::sync_file(store.trash()));
+  return sys::sync_file(store.vservers());
+}
+
+/// Configurations, context links, and last the records: while a record stands, its vserver is known.
+Result<> forget(const Store& store, const Skel& skel, const nlohmann::json& members) {
+  ChangedDirectories configurations;
+  for (const auto& member : members) {
+    TRY(configurations.unlink(member.value("config", "")));
+    TRY(unlink_context(store, member.value("context", 0U), store.paths().vservers + "/" + member.value("name", "")));
+  }
+  TRY(configurations.sync());
   TRY(sys::sync_file(store.contexts()));
-  TRY(sys::unlink_if_there(skel.instances(), *Name::check(record)));
+  for (const auto& member : members) {
+    const std::string record = member.value("name", "") + ".json";
+    TRY(sys::unlink_if_there(skel.instances(), TRY(checked_name(record))));
+  }
   return sys::sync_file(skel.instances());
 }
 
 Result<std::vector<std::string>> finish_vservers(const Store& store, Intent& intent, Quiesce quiesce) {
   const nlohmann::json first = intent.records().front();
+  const nlohmann::json& members = first.at("vservers");
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(first.value("skel", "")))));
-  std::vector<std::string> lines;
-  for (const auto& member : first.at("vservers")) TRY(take_out(store, skel, intent, member));
+  TRY(move_roots_to_trash(store, intent, members));
+  TRY(forget(store, skel, members));
   // From here on all that is left is garbage, which the trash holds without the intent too.
   const bool quiet = Quiescence::hold(TRY(sealed_tenants(store)), quiesce).has_value();
-  for (const auto& member : first.at("vservers")) {
+  std::vector<std::string> lines;
+  for (const auto& member : members) {
     const std::string name = member.value("name", ""), trash = trash_name(intent, name);
     if (quiet) TRY(remove_tree(store.trash(), *Name::check(trash)));
     lines.push_back("vserver " + name + ": removal was finished");
@@ -119,21 +153,35 @@ nlohmann::json member_of(const Record& record, std::uint64_t inode) {
   return {{"name", record.name}, {"context", record.context}, {"config", record.config}, {"inode", inode}};
 }
 
-/// One vserver, as an operation of its own.
-Result<std::string> remove_one(const Store& store, const Record& record, Quiesce quiesce, const EngineOptions& engine) {
-  const Lock skel_lock = TRY(Lock::take(store, "skel." + record.skel, engine.wait));
-  const Lock lock = TRY(Lock::take(store, "vserver." + record.name, engine.wait));
-  const auto stat = TRY(sys::stat_if_there(store.vservers(), *Name::check(record.name)));
-  if (stat) {
-    const auto inside = TRY(processes_inside({record.name, stat->device, stat->inode}));
-    if (!inside.empty()) return fail("remove vserver", record.name, "it runs: " + inside.front());
+/// The vservers of one skel, as one operation. What can't be removed because it runs says so; the others go.
+Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, const std::vector<Record>& records, Quiesce quiesce, const EngineOptions& engine) {
+  const std::string& skel = records.front().skel;
+  const Lock skel_lock = TRY(Lock::take(store, "skel." + skel, engine.wait));
+  std::vector<Lock> locks;
+  std::vector<RemovedVserver*> going;
+  auto members = nlohmann::json::array();
+  for (std::size_t index = 0; index < records.size(); ++index) {
+    const Record& record = records[index];
+    locks.push_back(TRY(Lock::take(store, "vserver." + record.name, engine.wait)));
+    const auto stat = TRY(sys::stat_if_there(store.vservers(), TRY(checked_name(record.name))));
+    if (stat) {
+      const auto inside = TRY(processes_inside({record.name, stat->device, stat->inode}));
+      if (!inside.empty()) {
+        group[index]->error = fail("remove vserver", record.name, "it runs: " + inside.front()).error().line();
+        continue;
+      }
+    }
+    members.push_back(member_of(record, stat ? stat->inode : 0));
+    going.push_back(group[index]);
   }
-  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "remove-vs"}, {"skel", record.skel},
-                                            {"vservers", nlohmann::json::array({member_of(record, stat ? stat->inode : 0)})}}));
-  const std::string trash = trash_name(intent, record.name);
+  if (going.empty()) return {};
+  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "remove-vs"}, {"skel", skel}, {"vservers", std::move(members)}}));
   (void)TRY(finish_vservers(store, intent, quiesce));
-  if (!TRY(sys::stat_if_there(store.trash(), *Name::check(trash)))) return std::string();
-  return "its files are deleted later: a vserver that shares sealed files is running";
+  for (RemovedVserver* removed : going) {
+    const std::string trash = trash_name(intent, removed->name);
+    if (TRY(sys::stat_if_there(store.trash(), *Name::check(trash)))) removed->note = "its files are deleted later: a vserver that shares sealed files is running";
+  }
+  return {};
 }
 
 }  // namespace
@@ -170,24 +218,25 @@ Result<std::vector<std::string>> empty_trash(const Store& store) {
 }
 
 Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const std::vector<VserverName>& names, Quiesce quiesce, const EngineOptions& engine) {
-  std::vector<Record> records;
+  std::map<std::string, std::vector<Record>> by_skel;
+  std::vector<RemovedVserver> out;
   std::set<std::string> seen;
   for (const VserverName& name : names) {
     if (!seen.insert(name.text()).second) continue;
     auto record = TRY(find_record(store, name));
     if (!record) return refuse("remove vserver", name.text(), "no vserver of that name has a record");
-    records.push_back(std::move(*record));
+    out.push_back({record->name, {}, {}});
+    by_skel[record->skel].push_back(std::move(*record));
   }
-  std::vector<RemovedVserver> out;
+  if (engine.dry_run == DryRun::yes) return out;
   tbb::task_arena arena(static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs));
-  for (const Record& record : records) {
-    RemovedVserver removed{record.name, {}, {}};
-    if (engine.dry_run == DryRun::no) {
-      auto note = arena.execute([&] { return remove_one(store, record, quiesce, engine); });
-      if (note) removed.note = std::move(*note);
-      if (!note) removed.error = note.error().line();
-    }
-    out.push_back(std::move(removed));
+  for (const auto& [skel, records] : by_skel) {
+    std::vector<RemovedVserver*> group;
+    for (const Record& record : records) group.push_back(&*std::ranges::find(out, record.name, &RemovedVserver::name));
+    const auto removed = arena.execute([&] { return remove_of_skel(store, group, records, quiesce, engine); });
+    if (removed) continue;
+    for (RemovedVserver* vserver : group)
+      if (vserver->error.empty()) vserver->error = removed.error().line();
   }
   return out;
 }

@@ -15,11 +15,12 @@ std::vector<KillPoint> kill_points(const std::vector<std::string>& system_calls,
   return points;
 }
 
-const std::vector<std::string> kCreatingCalls = {
+const std::vector<std::string> kChangingCalls = {
     "mkdirat", "linkat",    "symlinkat", "openat2,openat", "renameat,renameat2", "ioctl",
     "syncfs",  "fdatasync", "fsync",     "write,pwrite64", "unlinkat",           "fchown,fchownat"};
 const std::vector<int> kEarlyAndLate = {1, 2, 3, 7, 20, 60};
 const std::vector<std::string> kFewCalls = {"linkat", "renameat,renameat2", "ioctl", "syncfs"};
+const std::vector<std::string> kFewRemovingCalls = {"unlinkat", "renameat,renameat2", "ioctl", "fsync"};
 const std::vector<int> kFewTimes = {1, 5};
 
 class RecoverTest : public VskelTest {
@@ -30,13 +31,25 @@ class RecoverTest : public VskelTest {
   }
 
   // All points on the file system where most depends on order, a few on the others.
-  [[nodiscard]] static std::vector<KillPoint> points() {
-    if (GetParam() == FileSystem::ext4) return kill_points(kCreatingCalls, kEarlyAndLate);
-    return kill_points(kFewCalls, kFewTimes);
+  [[nodiscard]] static std::vector<KillPoint> points(const std::vector<std::string>& few_calls = kFewCalls) {
+    if (GetParam() == FileSystem::ext4) return kill_points(kChangingCalls, kEarlyAndLate);
+    return kill_points(few_calls, kFewTimes);
+  }
+
+  // Whatever a round left is removed, so that the next one has less to verify.
+  void remove_all_but(const std::string& kept) const {
+    Arguments arguments = {"remove-vs", "--yes"};
+    for (const std::string& name : names_in(vservers())) {
+      if (!name.starts_with(".") && name != kept) arguments.push_back(name);
+    }
+    if (arguments.size() == 2) return;
+    const ProcessResult result = vskel(arguments);
+    ASSERT_EQ(result.code, 0) << result;
   }
 
   // Recovers, and recovers again, which must find nothing to do; then the store must be consistent and sound.
   void expect_sound_after_recovery() const {
+    if (!fs::exists(vservers())) return;  // killed before there was a store
     const ProcessResult recovered = vskel({"recover"});
     ASSERT_EQ(recovered.code, 0) << recovered;
     const StoreSnapshot once = snapshot_store();
@@ -66,14 +79,13 @@ TEST_P(RecoverTest, CreateVsKilledAtAnyCall) {
     const ProcessResult result =
         vskel_killed_at(point, {"create-vs", "base", name, name + ".example.com", "192.0.2." + std::to_string(number)});
     killed += was_killed(result) ? 1 : 0;
-    if (!was_killed(result)) {
-      ASSERT_EQ(result.code, 0) << result;
-    }
+    ASSERT_TRUE(was_killed(result) || result.code == 0) << result;
     expect_sound_after_recovery();
     expect_sealed_skel();
     if (fs::exists(vserver(name))) {
       ASSERT_EQ(differences_from_source(name), "");
     }
+    remove_all_but("reference");
     if (HasFatalFailure()) return;
   }
   EXPECT_GT(killed, 4);
@@ -82,15 +94,13 @@ TEST_P(RecoverTest, CreateVsKilledAtAnyCall) {
 TEST_P(RecoverTest, FleetKilledAtAnyCall) {
   build_base();
   int number = 0;
-  for (const KillPoint& point : kill_points(kFewCalls, {1, 40, 200})) {
+  for (const KillPoint& point : kill_points(kFewCalls, {1, 200})) {
     SCOPED_TRACE(text_of(point));
     const std::string prefix = "f" + std::to_string(++number) + "-";
     const ProcessResult result =
         vskel_killed_at(point, {"create-vs", "base", "--count", "4", "--name", prefix + "%d", "--fqdn",
                                 "%s.example.com", "--ip-from", "10.0." + std::to_string(number) + ".1"});
-    if (!was_killed(result)) {
-      ASSERT_EQ(result.code, 0) << result;
-    }
+    ASSERT_TRUE(was_killed(result) || result.code == 0) << result;
     expect_sound_after_recovery();
     expect_sealed_skel();
     for (const std::string& name : names_in(vservers())) {
@@ -98,6 +108,7 @@ TEST_P(RecoverTest, FleetKilledAtAnyCall) {
         ASSERT_EQ(differences_from_source(name), "") << name;
       }
     }
+    remove_all_but("");
     if (HasFatalFailure()) return;
   }
 }
@@ -108,9 +119,7 @@ TEST_P(RecoverTest, BuildSkelKilledAtAnyCall) {
     SCOPED_TRACE(text_of(point));
     const ProcessResult result = vskel_killed_at(point, {"build-skel", "base", "--from", source().string()});
     killed += was_killed(result) ? 1 : 0;
-    if (!was_killed(result)) {
-      ASSERT_EQ(result.code, 0) << result;
-    }
+    ASSERT_TRUE(was_killed(result) || result.code == 0) << result;
     expect_sound_after_recovery();
     if (HasFatalFailure()) return;
     if (!fs::exists(skel())) continue;
@@ -124,14 +133,12 @@ TEST_P(RecoverTest, BuildSkelKilledAtAnyCall) {
 TEST_P(RecoverTest, RemoveVsKilledAtAnyCall) {
   build_base();
   int killed = 0;
-  for (const KillPoint& point : points()) {
+  for (const KillPoint& point : points(kFewRemovingCalls)) {
     SCOPED_TRACE(text_of(point));
     if (!fs::exists(vserver("web1"))) create("web1", "192.0.2.1");
     const ProcessResult result = vskel_killed_at(point, {"remove-vs", "web1", "--yes"});
     killed += was_killed(result) ? 1 : 0;
-    if (!was_killed(result)) {
-      ASSERT_EQ(result.code, 0) << result;
-    }
+    ASSERT_TRUE(was_killed(result) || result.code == 0) << result;
     expect_sound_after_recovery();
     expect_sealed_skel();
     if (fs::exists(vserver("web1"))) {

@@ -209,8 +209,8 @@ TEST_F(ArchiveTest, FindsNamesInAclsInItsOwnAccounts) {
   shell(source + pack);
   const auto unknown = unpack(top_ / "a.tar");
   ASSERT_TRUE(unknown) << unknown.error().line();
-  ASSERT_EQ(unknown->notes.size(), 1U);
-  EXPECT_NE(unknown->notes[0].find("/tail: ACL left out"), std::string::npos) << unknown->notes[0];
+  ASSERT_EQ(unknown->warnings.size(), 1U);
+  EXPECT_NE(unknown->warnings[0].find("/tail: ACL left out"), std::string::npos) << unknown->warnings[0];
   shell(source + "sed -i s/alice/alic/ etc/passwd; sed -i s/staff/staf/ etc/group; " + pack);
   const auto known = unpack(top_ / "a.tar");
   ASSERT_TRUE(known) << known.error().line();
