@@ -14,7 +14,7 @@ namespace vskel {
 
 namespace {
 
-constexpr std::string_view kSuffix = ".journal";
+constexpr std::string_view kJournalSuffix = ".journal";
 constexpr std::size_t kMostJournal = 64 << 20;  // a fleet's intent is some hundred bytes a member
 constexpr std::size_t kCrcDigits = 8;
 
@@ -98,7 +98,7 @@ Result<Intent> Intent::begin(const Store& store, const nlohmann::json& first) {
   // Until the file is locked it looks like a dead process's: the journal's lock keeps recover away.
   const Lock guard = TRY(Lock::take(store, "journal", sys::Wait::yes));
   std::string id = new_id();
-  const std::string file_name = id + std::string(kSuffix);
+  const std::string file_name = id + std::string(kJournalSuffix);
   const Name name = *Name::check(file_name);
   Intent intent(store, std::move(id), TRY(sys::create_file(store.journal(), name, 0600)));
   Result<> begun;
@@ -137,7 +137,7 @@ Result<> Intent::append(const nlohmann::json& record) {
 }
 
 Result<> Intent::close() {
-  const std::string file_name = id_ + std::string(kSuffix);
+  const std::string file_name = id_ + std::string(kJournalSuffix);
   TRY(sys::unlink_if_there(store_->journal(), *Name::check(file_name)));
   return sys::sync_file(store_->journal());
 }
@@ -148,7 +148,7 @@ Result<Parsed> read_journal(const Store& store, const Fd& file, Name name) {
 }
 
 std::string id_of(Name file_name) {
-  return std::string(file_name.view().substr(0, file_name.view().size() - kSuffix.size()));
+  return std::string(file_name.view().substr(0, file_name.view().size() - kJournalSuffix.size()));
 }
 
 Result<std::vector<std::string>> journal_files(const Store& store) {
@@ -156,7 +156,7 @@ Result<std::vector<std::string>> journal_files(const Store& store) {
   const Listing listing = TRY(Listing::read(journal));
   std::vector<std::string> out;
   for (const Listed& listed : listing.entries())
-    if (listed.type == sys::FileType::regular && listed.name.view().ends_with(kSuffix)) out.emplace_back(listed.name.view());
+    if (listed.type == sys::FileType::regular && listed.name.view().ends_with(kJournalSuffix)) out.emplace_back(listed.name.view());
   std::ranges::sort(out);
   return out;
 }

@@ -88,7 +88,7 @@ TEST_F(TreeSnapshotTest, SeesAnotherMode) {
 }
 
 TEST_F(TreeSnapshotTest, SeesAnotherOwnerOfASymlink) {
-  EXPECT_EQ(differences_after([&] { ::lchown((actual_ / "dir/symlink").c_str(), 0, 7); }),
+  EXPECT_EQ(differences_after([&] { ASSERT_EQ(::lchown((actual_ / "dir/symlink").c_str(), 0, 7), 0); }),
             Lines{"dir/symlink: owner 0:7, not 0:0"});
 }
 
