@@ -45,8 +45,8 @@ struct Manifest {
 /// The text of a manifest; the entries in the order given. A path that stands in several parts (directories) gives one mtree entry: the first of static, local, global describes it and tags name all
 /// parts (`part:local,part:global`), because mtree(5) programs want a path once; read_manifest gives them back as separate entries.
 [[nodiscard]] std::string write_manifest(const Manifest& manifest);
-/// Reads what write_manifest wrote, and mtree files edited by hand within reason (/set lines, other keyword orders, unknown tags skipped).
-/// Anything malformed, oversized, absolute, with ".." or doubled is refused with "SOURCE:LINE" (Blame::machine).
+/// Reads what write_manifest wrote, and mtree files edited by hand within reason (/set and /unset lines, other keyword orders, unknown keywords and tags skipped).
+/// Anything malformed, oversized, absolute, with "..", doubled or out of order is refused with "SOURCE:LINE" (Blame::machine).
 [[nodiscard]] Result<Manifest> read_manifest(std::string_view text, const std::string& source);
 
 /// vis(3)-like encoding of one path and back. nullopt on a bad escape.

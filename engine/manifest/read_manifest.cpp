@@ -72,6 +72,25 @@ struct Line {
   ManifestEntry entry;
   std::vector<Part> parts;
 
+  /// Takes back what /set said of one keyword.
+  void unset(std::string_view key) {
+    const ManifestEntry nothing;
+    if (key == "type" || key == "all") entry.type = nothing.type;
+    if (key == "mode" || key == "all") entry.mode = nothing.mode;
+    if (key == "uid" || key == "all") entry.uid = nothing.uid;
+    if (key == "gid" || key == "all") entry.gid = nothing.gid;
+    if (key == "size" || key == "all") entry.size = nothing.size;
+    if (key == "nlink" || key == "all") entry.nlink = nothing.nlink;
+    if (key == "time" || key == "all") entry.mtime = nothing.mtime;
+    if (key == "device" || key == "all") entry.rdev = nothing.rdev;
+    if (key == "link" || key == "all") entry.link_target.clear();
+    if (key == "sha256digest" || key == "sha256" || key == "all") entry.sha256.reset();
+    if (key != "tags" && key != "all") return;
+    entry.content.reset();
+    entry.xattrs.reset();
+    parts.clear();
+  }
+
   /// nullptr, or what is wrong with the word.
   const char* read(std::string_view word) {
     const std::size_t equals = word.find('=');
@@ -98,6 +117,7 @@ struct Line {
   }
 
   const char* read_tags(std::string_view value) {
+    unset("tags");
     while (!value.empty()) {
       const std::string_view tag = value.substr(0, value.find(','));
       value.remove_prefix(std::min(value.size(), tag.size() + 1));
@@ -130,13 +150,19 @@ std::optional<std::string> read_path(std::string_view word) {
   }
 }
 
+/// Why `next` may not stand after `last`; nullptr if it may.
+const char* not_after(const ManifestEntry& last, const ManifestEntry& next) {
+  if (last.path != next.path) return last.path < next.path ? nullptr : "out of order (paths are sorted by their bytes)";
+  if (last.type != sys::FileType::directory || next.type != sys::FileType::directory || last.part == next.part) return "stands in it twice";
+  return last.part < next.part ? nullptr : "out of order (parts of a path are global, local, static)";
+}
+
 }  // namespace
 
 Result<Manifest> read_manifest(std::string_view text, const std::string& source) {
   Manifest manifest;
-  ManifestEntry defaults;
+  Line defaults;
   constexpr std::string_view kGeneration = "# vskel generation ";
-  bool sorted = true;
   for (std::size_t number = 1; !text.empty(); ++number) {
     std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
@@ -146,13 +172,16 @@ Result<Manifest> read_manifest(std::string_view text, const std::string& source)
     if (line.find('\0') != line.npos) return bad("a NUL byte");
     const std::string_view first = take_word(line);
     if (first.empty()) continue;
-    if (first == "/unset") continue;
-    Line read{first == "/set" ? ManifestEntry() : defaults, {}};
+    if (first == "/unset") {
+      while (!line.empty()) defaults.unset(take_word(line));
+      continue;
+    }
+    Line read = defaults;
     while (!line.empty())
       if (const std::string_view word = take_word(line); !word.empty())
         if (const char* why = read.read(word)) return bad(std::string(why) + ": " + std::string(word));
     if (first == "/set") {
-      defaults = std::move(read.entry);
+      defaults = std::move(read);
       continue;
     }
     auto path = read_path(first);
@@ -164,16 +193,11 @@ Result<Manifest> read_manifest(std::string_view text, const std::string& source)
     std::ranges::sort(read.parts);
     for (const Part part : read.parts) {
       read.entry.part = part;
-      if (!manifest.entries.empty() && manifest.entries.back().path >= read.entry.path && manifest.entries.back().path != read.entry.path) sorted = false;
+      if (!manifest.entries.empty())
+        if (const char* why = not_after(manifest.entries.back(), read.entry)) return bad(std::string(why) + ": " + std::string(first));
       manifest.entries.push_back(read.entry);
     }
   }
-  const auto before = [](const ManifestEntry& a, const ManifestEntry& b) { return a.path != b.path ? a.path < b.path : a.part < b.part; };
-  if (!sorted) std::ranges::sort(manifest.entries, before);
-  const auto twin = std::ranges::adjacent_find(manifest.entries, [](const ManifestEntry& a, const ManifestEntry& b) {
-    return a.path == b.path && (a.part == b.part || a.type != sys::FileType::directory || b.type != sys::FileType::directory);
-  });
-  if (twin != manifest.entries.end()) return fail("read manifest", source, "./" + twin->path + " stands in it twice");
   return manifest;
 }
 

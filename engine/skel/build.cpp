@@ -378,6 +378,7 @@ Result<BuildReport> build_skel(const Store& store, const BuildRequest& request) 
   const auto start = std::chrono::steady_clock::now();
   const SourceKind kind = TRY(kind_of(request.source));
   TRY(Layout::with_defaults(request.global, request.local));
+  for (const std::string& glob : request.exclude) TRY(check_glob(glob));
   TRY(refuse_existing(store, request.skel));
   tbb::task_arena arena(static_cast<int>(request.engine.jobs == 0 ? sys::usable_cpus() : request.engine.jobs));
   auto report = arena.execute([&] {

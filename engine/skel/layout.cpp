@@ -111,13 +111,22 @@ Part Layout::part_of(std::string_view relative_path) const {
   return Part::local_part;
 }
 
+Result<> check_glob(const std::string& pattern) {
+  const std::size_t end = pattern.find_last_not_of('/');
+  const std::string trimmed = end == pattern.npos ? std::string() : pattern.substr(0, end + 1);
+  const char* why = trimmed.empty() ? "a glob names something below /" : bad_pattern(trimmed.starts_with('/') ? trimmed : "/" + trimmed);
+  if (why != nullptr) return refuse("exclude", pattern, why);
+  return {};
+}
+
 bool glob_matches(std::string_view pattern, std::string_view relative_path) {
   if (pattern.starts_with('/')) {
     pattern.remove_prefix(1);
     while (pattern.ends_with('/')) pattern.remove_suffix(1);
     return !pattern.empty() && matches_path_or_parent(pattern, relative_path);
   }
-  while (!relative_path.empty()) {
+  while (pattern.ends_with('/')) pattern.remove_suffix(1);
+  while (!pattern.empty() && !relative_path.empty()) {
     if (matches_path_or_parent(pattern, relative_path)) return true;
     const std::size_t slash = relative_path.find('/');
     if (slash == relative_path.npos) return false;

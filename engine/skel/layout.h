@@ -33,6 +33,8 @@ class Layout {
   std::vector<Rule> rules_;
 };
 
+/// Refuses what no path can match: an empty glob, one with a newline, or an absolute one with empty, "." or ".." components.
+[[nodiscard]] Result<> check_glob(const std::string& pattern);
 /// True if the glob `pattern` ("/var/cache/*" absolute; "*.log" without a slash: any component's name) matches `relative_path` or one of its parents. Used for --exclude.
 [[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view relative_path);
 

@@ -1,10 +1,12 @@
 #include "engine/vserver/record.h"
 
+#include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "engine/model/identity.h"
+#include "engine/vserver/contexts.h"
 
 namespace vskel {
 
@@ -20,6 +22,35 @@ std::optional<Enum> find_in(const std::array<std::string_view, N>& names, std::s
   for (std::size_t at = 0; at < N; ++at)
     if (names[at] == text) return static_cast<Enum>(at);
   return std::nullopt;
+}
+
+bool is_utc_time(std::string_view text) {
+  constexpr std::string_view kShape = "0000-00-00T00:00:00Z";
+  const auto fits = [](char c, char shape) { return shape == '0' ? c >= '0' && c <= '9' : c == shape; };
+  return std::ranges::equal(text, kShape, fits);
+}
+
+bool is_absolute_path(std::string_view text) { return text.starts_with('/') && text.size() < 4096 && text.find('\0') == text.npos; }
+
+/// A refusal by a checked type, as an error of the file it stands in.
+template <class T>
+Result<> field(const Result<T>& parsed, const std::string& source) {
+  if (parsed) return {};
+  const Error& error = parsed.error();
+  return fail("read record", source, error.operation + " '" + printable(error.path) + "': " + error.reason);
+}
+
+Result<> check_fields(const Record& record, const std::string& source) {
+  TRY(field(VserverName::parse(record.name), source));
+  TRY(field(SkelName::parse(record.skel), source));
+  TRY(field(Fqdn::parse(record.fqdn), source));
+  TRY(field(Address::parse(record.ip), source));
+  const auto bad = [&](const std::string& why) { return fail("read record", source, why); };
+  if (record.context < 2 || record.context > kHighestContext) return bad("context " + std::to_string(record.context) + ": ids are 2 to " + std::to_string(kHighestContext));
+  if (!is_absolute_path(record.config)) return bad("config '" + printable(record.config) + "': an absolute path is wanted");
+  if (record.generation == 0) return bad("generation 0: the first one is 1");
+  if (!is_utc_time(record.created)) return bad("created '" + printable(record.created) + "': a time like 2026-01-31T12:00:00Z is wanted");
+  return {};
 }
 
 /// The fields of a record; what is missing or of another type throws nlohmann's exception, which read_record turns into an error.
@@ -79,10 +110,13 @@ Result<Record> read_record(std::string_view text, const std::string& source) {
   try {
     if (json.at("version").get<unsigned>() != kVersion) return bad("version " + json.at("version").dump() + " is not known");
     Record record = from_json(json);
-    TRY(VserverName::parse(record.name));
-    TRY(SkelName::parse(record.skel));
-    record.share = TRY(parse_share(json.at("share").get<std::string>()));
-    record.seal = TRY(parse_seal(json.at("seal").get<std::string>()));
+    TRY(check_fields(record, source));
+    const auto share = parse_share(json.at("share").get<std::string>());
+    TRY(field(share, source));
+    record.share = *share;
+    const auto seal = parse_seal(json.at("seal").get<std::string>());
+    TRY(field(seal, source));
+    record.seal = *seal;
     for (const auto& plugin : json.at("plugins")) {
       const auto status = find_in<PluginStatus>(kStatuses, plugin.at("status").get<std::string>());
       if (!status) return bad("a plugin's status is not known");

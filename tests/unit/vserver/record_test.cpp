@@ -1,0 +1,78 @@
+// A record is checked field by field: it stands where an administrator may edit it, and recover and remove act on it.
+
+#include "engine/vserver/record.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+namespace vskel {
+namespace {
+
+Record full_record() {
+  Record record;
+  record.name = "web1";
+  record.fqdn = "web1.example.com";
+  record.ip = "10.0.0.1/24";
+  record.skel = "debian";
+  record.context = 50;
+  record.config = "/etc/vservers/web1.conf";
+  record.generation = 3;
+  record.share = Share::reflink;
+  record.seal = SealKind::iunlink;
+  record.created = "2026-01-31T12:00:00Z";
+  record.columns = {{"RACK", "b7 \"left\" \xc3\xa4"}};
+  record.plugins = {{"passwd", PluginStatus::ok, "", ""}, {"dns", PluginStatus::failed, "exit status 3", ""}};
+  return record;
+}
+
+std::string with(const char* key, const nlohmann::json& value) {
+  auto json = nlohmann::json::parse(write_record(full_record()));
+  json[key] = value;
+  return json.dump();
+}
+
+TEST(RecordTest, ReadsWhatItWrote) {
+  const auto read = read_record(write_record(full_record()), "web1.json");
+  ASSERT_TRUE(read) << read.error().line();
+  EXPECT_EQ(write_record(*read), write_record(full_record()));
+  EXPECT_EQ(read->share, Share::reflink);
+  EXPECT_EQ(read->seal, SealKind::iunlink);
+  EXPECT_EQ(read->columns, full_record().columns);
+  ASSERT_EQ(read->plugins.size(), 2U);
+  EXPECT_EQ(read->plugins[1].reason, "exit status 3");
+}
+
+TEST(RecordTest, NeverHoldsAPluginsMessage) {
+  Record record = full_record();
+  record.plugins[0].message = "root password: hunter2";
+  EXPECT_EQ(write_record(record).find("hunter2"), std::string::npos);
+}
+
+TEST(RecordTest, SkipsKeysOfLaterVersionsOfTheProgram) { EXPECT_TRUE(read_record(with("further", 7), "web1.json")); }
+
+TEST(RecordTest, RefusesWhatIsNoRecord) {
+  for (const char* text : {"", "{", "[]", "7", "{}", R"({"version":1})"}) {
+    const auto read = read_record(text, "web1.json");
+    ASSERT_FALSE(read) << text;
+    EXPECT_EQ(read.error().blame, Blame::machine);
+    EXPECT_EQ(read.error().path, "web1.json");
+  }
+}
+
+TEST(RecordTest, RefusesEveryFieldThatIsNotWhatItShouldBe) {
+  const std::vector<std::pair<const char*, nlohmann::json>> bad = {
+      {"version", 2},          {"name", "../x"},        {"name", "tmp_skel_a"},   {"name", 7},           {"fqdn", "a b"},     {"fqdn", nullptr},      {"ip", "10.0.0"},
+      {"skel", "/"},           {"context", 1},          {"context", 49152},       {"context", "50"},     {"context", -3},     {"config", "web1.conf"}, {"config", ""},
+      {"generation", 0},       {"generation", "1"},     {"share", "symlink"},     {"seal", "auto"},      {"created", "today"}, {"created", ""},        {"columns", {1, 2}},
+      {"columns", {{"A", 1}}}, {"plugins", {{"a", 1}}}, {"plugins", "none"}};
+  for (const auto& [key, value] : bad) {
+    const auto read = read_record(with(key, value), "web1.json");
+    ASSERT_FALSE(read) << key << ": " << value.dump();
+    EXPECT_EQ(read.error().blame, Blame::machine) << key;
+    EXPECT_EQ(read.error().path, "web1.json") << key;
+  }
+}
+
+}  // namespace
+}  // namespace vskel

@@ -1,0 +1,53 @@
+// Token filling is one pass: what was filled in is never looked at again.
+
+#include "engine/vserver/tokens.h"
+
+#include <gtest/gtest.h>
+
+namespace vskel {
+namespace {
+
+using namespace std::string_literals;
+
+const TokenValues kValues{{"VS_NAME", "web1"}, {"VS_FQDN", "web1.example.com"}, {"VS_EVIL", "%%VS_NAME%%"}, {"VS_EMPTY", ""}, {"VS_RACK_2", "b7"}};
+
+std::string filled(std::string_view text) { return fill_tokens(text, kValues).text; }
+
+TEST(TokensTest, AreReplacedWhereverTheyStand) {
+  EXPECT_EQ(filled("%%VS_NAME%%"), "web1");
+  EXPECT_EQ(filled("a%%VS_NAME%%b%%VS_FQDN%%\n"), "aweb1bweb1.example.com\n");
+  EXPECT_EQ(filled("%%VS_NAME%%%%VS_NAME%%"), "web1web1");
+  EXPECT_EQ(filled("%%VS_RACK_2%%[%%VS_EMPTY%%]"), "b7[]");
+}
+
+TEST(TokensTest, ThatAreUnknownStayAndAreNamedOnce) {
+  const Filled out = fill_tokens("%%VS_NOPE%% %%VS_NAME%% %%VS_NOPE%% %%VS_ALSO%%", kValues);
+  EXPECT_EQ(out.text, "%%VS_NOPE%% web1 %%VS_NOPE%% %%VS_ALSO%%");
+  EXPECT_EQ(out.unknown, (std::vector<std::string>{"VS_NOPE", "VS_ALSO"}));
+}
+
+TEST(TokensTest, InAValueAreNotFilledIn) { EXPECT_EQ(filled("%%VS_EVIL%%"), "%%VS_NAME%%"); }
+
+TEST(TokensTest, ThatAreNoneStayUnnamed) {
+  for (const std::string text : {"%%VS_NAME", "%%VS_NAME%", "%VS_NAME%", "%%vs_name%%", "%%VS_%%", "%%NAME%%", "%%VS_na%%", "100%%", "%%", "", "%%VS_"}) {
+    const Filled out = fill_tokens(text, kValues);
+    EXPECT_EQ(out.text, text);
+    EXPECT_TRUE(out.unknown.empty()) << text;
+  }
+}
+
+TEST(TokensTest, AreFoundBehindPercentSignsAndUnclosedOnes) {
+  EXPECT_EQ(filled("%%%%VS_NAME%%%%"), "%%web1%%");
+  EXPECT_EQ(filled("%%%VS_NAME%%"), "%web1");
+  EXPECT_EQ(filled("%%VS_NOPE %%VS_NAME%%"), "%%VS_NOPE web1");
+  EXPECT_EQ(filled("%%VS_A%%VS_NAME%%"), "%%VS_A%%VS_NAME%%") << "the first pair of marks closes the unknown VS_A";
+}
+
+TEST(TokensTest, AreLookedForInTextOnly) {
+  EXPECT_TRUE(has_tokens("x %%VS_NAME%%"));
+  EXPECT_FALSE(has_tokens("no token %%"));
+  EXPECT_FALSE(has_tokens("binary\0%%VS_NAME%%"s));
+}
+
+}  // namespace
+}  // namespace vskel
