@@ -50,6 +50,8 @@ using Result = std::expected<T, Error>;
 
 /// The value of a Result, or return its error from the enclosing function. A GNU statement expression (GCC and
 /// Clang both have it), because a fallible step should read as one expression.
+/// Not inside the braces of an aggregate behind a member with a destructor: GCC 12 leaves the members that are made
+/// already undestroyed when it returns from there.
 /// The counter gives every use its own variable, so that one may stand inside another.
 #define TRY(...) VSKEL_TRY_AS(VSKEL_TRY_JOIN(try_result_, __COUNTER__), __VA_ARGS__)
 #define VSKEL_TRY_JOIN(a, b) VSKEL_TRY_JOIN_EXPANDED(a, b)

@@ -5,6 +5,7 @@
 
 #include <tbb/task_group.h>
 
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <memory>
@@ -33,16 +34,27 @@ struct Removal {
   }
 };
 
+/// One at a time lifts the seal of an inode: names of one are removed side by side, and a seal put back in between stops the other.
+std::mutex& seal_mutex_of(std::uint64_t inode) {
+  static std::array<std::mutex, 64> mutexes;
+  return mutexes[inode % mutexes.size()];
+}
+
 /// Takes immutable and append-only off what stands in the way of unlinking `name`, in the directory and on the inode itself, and removes it; puts a seal back on an inode that has other names.
 Result<> unlink_protected(const DirFd& dir, Name name) {
   if (auto flags = sys::flags(dir); flags && (*flags & kProtecting) != 0) TRY(sys::set_flags(dir, *flags & ~kProtecting));
   auto opened = sys::open_file(dir, name);
   if (!opened) return sys::unlink(dir, name);  // symlinks and devices have no flags of their own
-  const std::uint32_t before = TRY(sys::flags(*opened));
-  if ((before & kProtecting) != 0) TRY(sys::set_flags(*opened, before & ~kProtecting));
-  auto gone = sys::unlink(dir, name);
-  if ((before & kProtecting) != 0 && TRY(sys::stat(*opened)).nlink > 0) TRY(sys::set_flags(*opened, before));
-  return gone;
+  const std::scoped_lock lock(seal_mutex_of(TRY(sys::stat(*opened)).inode));
+  // Another process may work on another name of the inode, and seal it between our two calls.
+  constexpr int kAttempts = 100;
+  for (int attempt = 1;; ++attempt) {
+    const std::uint32_t before = TRY(sys::flags(*opened));
+    if ((before & kProtecting) != 0) TRY(sys::set_flags(*opened, before & ~kProtecting));
+    auto gone = sys::unlink_if_there(dir, name);
+    if ((before & kProtecting) != 0 && TRY(sys::stat(*opened)).nlink > 0) TRY(sys::set_flags(*opened, before));
+    if (gone || gone.error().code != EPERM || attempt == kAttempts) return gone;
+  }
 }
 
 Result<> unlink_any(const DirFd& dir, Name name) {

@@ -19,13 +19,24 @@ std::string read_holder(const Fd& file) {
   return holder.empty() ? "another process" : "process " + holder;
 }
 
+Result<Fd> open_lock(const Store& store, const std::string& name) {
+  const auto component = Name::check(name);
+  if (!component) return fail("lock", name, "not a lock's name");
+  return sys::open_or_create(store.locks(), *component, 0600);
+}
+
 }  // namespace
 
 Result<Lock> Lock::take(const Store& store, const std::string& name, sys::Wait wait) {
-  const auto component = Name::check(name);
-  if (!component) return fail("lock", name, "not a lock's name");
-  Fd file = TRY(sys::open_or_create(store.locks(), *component, 0600));
+  Fd file = TRY(open_lock(store, name));
   if (!TRY(sys::lock_exclusive(file, wait))) return fail("lock", name, "held by " + read_holder(file));
+  write_holder(file);
+  return Lock(std::move(file));
+}
+
+Result<std::optional<Lock>> Lock::take_if_free(const Store& store, const std::string& name) {
+  Fd file = TRY(open_lock(store, name));
+  if (!TRY(sys::lock_exclusive(file, sys::Wait::no))) return std::nullopt;
   write_holder(file);
   return Lock(std::move(file));
 }

@@ -2,6 +2,7 @@
 // two inodes), open-file-description locks that die with the process.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "engine/sys/kernel.h"
@@ -16,6 +17,8 @@ class Lock {
   /// Takes `name` ("skel.web", "vserver.web1", "contexts", "journal"). With Wait::no a held lock is an error that names
   /// the holder.
   [[nodiscard]] static Result<Lock> take(const Store& store, const std::string& name, sys::Wait wait);
+  /// The same; nullopt where it is held.
+  [[nodiscard]] static Result<std::optional<Lock>> take_if_free(const Store& store, const std::string& name);
 
  private:
   explicit Lock(Fd file) : file_(std::move(file)) {}

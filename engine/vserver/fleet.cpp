@@ -106,8 +106,10 @@ Result<FleetMember> read_member(const std::vector<std::string>& columns, const s
   for (std::size_t at = 0; at < columns.size(); ++at) fields[columns[at]] = trimmed(row[at]);
   std::optional<std::uint32_t> context;
   if (const auto given = fields.find("CONTEXT"); given != fields.end() && !given->second.empty()) context = TRY(at_line(parse_context(given->second), where));
-  FleetMember member{TRY(at_line(VserverName::parse(fields["NAME"]), where)), TRY(at_line(Fqdn::parse(fields["FQDN"]), where)),
-                     TRY(at_line(Address::parse(fields["IP"]), where)), context, {}};
+  VserverName name = TRY(at_line(VserverName::parse(fields["NAME"]), where));
+  Fqdn fqdn = TRY(at_line(Fqdn::parse(fields["FQDN"]), where));
+  Address address = TRY(at_line(Address::parse(fields["IP"]), where));
+  FleetMember member{std::move(name), std::move(fqdn), std::move(address), context, {}};
   for (const std::string_view own : {"NAME", "FQDN", "IP", "CONTEXT"}) fields.erase(std::string(own));
   for (const auto& [column, value] : fields) {
     const bool control = std::ranges::any_of(value, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
@@ -205,7 +207,8 @@ Result<Fleet> count_fleet(unsigned count, const std::string& name_pattern, const
   for (unsigned number = 1; number <= count; ++number) {
     VserverName name = TRY(VserverName::parse(names.fill(number, {})));
     Fqdn fqdn = TRY(Fqdn::parse(fqdns.fill(number, name.text())));
-    fleet.push_back({std::move(name), std::move(fqdn), TRY(first.plus(number - 1)), std::nullopt, {}});
+    Address address = TRY(first.plus(number - 1));
+    fleet.push_back({std::move(name), std::move(fqdn), std::move(address), std::nullopt, {}});
   }
   return fleet;
 }

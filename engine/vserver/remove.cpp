@@ -124,6 +124,7 @@ Result<std::vector<std::string>> finish_vservers(const Store& store, Intent& int
   TRY(move_roots_to_trash(store, intent, members));
   TRY(forget(store, skel, members));
   // From here on all that is left is garbage, which the trash holds without the intent too.
+  const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
   const bool quiet = Quiescence::hold(TRY(sealed_tenants(store)), quiesce).has_value();
   std::vector<std::string> lines;
   for (const auto& member : members) {
@@ -144,6 +145,7 @@ Result<std::vector<std::string>> finish_skel(const Store& store, Intent& intent)
     TRY(sys::sync_file(store.trash()));
     TRY(sys::sync_file(store.skels()));
   }
+  const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
   TRY(remove_tree(store.trash(), *Name::check(trash)));
   TRY(intent.close());
   return std::vector{"skel " + name.text() + ": removal was finished"};
@@ -200,7 +202,9 @@ Result<std::vector<std::string>> empty_trash(const Store& store) {
   const DirFd trash = TRY(sys::reopen(store.trash()));
   const Listing listing = TRY(Listing::read(trash));
   if (listing.entries().empty()) return lines;
-  const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
+  // A removal that is under way empties its part of it by itself.
+  const auto lock = TRY(Lock::take_if_free(store, "trash"));
+  if (!lock) return lines;
   if (!Quiescence::hold(TRY(sealed_tenants(store)), Quiesce::automatic)) return lines;
   for (const Listed& listed : listing.entries()) {
     TRY(remove_tree(store.trash(), listed.name));
