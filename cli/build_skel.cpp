@@ -69,11 +69,13 @@ std::string summary_of(const BuildReport& report) {
 }
 
 Result<ExitStatus> build(Session& session, const BuildOptions& options) {
-  const BuildRequest request {
-    .skel = TRY(SkelName::parse(options.skel))
-    , .source = options.source, .exclude = options.exclude, .global = options.global, .local = options.local,
-      .engine = session.engine()
-  };
+  SkelName skel = TRY(SkelName::parse(options.skel));
+  const BuildRequest request{.skel = std::move(skel),
+                             .source = options.source,
+                             .exclude = options.exclude,
+                             .global = options.global,
+                             .local = options.local,
+                             .engine = session.engine()};
   const Store store = TRY(session.store_to_change(Needs::nothing));
   const BuildReport report = TRY([&] {
     const auto bar = session.show_progress();

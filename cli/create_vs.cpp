@@ -93,16 +93,12 @@ Result<Fleet> fleet_of_one(Session& session, const CreateOptions& options) {
   // What is given is checked before anything is asked.
   if (!options.fqdn.empty()) TRY(Fqdn::parse(options.fqdn));
   if (!options.ip.empty()) TRY(Address::parse(options.ip));
-  FleetMember member {
-    .name = TRY(given_or_asked(session, options.name, "NAME", VserverName::parse))
-    , .fqdn = TRY(given_or_asked(session, options.fqdn, "FQDN", Fqdn::parse))
-    , .address = TRY(given_or_asked(session, options.ip, "IP", Address::parse))
-    , .context = std::nullopt, .columns = {}
-  };
+  VserverName name = TRY(given_or_asked(session, options.name, "NAME", VserverName::parse));
+  Fqdn fqdn = TRY(given_or_asked(session, options.fqdn, "FQDN", Fqdn::parse));
+  Address address = TRY(given_or_asked(session, options.ip, "IP", Address::parse));
+  FleetMember member{std::move(name), std::move(fqdn), std::move(address), std::nullopt, {}};
   if (options.context != 0) member.context = options.context;
-  Fleet fleet;
-  fleet.push_back(std::move(member));
-  return fleet;
+  return Fleet{std::move(member)};
 }
 
 Result<Fleet> wanted_fleet(Session& session, const CreateOptions& options) {
@@ -115,16 +111,19 @@ Result<Fleet> wanted_fleet(Session& session, const CreateOptions& options) {
 
 Result<CreateRequest> request_of(Session& session, const CreateOptions& options) {
   TRY(check_together(options));
-  CreateRequest request {
-    .skel = TRY(SkelName::parse(options.skel))
-    , .fleet = TRY(wanted_fleet(session, options))
-    , .share = TRY(parse_share(options.share))
-    , .seal = std::nullopt, .quiesce = options.quiesce == "off" ? Quiesce::off : Quiesce::automatic,
-      .plugins = options.no_plugins       ? RunPlugins::no
-                 : options.strict_plugins ? RunPlugins::strict
-                                          : RunPlugins::yes,
-      .settings = session.settings.create, .plugin_settings = session.settings.plugins, .engine = session.engine()
-  };
+  SkelName skel = TRY(SkelName::parse(options.skel));
+  Fleet fleet = TRY(wanted_fleet(session, options));
+  const Share share = TRY(parse_share(options.share));
+  const RunPlugins unless_none = options.strict_plugins ? RunPlugins::strict : RunPlugins::yes;
+  CreateRequest request{.skel = std::move(skel),
+                        .fleet = std::move(fleet),
+                        .share = share,
+                        .seal = std::nullopt,
+                        .quiesce = options.quiesce == "off" ? Quiesce::off : Quiesce::automatic,
+                        .plugins = options.no_plugins ? RunPlugins::no : unless_none,
+                        .settings = session.settings.create,
+                        .plugin_settings = session.settings.plugins,
+                        .engine = session.engine()};
   if (options.seal != "auto") request.seal = TRY(parse_seal(options.seal));
   if (request.fleet.empty()) return refuse_option(options.fleet_file, "no vserver in it");
   return request;

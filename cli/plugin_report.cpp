@@ -1,5 +1,5 @@
-// A message is taken apart into lines, so that every line on standard error names the vserver that it is of. It stands nowhere else: the JSON document is
-// kept by scripts and logs, and a message may hold a password.
+// A message is taken apart into lines, so that every line on standard error names the vserver that it is of. It stands
+// nowhere else: the JSON document is kept by scripts and logs, and a message may hold a password.
 
 #include "cli/plugin_report.h"
 

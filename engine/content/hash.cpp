@@ -10,7 +10,8 @@ namespace vskel {
 
 namespace {
 
-constexpr std::size_t kPiece = 256 * 1024;  // stays in the second-level cache, so that both hashes read it once from memory
+constexpr std::size_t kPiece =
+    256 * 1024;  // stays in the second-level cache, so that both hashes read it once from memory
 
 Hash128 canonical(XXH128_hash_t hash) {
   XXH128_canonical_t form{};

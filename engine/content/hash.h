@@ -1,4 +1,5 @@
-// Content hashes. XXH3-128 finds equal content and never proves it (relink.md); SHA-256 stands for a file of which no copy is kept.
+// Content hashes. XXH3-128 finds equal content and never proves it (relink.md); SHA-256 stands for a file of which no
+// copy is kept.
 #pragma once
 
 #include <optional>

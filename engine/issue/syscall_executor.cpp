@@ -1,7 +1,7 @@
 // The system-call executor: the operations of a batch as plain calls, in the task that planned them.
 //
-// linkat, mkdirat and symlinkat take the lock of the parent directory, so that one task for one directory is all the parallelism there
-// is to have inside it; other directories are other tasks'.
+// linkat, mkdirat and symlinkat take the lock of the parent directory, so that one task for one directory is all the
+// parallelism there is to have inside it; other directories are other tasks'.
 
 #include <cerrno>
 
@@ -28,7 +28,8 @@ Result<> fill(const CopyFile& copy, const Fd& target) {
   if (copy.by != CopyBy::data) {
     auto cloned = sys::clone(*copy.source, target);
     // ioctl_ficlonerange(2): other file systems, none that clones, or one that won't for these two files.
-    const bool unable = !cloned && (cloned.error().code == EOPNOTSUPP || cloned.error().code == EXDEV || cloned.error().code == EINVAL || cloned.error().code == ENOTTY);
+    const bool unable = !cloned && (cloned.error().code == EOPNOTSUPP || cloned.error().code == EXDEV ||
+                                    cloned.error().code == EINVAL || cloned.error().code == ENOTTY);
     if (!unable || copy.by == CopyBy::clone) return cloned;
   }
   if (copy.blocks * 512 < copy.size) return copy_sparse(copy, target);

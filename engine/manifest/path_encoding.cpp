@@ -1,5 +1,5 @@
-// Names as mtree(5) wants them: vis(3) in its octal form. Everything that mtree, bsdtar or a terminal could take for something else is \ooo; the glob
-// characters too, because NetBSD's mtree takes a name with * ? [ for a pattern.
+// Names as mtree(5) wants them: vis(3) in its octal form. Everything that mtree, bsdtar or a terminal could take for
+// something else is \ooo; the glob characters too, because NetBSD's mtree takes a name with * ? [ for a pattern.
 
 #include <algorithm>
 
@@ -41,7 +41,8 @@ std::optional<std::string> decode_path(std::string_view text) {
     out.append(text.substr(0, escape));
     if (escape == text.npos) return out;
     text.remove_prefix(escape);
-    if (text.size() < 4 || !std::all_of(text.begin() + 1, text.begin() + 4, is_octal) || text[1] > '3') return std::nullopt;
+    if (text.size() < 4 || !std::all_of(text.begin() + 1, text.begin() + 4, is_octal) || text[1] > '3')
+      return std::nullopt;
     const int value = (text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0');
     if (value == 0) return std::nullopt;  // no name has a NUL
     out.push_back(static_cast<char>(value));

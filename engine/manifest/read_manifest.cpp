@@ -61,7 +61,8 @@ bool parse_device(std::string_view text, std::uint64_t& out) {
   if (first == text.npos) return parse_number(text, out);
   const std::size_t second = text.find(',', first + 1);
   unsigned major_number = 0, minor_number = 0;
-  if (second == text.npos || !parse_number(text.substr(first + 1, second - first - 1), major_number) || !parse_number(text.substr(second + 1), minor_number))
+  if (second == text.npos || !parse_number(text.substr(first + 1, second - first - 1), major_number) ||
+      !parse_number(text.substr(second + 1), minor_number))
     return false;
   out = makedev(major_number, minor_number);
   return true;
@@ -94,7 +95,8 @@ struct Line {
   /// nullptr, or what is wrong with the word.
   const char* read(std::string_view word) {
     const std::size_t equals = word.find('=');
-    const std::string_view key = word.substr(0, equals), value = equals == word.npos ? std::string_view() : word.substr(equals + 1);
+    const std::string_view key = word.substr(0, equals),
+                           value = equals == word.npos ? std::string_view() : word.substr(equals + 1);
     if (key == "type") return parse_type(value, entry.type) ? nullptr : "unknown type";
     if (key == "mode") return parse_number(value, entry.mode, 8) && entry.mode <= 07777 ? nullptr : "bad mode";
     if (key == "uid") return parse_number(value, entry.uid) ? nullptr : "bad uid";
@@ -103,7 +105,8 @@ struct Line {
     if (key == "nlink") return parse_number(value, entry.nlink) ? nullptr : "bad nlink";
     if (key == "time") return parse_time(value, entry.mtime) ? nullptr : "bad time";
     if (key == "device") return parse_device(value, entry.rdev) ? nullptr : "bad device";
-    if (key == "sha256digest" || key == "sha256") return parse_hex(value, entry.sha256.emplace()) ? nullptr : "bad sha256digest";
+    if (key == "sha256digest" || key == "sha256")
+      return parse_hex(value, entry.sha256.emplace()) ? nullptr : "bad sha256digest";
     if (key == "link") return read_link(value);
     if (key == "tags") return read_tags(value);
     return nullptr;  // keywords of other programs say nothing to us
@@ -153,7 +156,8 @@ std::optional<std::string> read_path(std::string_view word) {
 /// Why `next` may not stand after `last`; nullptr if it may.
 const char* not_after(const ManifestEntry& last, const ManifestEntry& next) {
   if (last.path != next.path) return last.path < next.path ? nullptr : "out of order (paths are sorted by their bytes)";
-  if (last.type != sys::FileType::directory || next.type != sys::FileType::directory || last.part == next.part) return "stands in it twice";
+  if (last.type != sys::FileType::directory || next.type != sys::FileType::directory || last.part == next.part)
+    return "stands in it twice";
   return last.part < next.part ? nullptr : "out of order (parts of a path are global, local, static)";
 }
 
@@ -166,8 +170,11 @@ Result<Manifest> read_manifest(std::string_view text, const std::string& source)
   for (std::size_t number = 1; !text.empty(); ++number) {
     std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
-    const auto bad = [&](std::string why) { return fail("read manifest", source + ":" + std::to_string(number), std::move(why)); };
-    if (line.starts_with(kGeneration) && !parse_number(line.substr(kGeneration.size()), manifest.generation)) return bad("bad generation");
+    const auto bad = [&](std::string why) {
+      return fail("read manifest", source + ":" + std::to_string(number), std::move(why));
+    };
+    if (line.starts_with(kGeneration) && !parse_number(line.substr(kGeneration.size()), manifest.generation))
+      return bad("bad generation");
     if (line.empty() || line.front() == '#') continue;
     if (line.find('\0') != line.npos) return bad("a NUL byte");
     const std::string_view first = take_word(line);
@@ -188,13 +195,15 @@ Result<Manifest> read_manifest(std::string_view text, const std::string& source)
     if (!path) return bad("not a relative path: " + std::string(first));
     if (read.entry.type == sys::FileType::unknown) return bad("no type");
     if (read.parts.empty()) return bad("no part");
-    if (read.parts.size() > 1 && read.entry.type != sys::FileType::directory) return bad("several parts of what is no directory");
+    if (read.parts.size() > 1 && read.entry.type != sys::FileType::directory)
+      return bad("several parts of what is no directory");
     read.entry.path = std::move(*path);
     std::ranges::sort(read.parts);
     for (const Part part : read.parts) {
       read.entry.part = part;
       if (!manifest.entries.empty())
-        if (const char* why = not_after(manifest.entries.back(), read.entry)) return bad(std::string(why) + ": " + std::string(first));
+        if (const char* why = not_after(manifest.entries.back(), read.entry))
+          return bad(std::string(why) + ": " + std::string(first));
       manifest.entries.push_back(read.entry);
     }
   }

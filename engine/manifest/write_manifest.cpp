@@ -12,13 +12,20 @@ namespace {
 
 std::string_view type_word(sys::FileType type) {
   switch (type) {
-    case sys::FileType::directory: return "dir";
-    case sys::FileType::symlink: return "link";
-    case sys::FileType::fifo: return "fifo";
-    case sys::FileType::character: return "char";
-    case sys::FileType::block: return "block";
-    case sys::FileType::socket: return "socket";
-    default: return "file";
+    case sys::FileType::directory:
+      return "dir";
+    case sys::FileType::symlink:
+      return "link";
+    case sys::FileType::fifo:
+      return "fifo";
+    case sys::FileType::character:
+      return "char";
+    case sys::FileType::block:
+      return "block";
+    case sys::FileType::socket:
+      return "socket";
+    default:
+      return "file";
   }
 }
 
@@ -49,7 +56,8 @@ void append_entry(std::string& out, const ManifestEntry& entry, std::string_view
   const bool regular = entry.type == sys::FileType::regular;
   if (regular) append_number(out, " size=", entry.size);
   if (regular) append_number(out, " nlink=", entry.nlink);
-  std::snprintf(text.data(), text.size(), " time=%lld.%09u", static_cast<long long>(entry.mtime.seconds), entry.mtime.nanoseconds);
+  std::snprintf(text.data(), text.size(), " time=%lld.%09u", static_cast<long long>(entry.mtime.seconds),
+                entry.mtime.nanoseconds);
   out.append(text.data());
   if (entry.type == sys::FileType::symlink) out.append(" link=").append(encode_path(entry.link_target));
   if (entry.type == sys::FileType::character || entry.type == sys::FileType::block) {

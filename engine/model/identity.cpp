@@ -40,9 +40,13 @@ struct Parsed {
 /// Why an address is of no use to a vserver; nullptr if it is.
 const char* unusable(const Parsed& address) {
   const auto& b = address.bytes;
-  const bool zero = std::all_of(b.begin(), b.begin() + static_cast<long>(address.size), [](unsigned char c) { return c == 0; });
+  const bool zero =
+      std::all_of(b.begin(), b.begin() + static_cast<long>(address.size), [](unsigned char c) { return c == 0; });
   if (zero) return "the unspecified address";
-  if (address.family == AF_INET) return (b[0] & 0xf0) == 0xe0 ? "a multicast address" : b == std::array<unsigned char, 16>{255, 255, 255, 255} ? "the broadcast address" : nullptr;
+  if (address.family == AF_INET)
+    return (b[0] & 0xf0) == 0xe0                                    ? "a multicast address"
+           : b == std::array<unsigned char, 16>{255, 255, 255, 255} ? "the broadcast address"
+                                                                    : nullptr;
   if (b[0] == 0xff) return "a multicast address";
   constexpr std::array<unsigned char, 12> kMapped{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
   return std::equal(kMapped.begin(), kMapped.end(), b.begin()) ? "an IPv4-mapped address" : nullptr;
@@ -59,7 +63,8 @@ std::optional<Parsed> parse_address(const std::string& text) {
   unsigned prefix = 0;
   const std::string_view digits = std::string_view(text).substr(slash + 1);
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), prefix);
-  const bool whole = error == std::errc{} && end == digits.data() + digits.size() && (digits.size() == 1 || digits[0] != '0');
+  const bool whole =
+      error == std::errc{} && end == digits.data() + digits.size() && (digits.size() == 1 || digits[0] != '0');
   if (!whole || prefix > out.size * 8) return std::nullopt;
   out.prefix = prefix;
   return out;
@@ -91,7 +96,8 @@ Result<SkelName> SkelName::parse(const std::string& text) {
 
 Result<VserverName> VserverName::parse(const std::string& text) {
   if (!is_plain_name(text)) return refuse("vserver name", text, kNameRule);
-  if (text.starts_with("tmp_skel_")) return refuse("vserver name", text, "names that begin with tmp_skel_ belong to merged skels");
+  if (text.starts_with("tmp_skel_"))
+    return refuse("vserver name", text, "names that begin with tmp_skel_ belong to merged skels");
   return VserverName(text);
 }
 
@@ -114,7 +120,8 @@ Result<Fqdn> Fqdn::parse(const std::string& text) {
 Result<Address> Address::parse(const std::string& text) {
   const auto parsed = parse_address(text);
   if (!parsed) return refuse("IP address", text, "an IPv4 or IPv6 address is wanted, optionally with /prefix");
-  if (const char* reason = unusable(*parsed)) return refuse("IP address", text, std::string(reason) + " is no vserver's");
+  if (const char* reason = unusable(*parsed))
+    return refuse("IP address", text, std::string(reason) + " is no vserver's");
   return Address(print(*parsed));
 }
 

@@ -37,7 +37,8 @@ class VserverName {
   std::string text_;
 };
 
-/// RFC 1123 host name: at most 253 characters, labels of 1 to 63 letters, digits and inner hyphens; the last label not all digits.
+/// RFC 1123 host name: at most 253 characters, labels of 1 to 63 letters, digits and inner hyphens; the last label not
+/// all digits.
 class Fqdn {
  public:
   [[nodiscard]] static Result<Fqdn> parse(const std::string& text);
@@ -48,7 +49,8 @@ class Fqdn {
   std::string text_;
 };
 
-/// IPv4 or IPv6, optionally /prefix, by inet_pton and printed canonically. Unspecified, multicast and IPv4-mapped addresses and scope ids are refused.
+/// IPv4 or IPv6, optionally /prefix, by inet_pton and printed canonically. Unspecified, multicast and IPv4-mapped
+/// addresses and scope ids are refused.
 class Address {
  public:
   [[nodiscard]] static Result<Address> parse(const std::string& text);
@@ -56,7 +58,8 @@ class Address {
   [[nodiscard]] const std::string& text() const { return text_; }
   /// Canonical text without the prefix: what belongs into /etc/hosts.
   [[nodiscard]] std::string host() const { return text_.substr(0, text_.find('/')); }
-  /// The address `steps` after this one (fleets made by --ip-from); refused where the range or the prefix's network ends.
+  /// The address `steps` after this one (fleets made by --ip-from); refused where the range or the prefix's network
+  /// ends.
   [[nodiscard]] Result<Address> plus(unsigned steps) const;
 
  private:

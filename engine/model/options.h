@@ -13,20 +13,21 @@ namespace vskel {
 enum class Backend { automatic, syscall, uring };
 enum class DryRun { no, yes };
 
-/// Counters that a progress display reads while the engine works. One writer at a time per counter is not required: relaxed atomics.
+/// Counters that a progress display reads while the engine works. One writer at a time per counter is not required:
+/// relaxed atomics.
 struct Progress {
   std::atomic<std::uint64_t> done{0};   ///< entries finished
   std::atomic<std::uint64_t> total{0};  ///< entries expected; 0: unknown
 };
 
 struct EngineOptions {
-  unsigned jobs = 0;                  ///< worker threads; 0: the CPUs that this process may use
+  unsigned jobs = 0;  ///< worker threads; 0: the CPUs that this process may use
   Backend backend = Backend::automatic;
   DryRun dry_run = DryRun::no;
-  sys::Wait wait = sys::Wait::yes;    ///< for locks; no: --no-wait
-  Progress* progress = nullptr;       ///< may be null; owned by the caller
-  std::function<void(const std::string&)> say;  ///< one line for -v; may be empty; called from one thread at a time
-  std::function<void(const std::string&)> warn; ///< one line for the user; may be empty
+  sys::Wait wait = sys::Wait::yes;               ///< for locks; no: --no-wait
+  Progress* progress = nullptr;                  ///< may be null; owned by the caller
+  std::function<void(const std::string&)> say;   ///< one line for -v; may be empty; called from one thread at a time
+  std::function<void(const std::string&)> warn;  ///< one line for the user; may be empty
 };
 
 }  // namespace vskel

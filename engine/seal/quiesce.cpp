@@ -4,7 +4,9 @@ namespace vskel {
 
 namespace {
 
-std::string name_of(const sys::RunningProcess& process) { return printable(process.name) + " (" + std::to_string(process.pid) + ")"; }
+std::string name_of(const sys::RunningProcess& process) {
+  return printable(process.name) + " (" + std::to_string(process.pid) + ")";
+}
 
 bool is_inside(const sys::RunningProcess& process, const Tenant& tenant) {
   return process.root_device == tenant.device && process.root_inode == tenant.inode;
@@ -17,7 +19,9 @@ Result<Quiescence> Quiescence::hold(std::span<const Tenant> tenants, Quiesce qui
   for (const sys::RunningProcess& process : TRY(sys::running_processes()))
     for (const Tenant& tenant : tenants)
       if (is_inside(process, tenant))
-        return fail("lift seals", tenant.name, "process " + name_of(process) + " runs in this vserver; stop it, or give --quiesce off if none that runs is hostile");
+        return fail("lift seals", tenant.name,
+                    "process " + name_of(process) +
+                        " runs in this vserver; stop it, or give --quiesce off if none that runs is hostile");
   return Quiescence();
 }
 

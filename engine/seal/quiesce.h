@@ -16,7 +16,8 @@ struct Tenant {
   std::uint64_t device = 0, inode = 0;
 };
 
-/// Held while seals are lifted. This is the seam at which running tenants are to be frozen; what stands now finds them (device and inode of /proc/PID/root) and refuses to lift anything under their eyes.
+/// Held while seals are lifted. This is the seam at which running tenants are to be frozen; what stands now finds them
+/// (device and inode of /proc/PID/root) and refuses to lift anything under their eyes.
 class Quiescence {
  public:
   /// An error that names vserver and process if one of `tenants` runs. With Quiesce::off nobody is looked for.

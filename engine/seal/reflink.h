@@ -5,7 +5,8 @@
 
 namespace vskel {
 
-/// Clones one small file of ours in `scratch` (ioctl_ficlone(2)). The error says that reflinks are not to be had there and what to use instead: nothing falls back silently.
+/// Clones one small file of ours in `scratch` (ioctl_ficlone(2)). The error says that reflinks are not to be had there
+/// and what to use instead: nothing falls back silently.
 [[nodiscard]] Result<> require_reflinks(const DirFd& scratch);
 
 }  // namespace vskel

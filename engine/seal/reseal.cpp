@@ -9,7 +9,8 @@ namespace vskel {
 
 Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal) {
   std::atomic<std::uint64_t> sealed{0};
-  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void>) -> Result<> {
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
     for (const WalkEntry& entry : directory->entries) {
       if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
       if (entry.type != sys::FileType::regular) continue;

@@ -6,7 +6,8 @@
 
 namespace vskel {
 
-/// Seals every linkable file below `global` that is not sealed. Gives how many there were. Runs inside the caller's TBB arena or on its own.
+/// Seals every linkable file below `global` that is not sealed. Gives how many there were. Runs inside the caller's TBB
+/// arena or on its own.
 [[nodiscard]] Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal);
 
 }  // namespace vskel

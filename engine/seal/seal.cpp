@@ -18,7 +18,8 @@ std::uint32_t flags_of(SealKind seal) {
 
 bool harmless(const sys::Xattr& xattr) { return xattr.name.starts_with("user.") || xattr.name == "security.selinux"; }
 
-/// Does a file in `scratch` take this seal? The answer of the kernel is tried out, not guessed from versions; the file has no name, so that a kill leaves nothing behind.
+/// Does a file in `scratch` take this seal? The answer of the kernel is tried out, not guessed from versions; the file
+/// has no name, so that a kill leaves nothing behind.
 Result<> try_out(const DirFd& scratch, SealKind seal) {
   const Fd file = TRY(sys::create_unnamed_file(scratch, 0600));
   const std::uint32_t before = TRY(sys::flags(file));
@@ -29,7 +30,8 @@ Result<> try_out(const DirFd& scratch, SealKind seal) {
 }  // namespace
 
 bool is_linkable(const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs) {
-  return stat.type == sys::FileType::regular && stat.size > 0 && (stat.mode & kSpecialBits) == 0 && std::ranges::all_of(xattrs, harmless);
+  return stat.type == sys::FileType::regular && stat.size > 0 && (stat.mode & kSpecialBits) == 0 &&
+         std::ranges::all_of(xattrs, harmless);
 }
 
 Result<std::optional<SealKind>> choose_seal(const DirFd& scratch, std::optional<SealKind> asked) {

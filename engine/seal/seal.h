@@ -1,8 +1,8 @@
 // Sealing inodes that vservers share, and lifting the seal for as long as a batch needs it.
 //
 // A mainline kernel refuses link, rename and unlink of an immutable inode (fs/namei.c: vfs_link, may_delete), so for
-// `immutable` every new link means: flag off, link, flag on. An inode may have several names in the skel and be worked on by several tasks
-// at once; LiftedSeals counts, so that the first lifts and the last restores.
+// `immutable` every new link means: flag off, link, flag on. An inode may have several names in the skel and be worked
+// on by several tasks at once; LiftedSeals counts, so that the first lifts and the last restores.
 #pragma once
 
 #include <array>
@@ -16,11 +16,13 @@
 
 namespace vskel {
 
-/// May this inode be shared between vservers? Regular, not empty, no set-id or sticky bit, no capability, ACL or attribute that we do not know (relink.md: a package upgrade in one tenant would change those for all).
+/// May this inode be shared between vservers? Regular, not empty, no set-id or sticky bit, no capability, ACL or
+/// attribute that we do not know (relink.md: a package upgrade in one tenant would change those for all).
 [[nodiscard]] bool is_linkable(const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs);
 
-/// The seal to use in `scratch` (a directory of ours on the file system in question; an unnamed file is made in it). With nothing asked: iunlink where the kernel takes it, else guard where it is loaded, else immutable; none of them: nullopt.
-/// A seal that was asked for and is not to be had is an error that says why.
+/// The seal to use in `scratch` (a directory of ours on the file system in question; an unnamed file is made in it).
+/// With nothing asked: iunlink where the kernel takes it, else guard where it is loaded, else immutable; none of them:
+/// nullopt. A seal that was asked for and is not to be had is an error that says why.
 [[nodiscard]] Result<std::optional<SealKind>> choose_seal(const DirFd& scratch, std::optional<SealKind> asked);
 
 /// Sets or clears the seal of one regular file. `guard` and `none` change no flags.

@@ -104,13 +104,20 @@ std::string joined(std::span<const std::string> components) {
 
 std::optional<AclTag> acl_tag(int tag) {
   switch (tag) {
-    case ARCHIVE_ENTRY_ACL_USER_OBJ: return AclTag::owner;
-    case ARCHIVE_ENTRY_ACL_USER: return AclTag::user;
-    case ARCHIVE_ENTRY_ACL_GROUP_OBJ: return AclTag::owning_group;
-    case ARCHIVE_ENTRY_ACL_GROUP: return AclTag::group;
-    case ARCHIVE_ENTRY_ACL_MASK: return AclTag::mask;
-    case ARCHIVE_ENTRY_ACL_OTHER: return AclTag::other;
-    default: return std::nullopt;  // of NFSv4 ACLs, which are another type and not asked for
+    case ARCHIVE_ENTRY_ACL_USER_OBJ:
+      return AclTag::owner;
+    case ARCHIVE_ENTRY_ACL_USER:
+      return AclTag::user;
+    case ARCHIVE_ENTRY_ACL_GROUP_OBJ:
+      return AclTag::owning_group;
+    case ARCHIVE_ENTRY_ACL_GROUP:
+      return AclTag::group;
+    case ARCHIVE_ENTRY_ACL_MASK:
+      return AclTag::mask;
+    case ARCHIVE_ENTRY_ACL_OTHER:
+      return AclTag::other;
+    default:
+      return std::nullopt;  // of NFSv4 ACLs, which are another type and not asked for
   }
 }
 
@@ -134,9 +141,7 @@ std::vector<AclEntry> acl_of(archive_entry* entry, int type) {
   return out;
 }
 
-bool lacks_id(const AclEntry& entry) {
-  return (entry.tag == AclTag::user || entry.tag == AclTag::group) && !entry.id;
-}
+bool lacks_id(const AclEntry& entry) { return (entry.tag == AclTag::user || entry.tag == AclTag::group) && !entry.id; }
 
 sys::Time time_of(std::int64_t seconds, long nanoseconds) {
   constexpr long kSecond = 1'000'000'000;
@@ -332,17 +337,24 @@ class Unpacker {
     const DirFd& dir = *TRY(open_parent(components));
     const Name name = *Name::check(components.back());
     switch (archive_entry_filetype(entry)) {
-      case AE_IFDIR: return make_directory(dir, name, components, entry);
-      case AE_IFREG: return make_file(dir, name, metadata_of(components, entry), entry);
-      case AE_IFLNK: return make_symlink(dir, name, metadata_of(components, entry), archive_entry_symlink(entry));
-      case AE_IFIFO: return make_node(dir, name, sys::FileType::fifo, metadata_of(components, entry), 0);
+      case AE_IFDIR:
+        return make_directory(dir, name, components, entry);
+      case AE_IFREG:
+        return make_file(dir, name, metadata_of(components, entry), entry);
+      case AE_IFLNK:
+        return make_symlink(dir, name, metadata_of(components, entry), archive_entry_symlink(entry));
+      case AE_IFIFO:
+        return make_node(dir, name, sys::FileType::fifo, metadata_of(components, entry), 0);
       case AE_IFCHR:
         return make_node(dir, name, sys::FileType::character, metadata_of(components, entry),
                          archive_entry_rdev(entry));
       case AE_IFBLK:
         return make_node(dir, name, sys::FileType::block, metadata_of(components, entry), archive_entry_rdev(entry));
-      case AE_IFSOCK: note("/" + joined(components) + ": a socket, left out"); return {};
-      default: return bad("of a type that is not known");
+      case AE_IFSOCK:
+        note("/" + joined(components) + ": a socket, left out");
+        return {};
+      default:
+        return bad("of a type that is not known");
     }
   }
 
@@ -399,7 +411,8 @@ class Unpacker {
 
   Result<> set_named_acls() {
     if (named_acls_.empty()) return {};
-    const Ids users = TRY(ids_in("passwd")), groups = TRY(ids_in("group"));
+    const Ids users = TRY(ids_in("passwd"))
+    , groups = TRY(ids_in("group"));
     for (NamedAcl& acl : named_acls_) {
       path_ = joined(acl.components);
       std::string unknown;

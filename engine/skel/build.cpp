@@ -1,5 +1,6 @@
 // build-skel, the eleven steps of the 2003 page: a private copy is made in staging, parts, devices and all, and
-// appears as VSERVERS/.skel/NAME by one rename. An archive is unpacked first and then distributed as a directory is, its inodes moved.
+// appears as VSERVERS/.skel/NAME by one rename. An archive is unpacked first and then distributed as a directory is,
+// its inodes moved.
 
 #include "engine/skel/build.h"
 
@@ -10,7 +11,9 @@
 #include <mutex>
 #include <set>
 
+#include "engine/content/hash.h"
 #include "engine/issue/executor.h"
+#include "engine/seal/seal.h"
 #include "engine/skel/archive.h"
 #include "engine/skel/build_intent.h"
 #include "engine/skel/default_templates.h"
@@ -18,8 +21,6 @@
 #include "engine/skel/distribute.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/suspects.h"
-#include "engine/content/hash.h"
-#include "engine/seal/seal.h"
 #include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
@@ -57,7 +58,8 @@ sys::Time current_time() {
 /// Which names of a source are taken. Asked from many tasks; changes nothing.
 class SourceRules {
  public:
-  SourceRules(const BuildRequest& request, SourceKind kind, std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories)
+  SourceRules(const BuildRequest& request, SourceKind kind,
+              std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories)
       : request_(request), kind_(kind), own_directories_(std::move(own_directories)) {}
 
   Treatment operator()(const WalkDirectory& directory, const WalkEntry& entry) const {
@@ -72,7 +74,8 @@ class SourceRules {
       if (is_directory && name == empty.name.view()) return asked_for(path) ? Treatment::take : Treatment::keep_empty;
     if (kind_ != SourceKind::host) return Treatment::take;
     if (name == "run" && is_directory) return Treatment::keep_empty;
-    const bool of_the_page = name == "bin" || name.starts_with("lib") || name == "sbin" || name == "usr" || name == "etc" || name == "var";
+    const bool of_the_page =
+        name == "bin" || name.starts_with("lib") || name == "sbin" || name == "usr" || name == "etc" || name == "var";
     return of_the_page || asked_for(path) ? Treatment::take : Treatment::leave_out;
   }
 
@@ -82,7 +85,9 @@ class SourceRules {
   }
   /// Named by a --global or --local of the administrator's: then he wants what is in it.
   bool asked_for(std::string_view path) const {
-    const auto begins = [&](const std::string& pattern) { return glob_matches(pattern, path) || pattern.starts_with("/" + std::string(path) + "/"); };
+    const auto begins = [&](const std::string& pattern) {
+      return glob_matches(pattern, path) || pattern.starts_with("/" + std::string(path) + "/");
+    };
     return std::ranges::any_of(request_.global, begins) || std::ranges::any_of(request_.local, begins);
   }
   /// The vservers and their configuration are no part of a skel. Most names are told apart by their inode number alone.
@@ -102,7 +107,9 @@ class SourceRules {
 Result<SourceKind> kind_of(const std::string& source) {
   if (source == "-") return SourceKind::archive;
   auto opened = sys::open_input(source);
-  if (!opened) return refuse("open source", source, opened.error().code == ENOENT ? "no such directory or archive" : opened.error().line());
+  if (!opened)
+    return refuse("open source", source,
+                  opened.error().code == ENOENT ? "no such directory or archive" : opened.error().line());
   const sys::Stat stat = TRY(sys::stat(*opened));
   if (stat.type == sys::FileType::regular || stat.type == sys::FileType::fifo) return SourceKind::archive;
   if (stat.type != sys::FileType::directory) return refuse("open source", source, "neither a directory nor an archive");
@@ -112,7 +119,7 @@ Result<SourceKind> kind_of(const std::string& source) {
 
 /// The skel while it is made: its directories in staging.
 struct Staged {
-  DirFd dir;                           ///< staging/ID/skel
+  DirFd dir;  ///< staging/ID/skel
   std::array<DirFd, kParts> trees;
   DirFd generations;
 };
@@ -137,7 +144,8 @@ Result<> write_small_file(const DirFd& dir, Name name, std::string_view content,
 
 /// Step 8: a static /etc/hosts with tokens, without moving the times of static/etc.
 Result<ManifestEntry> write_hosts(const DirFd& static_tree, sys::Time now, std::vector<ManifestEntry>& entries) {
-  const bool had_etc = TRY(sys::stat_if_there(static_tree, "etc")).has_value();
+  const bool had_etc = TRY(sys::stat_if_there(static_tree, "etc"))
+  .has_value();
   const sys::Stat root = TRY(sys::stat(static_tree));
   const DirFd etc = TRY(sys::ensure_dir(static_tree, "etc", 0755));
   const sys::Stat before = TRY(sys::stat(etc));
@@ -169,7 +177,8 @@ Result<ManifestEntry> write_hosts(const DirFd& static_tree, sys::Time now, std::
 Result<> make_missing_directories(const DirFd& local, sys::Time now, std::vector<ManifestEntry>& entries) {
   for (const EmptyDirectory& empty : kEmptyDirectories) {
     if (!empty.made_if_missing || TRY(sys::stat_if_there(local, empty.name))) continue;
-    const bool in_entries = std::ranges::any_of(entries, [&](const ManifestEntry& entry) { return entry.path == empty.name.view(); });
+    const bool in_entries =
+        std::ranges::any_of(entries, [&](const ManifestEntry& entry) { return entry.path == empty.name.view(); });
     if (in_entries) continue;  // a symlink of that name in another part
     const DirFd made = TRY(sys::ensure_dir(local, empty.name, creation_mode(empty.mode)));
     TRY(apply_metadata(made, {empty.mode, 0, 0, now, now, {}}, Fresh::yes));
@@ -190,10 +199,12 @@ Result<> link_plugins_and_template(const Store& store, const Staged& staged, sys
   const Listing listing = TRY(Listing::read(source));
   for (const Listed& script : listing.entries()) {
     if (script.type != sys::FileType::regular && script.type != sys::FileType::symlink) continue;
-    TRY(sys::make_symlink(scripts, script.name, store.paths().etc + "/vskel/scripts/" + std::string(script.name.view())));
+    TRY(sys::make_symlink(scripts, script.name,
+                          store.paths().etc + "/vskel/scripts/" + std::string(script.name.view())));
   }
   {
-    // Under the lock of all that is written into ETC without an intent: recover takes it before it sweeps what a killed writer left.
+    // Under the lock of all that is written into ETC without an intent: recover takes it before it sweeps what a killed
+    // writer left.
     const Lock lock = TRY(Lock::take(store, "contexts", wait));
     if (!TRY(sys::stat_if_there(store.own_etc(), "configfile.default")))
       TRY(write_file_atomically(store.own_etc(), "configfile.default", kDefaultConfigFile, 0644));
@@ -210,8 +221,11 @@ void count(const Manifest& manifest, BuildReport& report) {
     if (entry.type != sys::FileType::regular) continue;
     ++report.files;
     report.bytes += entry.size;
-    ++(entry.part == Part::global_part ? report.global_files : entry.part == Part::local_part ? report.local_files : report.static_files);
-    if (const auto reason = reason_to_look(entry)) report.look_at.push_back("/" + entry.path + ": " + std::string(*reason));
+    ++(entry.part == Part::global_part  ? report.global_files
+       : entry.part == Part::local_part ? report.local_files
+                                        : report.static_files);
+    if (const auto reason = reason_to_look(entry))
+      report.look_at.push_back("/" + entry.path + ": " + std::string(*reason));
   }
 }
 
@@ -227,7 +241,8 @@ Result<> look_at_passwords(const DirFd& static_tree, BuildReport& report) {
 }
 
 /// Everything from the source to a complete staged skel. Runs in the arena.
-Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, const DirFd& staging, BuildReport& report) {
+Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, const DirFd& staging,
+              BuildReport& report) {
   const Staged staged = TRY(make_skeleton(staging));
   DirFd source;
   if (kind == SourceKind::archive) {
@@ -255,7 +270,8 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   distribution.treatment = SourceRules(request, kind, std::move(own_directories));
   distribution.executor = executor.get();
   distribution.progress = request.engine.progress;
-  if (!distribution.seal) report.warnings.push_back("this file system takes no seal: global is not sealed; use --share copy or --seal none");
+  if (!distribution.seal)
+    report.warnings.push_back("this file system takes no seal: global is not sealed; use --share copy or --seal none");
   Distributed distributed = TRY(distribute(distribution));
 
   const sys::Time now = current_time();
@@ -283,7 +299,8 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
 }
 
 Result<> refuse_existing(const Store& store, const SkelName& skel) {
-  if (store.skels().open() && TRY(sys::stat_if_there(store.skels(), skel.name()))) return refuse("build skel", skel.text(), "a skel of that name exists");
+  if (store.skels().open() && TRY(sys::stat_if_there(store.skels(), skel.name())))
+    return refuse("build skel", skel.text(), "a skel of that name exists");
   return {};
 }
 
@@ -302,7 +319,8 @@ Result<BuildReport> look_only(const Store& store, const BuildRequest& request, S
     if (own->open()) own_directories.emplace(TRY(sys::stat(*own)).device, TRY(sys::stat(*own)).inode);
   const SourceRules rules(request, kind, std::move(own_directories));
   std::mutex mutex;
-  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void>) -> Result<> {
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
     BuildReport seen;
     for (const WalkEntry& entry : directory->entries) {
       const Treatment treatment = rules(*directory, entry);
@@ -314,9 +332,12 @@ Result<BuildReport> look_only(const Store& store, const BuildRequest& request, S
       if (entry.type == sys::FileType::symlink) ++seen.symlinks;
       if (entry.type != sys::FileType::regular) continue;
       ++seen.files;
-      seen.bytes += TRY(sys::stat(directory->top(), entry.name)).size;
+      seen.bytes += TRY(sys::stat(directory->top(), entry.name))
+      .size;
       const Part part = layout.part_of(directory->path_to(entry.name));
-      ++(part == Part::global_part ? seen.global_files : part == Part::local_part ? seen.local_files : seen.static_files);
+      ++(part == Part::global_part  ? seen.global_files
+         : part == Part::local_part ? seen.local_files
+                                    : seen.static_files);
     }
     const std::scoped_lock lock(mutex);
     report.files += seen.files;
@@ -335,7 +356,8 @@ Result<BuildReport> look_only(const Store& store, const BuildRequest& request, S
 Result<BuildReport> build_in_transaction(const Store& store, const BuildRequest& request, SourceKind kind) {
   const Lock lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
   TRY(refuse_existing(store, request.skel));
-  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "build-skel"}, {"skel", request.skel.text()}}));
+  Intent intent =
+      TRY(Intent::begin(store, {{"version", 1}, {"operation", "build-skel"}, {"skel", request.skel.text()}}));
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
   BuildReport report;
   report.skel = request.skel.text();
@@ -347,7 +369,8 @@ Result<BuildReport> build_in_transaction(const Store& store, const BuildRequest&
   if (!built) {
     Error error = std::move(built).error();
     const std::string staged_path = sys::path_of(staging) + "/skel";
-    return std::unexpected(std::move(error).rebased(staged_path, store.paths().vservers + "/.skel/" + request.skel.text()));
+    return std::unexpected(
+        std::move(error).rebased(staged_path, store.paths().vservers + "/.skel/" + request.skel.text()));
   }
   if (!finished) return std::unexpected(std::move(finished).error());
   return report;
@@ -382,7 +405,8 @@ Result<BuildReport> build_skel(const Store& store, const BuildRequest& request) 
   TRY(refuse_existing(store, request.skel));
   tbb::task_arena arena(static_cast<int>(request.engine.jobs == 0 ? sys::usable_cpus() : request.engine.jobs));
   auto report = arena.execute([&] {
-    return request.engine.dry_run == DryRun::yes ? look_only(store, request, kind) : build_in_transaction(store, request, kind);
+    return request.engine.dry_run == DryRun::yes ? look_only(store, request, kind)
+                                                 : build_in_transaction(store, request, kind);
   });
   if (report) report->elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/identity.h"
 #include "engine/model/options.h"
 #include "engine/txn/store.h"
-#include "engine/model/identity.h"
 
 namespace vskel {
 
@@ -25,9 +25,11 @@ struct BuildReport {
   std::uint64_t files = 0, dirs = 0, symlinks = 0, bytes = 0;
   std::uint64_t global_files = 0, local_files = 0, static_files = 0;
   double elapsed_s = 0;
-  std::vector<std::string> notes;     ///< what was left out: sockets, other file systems
-  std::vector<std::string> warnings;  ///< what is not as it was: metadata that could not be kept, a file system without seals
-  /// What deserves a look before the skel is used, each a path with what it is: "/etc/ssh/ssh_host_rsa_key: SSH host key".
+  std::vector<std::string> notes;  ///< what was left out: sockets, other file systems
+  std::vector<std::string>
+      warnings;  ///< what is not as it was: metadata that could not be kept, a file system without seals
+  /// What deserves a look before the skel is used, each a path with what it is: "/etc/ssh/ssh_host_rsa_key: SSH host
+  /// key".
   std::vector<std::string> look_at;
 };
 

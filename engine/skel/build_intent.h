@@ -7,7 +7,8 @@
 
 namespace vskel {
 
-/// Finishes a build whose staged skel is complete ("phase": "publish"), else undoes it; removes its staging and closes the intent. Idempotent. Gives one line that says which it was.
+/// Finishes a build whose staged skel is complete ("phase": "publish"), else undoes it; removes its staging and closes
+/// the intent. Idempotent. Gives one line that says which it was.
 [[nodiscard]] Result<std::string> finish_build(const Store& store, Intent& intent);
 
 }  // namespace vskel

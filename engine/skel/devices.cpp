@@ -15,15 +15,16 @@ struct Device {
   std::uint32_t mode;
   unsigned major, minor;  ///< Documentation/admin-guide/devices.txt
 };
-constexpr std::array kDevices{Device{"null", 0666, 1, 3},    Device{"zero", 0666, 1, 5},   Device{"full", 0666, 1, 7},
-                              Device{"random", 0666, 1, 8},  Device{"urandom", 0666, 1, 9}, Device{"tty", 0666, 5, 0},
+constexpr std::array kDevices{Device{"null", 0666, 1, 3},   Device{"zero", 0666, 1, 5},    Device{"full", 0666, 1, 7},
+                              Device{"random", 0666, 1, 8}, Device{"urandom", 0666, 1, 9}, Device{"tty", 0666, 5, 0},
                               Device{"ptmx", 0666, 5, 2}};
 
 struct Link {
   Name name;
   const char* target;
 };
-constexpr std::array kLinks{Link{"fd", "/proc/self/fd"}, Link{"stdin", "fd/0"}, Link{"stdout", "fd/1"}, Link{"stderr", "fd/2"}};
+constexpr std::array kLinks{Link{"fd", "/proc/self/fd"}, Link{"stdin", "fd/0"}, Link{"stdout", "fd/1"},
+                            Link{"stderr", "fd/2"}};
 
 struct Directory {
   Name name;

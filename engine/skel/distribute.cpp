@@ -1,6 +1,7 @@
-// The walk goes through the source; the visit of a directory plans its files as one batch for each part that gets some. A directory is made in the part that
-// the layout names, by the visit itself, and in other parts only when something below it belongs there (`usr` in local for `usr/local`): PartDirs knows where
-// a directory stands already. Making such a directory late moves the mtime of its parent, which is then set again.
+// The walk goes through the source; the visit of a directory plans its files as one batch for each part that gets some.
+// A directory is made in the part that the layout names, by the visit itself, and in other parts only when something
+// below it belongs there (`usr` in local for `usr/local`): PartDirs knows where a directory stands already. Making such
+// a directory late moves the mtime of its parent, which is then set again.
 
 #include "engine/skel/distribute.h"
 
@@ -17,7 +18,8 @@ namespace vskel {
 
 namespace {
 
-// Files up to this size are read once into memory, where they are hashed and written from; larger ones are copied by the kernel and hashed from the copy.
+// Files up to this size are read once into memory, where they are hashed and written from; larger ones are copied by
+// the kernel and hashed from the copy.
 constexpr std::uint64_t kSmallFile = 128 * 1024;
 constexpr std::size_t kBatchBytes = 4 << 20;
 constexpr std::size_t kBatchOpenFiles = 16;
@@ -83,7 +85,8 @@ class PartBatch {
     const DirFd& source = directory_.top();
     const sys::Stat stat = TRY(sys::stat(source, entry.name));
     switch (stat.type) {
-      case sys::FileType::regular: return add_file(entry, stat);
+      case sys::FileType::regular:
+        return add_file(entry, stat);
       case sys::FileType::symlink: {
         const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(source, entry.name))));
         const std::string& target = targets_.emplace_back(TRY(sys::read_link(source, entry.name)));
@@ -99,7 +102,9 @@ class PartBatch {
         note(entry, stat.type, metadata).rdev = stat.rdev;
         return {};
       }
-      default: return fail("copy", sys::path_of(source) + "/" + std::string(entry.name.view()), "changed its type while it was read");
+      default:
+        return fail("copy", sys::path_of(source) + "/" + std::string(entry.name.view()),
+                    "changed its type while it was read");
     }
   }
 
@@ -168,9 +173,10 @@ class PartBatch {
     return {};
   }
 
-  /// Done at once and under the inode's lock, so that a further name, in whatever directory, finds the first one complete. Sealed
-  /// when all names are made (finish_many_names), because a sealed inode can't be linked.
-  Result<> add_file_of_many_names(const WalkEntry& entry, const sys::Stat& stat, const Fd& file, const Metadata& metadata) {
+  /// Done at once and under the inode's lock, so that a further name, in whatever directory, finds the first one
+  /// complete. Sealed when all names are made (finish_many_names), because a sealed inode can't be linked.
+  Result<> add_file_of_many_names(const WalkEntry& entry, const sys::Stat& stat, const Fd& file,
+                                  const Metadata& metadata) {
     many_names_.emplace_back(entries_.size() - 1, stat.inode);
     pending_.back().hash = false;
     TRY(open_target());
@@ -180,7 +186,8 @@ class PartBatch {
       const DirFd dir = TRY(sys::open_dirs(*shared_.request.parts[index_of(part_)], place.dir));
       return issue(std::array<Operation, 1>{LinkName{entry.name, &dir, *Name::check(place.name)}});
     };
-    TRY(shared_.first_names[index_of(part_)].make(stat.inode, directory_.path, entry.name.view(), make_first, make_further));
+    TRY(shared_.first_names[index_of(part_)].make(stat.inode, directory_.path, entry.name.view(), make_first,
+                                                  make_further));
     record_hash(entries_.back(), TRY(hash_file(file, with_sha256())));
     return {};
   }
@@ -207,13 +214,15 @@ class PartBatch {
     for (const Pending& done : pending_) {
       if (done.hash) {
         const Fd copy = TRY(sys::open_trusted_file(*target_, done.name));
-        entries_[done.entry].size = TRY(sys::stat(copy)).size;
+        entries_[done.entry].size = TRY(sys::stat(copy))
+        .size;
         record_hash(entries_[done.entry], TRY(hash_file(copy, with_sha256())));
         sys::start_writeback(copy);
       }
       if (done.seal) TRY(set_seal(*target_, done.name, *shared_.request.seal));
     }
-    if (shared_.request.progress != nullptr) shared_.request.progress->done.fetch_add(operations_.size(), std::memory_order_relaxed);
+    if (shared_.request.progress != nullptr)
+      shared_.request.progress->done.fetch_add(operations_.size(), std::memory_order_relaxed);
     operations_.clear();
     pending_.clear();
     metadata_.clear();
@@ -240,7 +249,8 @@ class PartBatch {
   std::vector<std::pair<std::size_t, std::uint64_t>> many_names_;
 };
 
-std::shared_ptr<PartDirs> child_of(const std::shared_ptr<PartDirs>& parent, const WalkDirectory& directory, const WalkEntry& entry) {
+std::shared_ptr<PartDirs> child_of(const std::shared_ptr<PartDirs>& parent, const WalkDirectory& directory,
+                                   const WalkEntry& entry) {
   auto child = std::make_shared<PartDirs>();
   child->parent = parent;
   child->name = entry.name.view();
@@ -253,7 +263,8 @@ Result<> read_metadata(PartDirs& dirs, const DirFd& source) {
   return {};
 }
 
-Result<> visit(Shared& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, const std::shared_ptr<PartDirs>& dirs) {
+Result<> visit(Shared& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+               const std::shared_ptr<PartDirs>& dirs) {
   const DistributeRequest& request = shared.request;
   TRY(read_metadata(*dirs, directory->top()));
   (void)TRY(open_in_part(shared, *dirs, request.layout->part_of(directory->path)));
@@ -309,11 +320,13 @@ Result<> finish_many_names(Shared& shared) {
 Result<Distributed> distribute(const DistributeRequest& request) {
   Shared shared{request, {}, {}, {}, {}};
   auto root = std::make_shared<PartDirs>();
-  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void> context) -> Result<> {
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void> context) -> Result<> {
     return visit(shared, walk, directory, std::static_pointer_cast<PartDirs>(context));
   };
   const auto mount_points = TRY(Walk::run({request.source}, Mounts::stop, root, visitor));
-  for (const std::string& path : mount_points) shared.result.notes.push_back("/" + path + ": another file system, left out");
+  for (const std::string& path : mount_points)
+    shared.result.notes.push_back("/" + path + ": another file system, left out");
   TRY(finish_many_names(shared));
   // The root of every part has the root's metadata, whatever was put below it.
   for (const Part part : {Part::global_part, Part::local_part, Part::static_part}) {

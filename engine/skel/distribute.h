@@ -1,4 +1,5 @@
-// One tree becomes the three parts of a skel: every path goes to the part that the layout names, with all its metadata, and is written down for the manifest.
+// One tree becomes the three parts of a skel: every path goes to the part that the layout names, with all its metadata,
+// and is written down for the manifest.
 #pragma once
 
 #include <array>
@@ -29,11 +30,13 @@ enum class Transfer {
 
 struct DistributeRequest {
   const DirFd* source = nullptr;
-  std::array<const DirFd*, kParts> parts{};  ///< roots of the parts, empty directories on one file system, indexed by Part
+  std::array<const DirFd*, kParts>
+      parts{};  ///< roots of the parts, empty directories on one file system, indexed by Part
   const Layout* layout = nullptr;
   Transfer transfer = Transfer::copy;
   std::optional<SealKind> seal;  ///< for linkable files of global; nullopt: none
-  std::function<Treatment(const WalkDirectory& directory, const WalkEntry& entry)> treatment;  ///< called from many tasks
+  std::function<Treatment(const WalkDirectory& directory, const WalkEntry& entry)>
+      treatment;  ///< called from many tasks
   Executor* executor = nullptr;
   Progress* progress = nullptr;
 };

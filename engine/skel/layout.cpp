@@ -11,7 +11,7 @@ namespace vskel {
 namespace {
 
 // relink.md, "Package databases".
-constexpr std::array<std::string_view, 6> kDatabases{"/var/lib/dpkg",   "/var/lib/rpm",    "/usr/lib/sysimage/rpm",
+constexpr std::array<std::string_view, 6> kDatabases{"/var/lib/dpkg",  "/var/lib/rpm",    "/usr/lib/sysimage/rpm",
                                                      "/usr/share/rpm", "/var/lib/pacman", "/lib/apk/db"};
 
 constexpr std::array<std::pair<Part, std::string_view>, 10> kDefaults{{
@@ -33,7 +33,8 @@ bool matches_path_or_parent(std::string_view pattern, std::string_view path) {
     if (path.empty()) return false;
     const std::string_view glob = pattern.substr(0, pattern.find('/')), component = path.substr(0, path.find('/'));
     const bool literal = glob.find_first_of("*?[\\") == glob.npos;
-    const bool same = literal ? glob == component : ::fnmatch(std::string(glob).c_str(), std::string(component).c_str(), 0) == 0;
+    const bool same =
+        literal ? glob == component : ::fnmatch(std::string(glob).c_str(), std::string(component).c_str(), 0) == 0;
     if (!same) return false;
     pattern.remove_prefix(std::min(pattern.size(), glob.size() + 1));
     path.remove_prefix(std::min(path.size(), component.size() + 1));
@@ -80,7 +81,9 @@ Result<Layout> Layout::parse(std::string_view text, const std::string& source) {
     text.remove_prefix(std::min(text.size(), line.size() + 1));
     if (line.ends_with('\r')) line.remove_suffix(1);
     if (line.empty() || line.front() == '#') continue;
-    const auto bad = [&](const char* why) { return fail("read layout", source + ":" + std::to_string(number), std::string(line) + ": " + why); };
+    const auto bad = [&](const char* why) {
+      return fail("read layout", source + ":" + std::to_string(number), std::string(line) + ": " + why);
+    };
     const std::size_t space = line.find_first_of(" \t");
     const std::string_view word = line.substr(0, space);
     const std::size_t start = space == line.npos ? line.npos : line.find_first_not_of(" \t", space);
@@ -97,8 +100,9 @@ Result<Layout> Layout::parse(std::string_view text, const std::string& source) {
 }
 
 std::string Layout::text() const {
-  std::string out = "# Which paths are global, local, static: the first rule that matches a path or a directory above it wins.\n"
-                    "# Package databases are local in any case, and so is all that no rule names.\n";
+  std::string out =
+      "# Which paths are global, local, static: the first rule that matches a path or a directory above it wins.\n"
+      "# Package databases are local in any case, and so is all that no rule names.\n";
   for (const Rule& rule : rules_) out.append(part_name(rule.part)).append(" ").append(rule.pattern).append("\n");
   return out;
 }
@@ -114,7 +118,8 @@ Part Layout::part_of(std::string_view relative_path) const {
 Result<> check_glob(const std::string& pattern) {
   const std::size_t end = pattern.find_last_not_of('/');
   const std::string trimmed = end == pattern.npos ? std::string() : pattern.substr(0, end + 1);
-  const char* why = trimmed.empty() ? "a glob names something below /" : bad_pattern(trimmed.starts_with('/') ? trimmed : "/" + trimmed);
+  const char* why = trimmed.empty() ? "a glob names something below /"
+                                    : bad_pattern(trimmed.starts_with('/') ? trimmed : "/" + trimmed);
   if (why != nullptr) return refuse("exclude", pattern, why);
   return {};
 }

@@ -1,8 +1,10 @@
 // Which paths of a root are global, local or static: an ordered list of rules, the first match wins. The text form is
 // SKEL/layout. Pure; thread-safe once built.
 //
-// Text: one rule a line, `PART PATTERN`, PART one of global, local, static; blank lines and lines that begin with # are skipped. PATTERN is an absolute path whose
-// components may hold * ? [..] (never matching '/'); it matches that path and all below it. Package databases are local by a built-in rule ahead of all others, and all else is local by a built-in last one.
+// Text: one rule a line, `PART PATTERN`, PART one of global, local, static; blank lines and lines that begin with # are
+// skipped. PATTERN is an absolute path whose components may hold * ? [..] (never matching '/'); it matches that path
+// and all below it. Package databases are local by a built-in rule ahead of all others, and all else is local by a
+// built-in last one.
 #pragma once
 
 #include <span>
@@ -20,8 +22,10 @@ namespace vskel {
 
 class Layout {
  public:
-  /// The default rules of cli.md (build-skel), with `global` and `local` (patterns from the command line, absolute) ahead of them.
-  [[nodiscard]] static Result<Layout> with_defaults(std::span<const std::string> global, std::span<const std::string> local);
+  /// The default rules of cli.md (build-skel), with `global` and `local` (patterns from the command line, absolute)
+  /// ahead of them.
+  [[nodiscard]] static Result<Layout> with_defaults(std::span<const std::string> global,
+                                                    std::span<const std::string> local);
   /// Reads the text form; `source` names the file in messages ("SOURCE:LINE").
   [[nodiscard]] static Result<Layout> parse(std::string_view text, const std::string& source);
   [[nodiscard]] std::string text() const;
@@ -29,13 +33,18 @@ class Layout {
   [[nodiscard]] Part part_of(std::string_view relative_path) const;
 
  private:
-  struct Rule { Part part; std::string pattern; };
+  struct Rule {
+    Part part;
+    std::string pattern;
+  };
   std::vector<Rule> rules_;
 };
 
-/// Refuses what no path can match: an empty glob, one with a newline, or an absolute one with empty, "." or ".." components.
+/// Refuses what no path can match: an empty glob, one with a newline, or an absolute one with empty, "." or ".."
+/// components.
 [[nodiscard]] Result<> check_glob(const std::string& pattern);
-/// True if the glob `pattern` ("/var/cache/*" absolute; "*.log" without a slash: any component's name) matches `relative_path` or one of its parents. Used for --exclude.
+/// True if the glob `pattern` ("/var/cache/*" absolute; "*.log" without a slash: any component's name) matches
+/// `relative_path` or one of its parents. Used for --exclude.
 [[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view relative_path);
 
 }  // namespace vskel

@@ -41,9 +41,11 @@ Result<Skel> Skel::open(const Store& store, const SkelName& name) {
   skel.trees_[static_cast<std::size_t>(Part::global_part)] = TRY(open_if_there(skel.dir_, "global"));
   skel.trees_[static_cast<std::size_t>(Part::local_part)] = TRY(open_if_there(skel.dir_, "local"));
   skel.trees_[static_cast<std::size_t>(Part::static_part)] = TRY(open_if_there(skel.dir_, "static"));
-  skel.merged_ = TRY(sys::stat_if_there(skel.dir_, "global.bak")).has_value();
+  skel.merged_ = TRY(sys::stat_if_there(skel.dir_, "global.bak"))
+  .has_value();
   for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
-    if (!skel.tree(part).open() && !skel.merged_) return fail("open skel", skel.path_ + "/" + std::string(part_name(part)), ENOENT);
+    if (!skel.tree(part).open() && !skel.merged_)
+      return fail("open skel", skel.path_ + "/" + std::string(part_name(part)), ENOENT);
   return skel;
 }
 

@@ -6,10 +6,12 @@ std::optional<std::string_view> reason_to_look(const ManifestEntry& entry) {
   if (entry.type != sys::FileType::regular || entry.size == 0) return std::nullopt;
   const std::string_view path = entry.path;
   const std::string_view name = path.substr(path.rfind('/') + 1);
-  if (path.starts_with("etc/ssh/ssh_host_") && !name.ends_with(".pub")) return "SSH host key, the same in every vserver";
+  if (path.starts_with("etc/ssh/ssh_host_") && !name.ends_with(".pub"))
+    return "SSH host key, the same in every vserver";
   if (path == "etc/machine-id" || path == "var/lib/dbus/machine-id") return "machine id, the same in every vserver";
   if (name.ends_with("_history") && name.starts_with('.')) return "history of a shell or client";
-  if (name == "authorized_keys" || name.starts_with("id_rsa") || name.starts_with("id_ed25519") || name.starts_with("id_ecdsa"))
+  if (name == "authorized_keys" || name.starts_with("id_rsa") || name.starts_with("id_ed25519") ||
+      name.starts_with("id_ecdsa"))
     return "SSH key";
   if (path.starts_with("etc/ssl/private/")) return "private key";
   if (path.starts_with("var/log/")) return "log file";

@@ -12,7 +12,8 @@ namespace vskel::sys::detail {
 
 enum class Effect { looks, changes };
 
-/// The error of a call on `name` in `dir` (or on `dir` itself where the name is empty): asks the kernel for the directory's path only now.
+/// The error of a call on `name` in `dir` (or on `dir` itself where the name is empty): asks the kernel for the
+/// directory's path only now.
 [[nodiscard]] std::unexpected<Error> failed(const char* operation, const Fd& dir, const char* name, int code);
 
 /// The errno that the seam wants in place of the call, or 0.
@@ -23,11 +24,13 @@ enum class Effect { looks, changes };
   return installed->before(call, effect == Effect::changes, dir.number(), name);
 }
 
-/// Runs `call`, which gives -1 and errno on failure, through the seam and past EINTR. `operation` is the word for the user.
+/// Runs `call`, which gives -1 and errno on failure, through the seam and past EINTR. `operation` is the word for the
+/// user.
 template <class Call>
-[[nodiscard]] auto attempt(const char* operation, const char* name_of_call, Effect effect, const Fd& dir, const char* name, Call call)
-    -> Result<decltype(call())> {
-  if (const int code = intercepted(name_of_call, effect, dir, name); code != 0) return failed(operation, dir, name, code);
+[[nodiscard]] auto attempt(const char* operation, const char* name_of_call, Effect effect, const Fd& dir,
+                           const char* name, Call call) -> Result<decltype(call())> {
+  if (const int code = intercepted(name_of_call, effect, dir, name); code != 0)
+    return failed(operation, dir, name, code);
   for (;;) {
     const auto value = call();
     if (value >= 0) return value;
@@ -37,8 +40,10 @@ template <class Call>
 
 /// The same for calls whose value says nothing.
 template <class Call>
-[[nodiscard]] Result<> perform(const char* operation, const char* name_of_call, Effect effect, const Fd& dir, const char* name, Call call) {
-  if (auto value = attempt(operation, name_of_call, effect, dir, name, call); !value) return std::unexpected(std::move(value).error());
+[[nodiscard]] Result<> perform(const char* operation, const char* name_of_call, Effect effect, const Fd& dir,
+                               const char* name, Call call) {
+  if (auto value = attempt(operation, name_of_call, effect, dir, name, call); !value)
+    return std::unexpected(std::move(value).error());
   return {};
 }
 

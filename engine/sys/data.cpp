@@ -27,8 +27,8 @@ Result<std::size_t> read_at(const Fd& fd, std::span<std::byte> buffer, std::uint
 }
 
 Result<std::size_t> read_some(const Fd& fd, std::span<std::byte> buffer) {
-  return static_cast<std::size_t>(TRY(detail::attempt("read", "read", Effect::looks, fd, "",
-                                                      [&] { return ::read(fd.number(), buffer.data(), buffer.size()); })));
+  return static_cast<std::size_t>(TRY(detail::attempt(
+      "read", "read", Effect::looks, fd, "", [&] { return ::read(fd.number(), buffer.data(), buffer.size()); })));
 }
 
 Result<> write_at(const Fd& fd, std::span<const std::byte> data, std::uint64_t offset) {
@@ -103,7 +103,8 @@ Result<> copy_range(const Fd& source, const Fd& target, std::uint64_t offset, st
       if (!unable) return std::unexpected(copied.error());
       return copy_by_hand(source, target, static_cast<std::uint64_t>(from), length);
     }
-    // 0 is the end of the file, and also what files of proc and sysfs answer whatever they hold: man copy_file_range, BUGS.
+    // 0 is the end of the file, and also what files of proc and sysfs answer whatever they hold: man copy_file_range,
+    // BUGS.
     if (*copied == 0) return copy_by_hand(source, target, static_cast<std::uint64_t>(from), length);
     length -= static_cast<std::uint64_t>(*copied);
   }
@@ -149,7 +150,8 @@ Result<bool> locked_by_another(const Fd& fd) {
   struct flock whole {};
   whole.l_type = F_WRLCK;
   whole.l_whence = SEEK_SET;
-  TRY(detail::perform("look at lock", "fcntl", detail::Effect::looks, fd, "", [&] { return ::fcntl(fd.number(), F_OFD_GETLK, &whole); }));
+  TRY(detail::perform("look at lock", "fcntl", detail::Effect::looks, fd, "",
+                      [&] { return ::fcntl(fd.number(), F_OFD_GETLK, &whole); }));
   return whole.l_type != F_UNLCK;
 }
 

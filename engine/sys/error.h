@@ -56,9 +56,10 @@ using Result = std::expected<T, Error>;
 #define TRY(...) VSKEL_TRY_AS(VSKEL_TRY_JOIN(try_result_, __COUNTER__), __VA_ARGS__)
 #define VSKEL_TRY_JOIN(a, b) VSKEL_TRY_JOIN_EXPANDED(a, b)
 #define VSKEL_TRY_JOIN_EXPANDED(a, b) a##b
-#define VSKEL_TRY_AS(result, ...)                                                         \
-  ({                                                                                      \
-    auto result = (__VA_ARGS__);                                                          \
-    if (!result) [[unlikely]] return std::unexpected(std::move(result).error());          \
-    *std::move(result);                                                                   \
+#define VSKEL_TRY_AS(result, ...)                        \
+  ({                                                     \
+    auto result = (__VA_ARGS__);                         \
+    if (!result) [[unlikely]]                            \
+      return std::unexpected(std::move(result).error()); \
+    *std::move(result);                                  \
   })

@@ -67,14 +67,23 @@ std::string path_of(const Fd& fd) {
 
 Result<FileSystem> file_system(const Fd& fd) {
   struct statfs raw {};
-  TRY(detail::perform("ask file system", "fstatfs", detail::Effect::looks, fd, "", [&] { return ::fstatfs(fd.number(), &raw); }));
+  TRY(detail::perform("ask file system", "fstatfs", detail::Effect::looks, fd, "",
+                      [&] { return ::fstatfs(fd.number(), &raw); }));
   FileSystem out;
   const auto magic = static_cast<unsigned long>(raw.f_type) & 0xffffffffUL;
   switch (magic) {
-    case EXT4_SUPER_MAGIC: out.type = "ext4"; break;
-    case XFS_SUPER_MAGIC: out.type = "xfs"; break;
-    case BTRFS_SUPER_MAGIC: out.type = "btrfs"; break;
-    case TMPFS_MAGIC: out.type = "tmpfs"; break;
+    case EXT4_SUPER_MAGIC:
+      out.type = "ext4";
+      break;
+    case XFS_SUPER_MAGIC:
+      out.type = "xfs";
+      break;
+    case BTRFS_SUPER_MAGIC:
+      out.type = "btrfs";
+      break;
+    case TMPFS_MAGIC:
+      out.type = "tmpfs";
+      break;
     default: {
       std::array<char, 24> text{};
       std::snprintf(text.data(), text.size(), "0x%lx", magic);

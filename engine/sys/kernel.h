@@ -43,8 +43,8 @@ struct Stat {
   std::uint64_t size = 0;    ///< bytes
   std::uint64_t blocks = 0;  ///< units of 512 bytes
   Time atime, mtime;
-  bool immutable = false;  ///< STATX_ATTR_IMMUTABLE
-  bool mount_root = false; ///< STATX_ATTR_MOUNT_ROOT: something is mounted here
+  bool immutable = false;   ///< STATX_ATTR_IMMUTABLE
+  bool mount_root = false;  ///< STATX_ATTR_MOUNT_ROOT: something is mounted here
 };
 
 struct Xattr {
@@ -54,7 +54,8 @@ struct Xattr {
 };
 
 // --- engine-wide -----------------------------------------------------------------------------------------------
-/// Sets umask 0, ignores SIGPIPE and SIGXFSZ, opens descriptors 0 to 2 if closed, raises RLIMIT_NOFILE to its hard limit.
+/// Sets umask 0, ignores SIGPIPE and SIGXFSZ, opens descriptors 0 to 2 if closed, raises RLIMIT_NOFILE to its hard
+/// limit.
 void engine_start();
 /// The soft limit of open descriptors now.
 [[nodiscard]] std::size_t descriptor_limit();
@@ -77,16 +78,19 @@ void engine_start();
 [[nodiscard]] Result<DirFd> open_dirs(const DirFd& dir, std::string_view relative_path);
 /// A second descriptor of the same directory (independent read position).
 [[nodiscard]] Result<DirFd> reopen(const DirFd& dir);
-/// A regular file for reading (O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, fstat-checked: anything but a regular file is EINVAL and was pinned by O_PATH only).
+/// A regular file for reading (O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, fstat-checked: anything but a regular file is EINVAL
+/// and was pinned by O_PATH only).
 [[nodiscard]] Result<Fd> open_file(const DirFd& dir, Name name);
-/// The same in one call, for trees that no tenant can reach and names that were just seen to be regular files (the skel, staging).
+/// The same in one call, for trees that no tenant can reach and names that were just seen to be regular files (the
+/// skel, staging).
 [[nodiscard]] Result<Fd> open_trusted_file(const DirFd& dir, Name name);
 /// Creates a regular file, O_EXCL, for writing (and reading). EEXIST if the name is taken.
 [[nodiscard]] Result<Fd> create_file(const DirFd& dir, Name name, std::uint32_t mode);
 /// Opens for reading and writing what is there (our own directories only).
 [[nodiscard]] Result<Fd> open_to_write(const DirFd& dir, Name name);
-/// A regular file without a name, for reading and writing (O_TMPFILE): for trying out what the file system of `dir` can do, so that a kill leaves nothing
-/// behind. EOPNOTSUPP where the file system has none; ext4, XFS, btrfs and tmpfs have.
+/// A regular file without a name, for reading and writing (O_TMPFILE): for trying out what the file system of `dir` can
+/// do, so that a kill leaves nothing behind. EOPNOTSUPP where the file system has none; ext4, XFS, btrfs and tmpfs
+/// have.
 [[nodiscard]] Result<Fd> create_unnamed_file(const DirFd& dir, std::uint32_t mode);
 /// Opens for reading and writing, creating if absent (locks, journals: our own directories only).
 [[nodiscard]] Result<Fd> open_or_create(const DirFd& dir, Name name, std::uint32_t mode);
@@ -126,7 +130,8 @@ void engine_start();
 /// unlink; content if the name is not there.
 [[nodiscard]] Result<> unlink_if_there(const DirFd& dir, Name name);
 
-// --- metadata (only on what we made ourselves, or on the skel) --------------------------------------------------------
+// --- metadata (only on what we made ourselves, or on the skel)
+// --------------------------------------------------------
 [[nodiscard]] Result<> set_owner(const Fd& fd, std::uint32_t uid, std::uint32_t gid);
 [[nodiscard]] Result<> set_owner(const DirFd& dir, Name name, std::uint32_t uid, std::uint32_t gid);
 [[nodiscard]] Result<> set_mode(const Fd& fd, std::uint32_t mode);
@@ -144,11 +149,13 @@ inline constexpr std::uint32_t kAppendFlag = 0x00000020;
 inline constexpr std::uint32_t kIxunlinkFlag = 0x08000000;
 [[nodiscard]] Result<std::uint32_t> flags(const Fd& fd);
 [[nodiscard]] Result<> set_flags(const Fd& fd, std::uint32_t flags);
-/// Adds `set` and takes away `clear`, by file_setattr(2) (Linux 6.17; read with file_getattr(2) first, because it overwrites
-/// all flags and the project id) where the kernel has it, else by the ioctl. Regular files and directories only.
+/// Adds `set` and takes away `clear`, by file_setattr(2) (Linux 6.17; read with file_getattr(2) first, because it
+/// overwrites all flags and the project id) where the kernel has it, else by the ioctl. Regular files and directories
+/// only.
 [[nodiscard]] Result<> change_flags(const DirFd& dir, Name name, std::uint32_t set, std::uint32_t clear);
 
-// --- data ---------------------------------------------------------------------------------------------------------------
+// --- data
+// ---------------------------------------------------------------------------------------------------------------
 /// Reads up to buffer.size() bytes at `offset`; short only at the end of the file.
 [[nodiscard]] Result<std::size_t> read_at(const Fd& fd, std::span<std::byte> buffer, std::uint64_t offset);
 /// Reads what is there from the current position (pipes too); 0 at the end.
@@ -162,38 +169,52 @@ inline constexpr std::uint32_t kIxunlinkFlag = 0x08000000;
 [[nodiscard]] Result<> truncate(const Fd& fd, std::uint64_t size);
 /// FICLONE of a whole file; EOPNOTSUPP, EXDEV, EINVAL come back as they are.
 [[nodiscard]] Result<> clone(const Fd& source, const Fd& target);
-/// copy_file_range of [offset, offset+length) to the same place; falls back to read and write where the kernel refuses (EXDEV, EINVAL, ENOSYS, EOPNOTSUPP).
+/// copy_file_range of [offset, offset+length) to the same place; falls back to read and write where the kernel refuses
+/// (EXDEV, EINVAL, ENOSYS, EOPNOTSUPP).
 [[nodiscard]] Result<> copy_range(const Fd& source, const Fd& target, std::uint64_t offset, std::uint64_t length);
-/// The next data extent at or after `offset`: [start, end). nullopt past the last one. Whole file where the fs knows no holes.
-struct Extent { std::uint64_t start, end; };
+/// The next data extent at or after `offset`: [start, end). nullopt past the last one. Whole file where the fs knows no
+/// holes.
+struct Extent {
+  std::uint64_t start, end;
+};
 [[nodiscard]] Result<std::optional<Extent>> next_data(const Fd& fd, std::uint64_t offset, std::uint64_t size);
 
-// --- durability ------------------------------------------------------------------------------------------------------------
-[[nodiscard]] Result<> sync_file(const Fd& fd);        ///< fsync (of a directory too)
-[[nodiscard]] Result<> sync_data(const Fd& fd);        ///< fdatasync
-[[nodiscard]] Result<> sync_file_system(const Fd& fd); ///< syncfs; reports write errors since Linux 5.8
+// --- durability
+// ------------------------------------------------------------------------------------------------------------
+[[nodiscard]] Result<> sync_file(const Fd& fd);         ///< fsync (of a directory too)
+[[nodiscard]] Result<> sync_data(const Fd& fd);         ///< fdatasync
+[[nodiscard]] Result<> sync_file_system(const Fd& fd);  ///< syncfs; reports write errors since Linux 5.8
 /// Starts write-back of the file's dirty pages without waiting (sync_file_range).
 void start_writeback(const Fd& fd);
 
-// --- locks ------------------------------------------------------------------------------------------------------------------
+// --- locks
+// ------------------------------------------------------------------------------------------------------------------
 enum class Wait { no, yes };
-/// Open-file-description write lock on the whole file: dies with the last descriptor of this open file. false: another holds it (Wait::no).
+/// Open-file-description write lock on the whole file: dies with the last descriptor of this open file. false: another
+/// holds it (Wait::no).
 [[nodiscard]] Result<bool> lock_exclusive(const Fd& fd, Wait wait);
 /// Whether lock_exclusive() would have to wait; takes no lock.
 [[nodiscard]] Result<bool> locked_by_another(const Fd& fd);
 
-// --- file systems ---------------------------------------------------------------------------------------------------------
+// --- file systems
+// ---------------------------------------------------------------------------------------------------------
 struct FileSystem {
-  std::string type;           ///< "ext4", "xfs", "btrfs", "tmpfs", or the magic number in hex
+  std::string type;  ///< "ext4", "xfs", "btrfs", "tmpfs", or the magic number in hex
   std::uint64_t free_bytes = 0, free_inodes = 0;
 };
 [[nodiscard]] Result<FileSystem> file_system(const Fd& fd);
 
-// --- processes -----------------------------------------------------------------------------------------------------------
-struct RunningProcess { int pid; std::string name; std::uint64_t root_device, root_inode; };
+// --- processes
+// -----------------------------------------------------------------------------------------------------------
+struct RunningProcess {
+  int pid;
+  std::string name;
+  std::uint64_t root_device, root_inode;
+};
 /// This process.
 [[nodiscard]] int own_pid();
-/// Every process of this pid namespace with the device and inode of its root directory. Processes that vanish meanwhile are left out.
+/// Every process of this pid namespace with the device and inode of its root directory. Processes that vanish meanwhile
+/// are left out.
 [[nodiscard]] Result<std::vector<RunningProcess>> running_processes();
 
 }  // namespace vskel::sys

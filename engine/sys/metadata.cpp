@@ -1,4 +1,5 @@
-// Looking at inodes and setting what they say of themselves: statx, owner, mode, times, extended attributes, inode flags.
+// Looking at inodes and setting what they say of themselves: statx, owner, mode, times, extended attributes, inode
+// flags.
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -23,14 +24,22 @@ namespace {
 
 FileType type_of(unsigned mode) {
   switch (mode & S_IFMT) {
-    case S_IFREG: return FileType::regular;
-    case S_IFDIR: return FileType::directory;
-    case S_IFLNK: return FileType::symlink;
-    case S_IFIFO: return FileType::fifo;
-    case S_IFSOCK: return FileType::socket;
-    case S_IFCHR: return FileType::character;
-    case S_IFBLK: return FileType::block;
-    default: return FileType::unknown;
+    case S_IFREG:
+      return FileType::regular;
+    case S_IFDIR:
+      return FileType::directory;
+    case S_IFLNK:
+      return FileType::symlink;
+    case S_IFIFO:
+      return FileType::fifo;
+    case S_IFSOCK:
+      return FileType::socket;
+    case S_IFCHR:
+      return FileType::character;
+    case S_IFBLK:
+      return FileType::block;
+    default:
+      return FileType::unknown;
   }
 }
 
@@ -69,12 +78,13 @@ std::array<char, 32> self_path(const Fd& fd) {
 }
 
 Result<Fd> pin(const DirFd& dir, Name name) {
-  return Fd(TRY(detail::attempt("open", "openat", Effect::looks, dir, name.c_str(),
-                                [&] { return ::openat(dir.number(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC); })));
+  return Fd(TRY(detail::attempt("open", "openat", Effect::looks, dir, name.c_str(), [&] {
+    return ::openat(dir.number(), name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+  })));
 }
 
-/// listxattr and getxattr of what stands at `path`; both forms of xattrs() end here. lgetxattr on /proc/self/fd would look at the
-/// magic link itself, so the following forms are right: they end at the pinned inode, be it a symlink.
+/// listxattr and getxattr of what stands at `path`; both forms of xattrs() end here. lgetxattr on /proc/self/fd would
+/// look at the magic link itself, so the following forms are right: they end at the pinned inode, be it a symlink.
 Result<std::vector<Xattr>> xattrs_at(const char* path, const Fd& blamed_dir, const char* blamed_name) {
   std::vector<Xattr> out;
   std::array<char, 1024> small{};
@@ -110,7 +120,8 @@ timespec to_timespec(Time time) { return {time.seconds, static_cast<long>(time.n
 Result<> set_times_at(const Fd& dir, const char* name, int flags, Time atime, Time mtime) {
   const std::array<timespec, 2> times{to_timespec(atime), to_timespec(mtime)};
   return detail::perform("set times", "utimensat", Effect::changes, dir, name, [&] {
-    return *name == '\0' ? ::futimens(dir.number(), times.data()) : ::utimensat(dir.number(), name, times.data(), flags);
+    return *name == '\0' ? ::futimens(dir.number(), times.data())
+                         : ::utimensat(dir.number(), name, times.data(), flags);
   });
 }
 
@@ -141,7 +152,8 @@ Result<bool> change_flags_by_name(const DirFd& dir, Name name, std::uint32_t set
   if (wanted == attr.xflags) return true;
   attr.xflags = wanted;
   if (::syscall(kSysFileSetattr, dir.number(), name.c_str(), &attr, sizeof attr, AT_SYMLINK_NOFOLLOW) == 0) return true;
-  // Read-only bits that file_getattr reports (HASATTR, say) are refused by some file systems as EINVAL: the ioctl knows better.
+  // Read-only bits that file_getattr reports (HASATTR, say) are refused by some file systems as EINVAL: the ioctl knows
+  // better.
   if (errno == EOPNOTSUPP || errno == ENOTTY || errno == EINVAL) return false;
   return detail::failed("set flags", dir, name.c_str(), errno);
 }
@@ -187,7 +199,8 @@ Result<std::vector<Xattr>> xattrs(const DirFd& dir, Name name) {
 }
 
 Result<> set_owner(const Fd& fd, std::uint32_t uid, std::uint32_t gid) {
-  return detail::perform("set owner", "fchown", Effect::changes, fd, "", [&] { return ::fchown(fd.number(), uid, gid); });
+  return detail::perform("set owner", "fchown", Effect::changes, fd, "",
+                         [&] { return ::fchown(fd.number(), uid, gid); });
 }
 
 Result<> set_owner(const DirFd& dir, Name name, std::uint32_t uid, std::uint32_t gid) {

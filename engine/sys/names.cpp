@@ -19,7 +19,8 @@ namespace {
 
 constexpr std::uint64_t kBeneath = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
 
-/// openat2(2), Linux 5.6. A single component with O_NOFOLLOW is what it does for us, so an older kernel loses only the mount check.
+/// openat2(2), Linux 5.6. A single component with O_NOFOLLOW is what it does for us, so an older kernel loses only the
+/// mount check.
 long open_by_openat2(const Fd& dir, const char* name, int flags, std::uint32_t mode, std::uint64_t resolve) {
   struct open_how how {};
   how.flags = static_cast<std::uint64_t>(flags) | O_CLOEXEC | O_NOFOLLOW;
@@ -30,7 +31,8 @@ long open_by_openat2(const Fd& dir, const char* name, int flags, std::uint32_t m
   return ::openat(dir.number(), name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
 }
 
-Result<int> open_name(const char* operation, const Fd& dir, const char* name, int flags, std::uint32_t mode, std::uint64_t resolve) {
+Result<int> open_name(const char* operation, const Fd& dir, const char* name, int flags, std::uint32_t mode,
+                      std::uint64_t resolve) {
   const Effect effect = (flags & O_CREAT) != 0 ? Effect::changes : Effect::looks;
   return detail::attempt(operation, "openat2", effect, dir, name,
                          [&] { return static_cast<int>(open_by_openat2(dir, name, flags, mode, resolve)); });
@@ -40,11 +42,16 @@ constexpr int kOpenDir = O_RDONLY | O_DIRECTORY;
 
 mode_t type_bits(FileType type) {
   switch (type) {
-    case FileType::fifo: return S_IFIFO;
-    case FileType::character: return S_IFCHR;
-    case FileType::block: return S_IFBLK;
-    case FileType::socket: return S_IFSOCK;
-    default: return S_IFREG;
+    case FileType::fifo:
+      return S_IFIFO;
+    case FileType::character:
+      return S_IFCHR;
+    case FileType::block:
+      return S_IFBLK;
+    case FileType::socket:
+      return S_IFSOCK;
+    default:
+      return S_IFREG;
   }
 }
 
@@ -103,7 +110,8 @@ Result<Fd> open_file(const DirFd& dir, Name name) {
 }
 
 Result<Fd> open_trusted_file(const DirFd& dir, Name name) {
-  return Fd(TRY(open_name("open", dir, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOATIME, 0, kBeneath | RESOLVE_NO_XDEV)));
+  return Fd(TRY(open_name("open", dir, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOATIME, 0,
+                          kBeneath | RESOLVE_NO_XDEV)));
 }
 
 Result<Fd> create_file(const DirFd& dir, Name name, std::uint32_t mode) {

@@ -178,15 +178,22 @@ Result<int> reap(int pid) {
 }  // namespace
 
 Result<ChildOutcome> run_child(const ChildSpec& spec) {
-  Pipe output = TRY(make_pipe()), message = TRY(make_pipe()), trouble = TRY(make_pipe());
+  Pipe output = TRY(make_pipe())
+  , message = TRY(make_pipe())
+  , trouble = TRY(make_pipe());
   const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null.open()) return fail("open", "/dev/null", errno);
   const std::vector<char*> arguments = pointers(spec.arguments), environment = pointers(spec.environment);
-  const Launch launch{.parent = ::getpid(), .program = spec.program->number(),
-                      .directory = spec.working_directory->number(), .null = null.number(),
-                      .output = output.write.number(), .message = message.write.number(),
-                      .trouble = trouble.write.number(), .program_flags = is_elf(*spec.program) ? FD_CLOEXEC : 0,
-                      .arguments = arguments.data(), .environment = environment.data()};
+  const Launch launch{.parent = ::getpid(),
+                      .program = spec.program->number(),
+                      .directory = spec.working_directory->number(),
+                      .null = null.number(),
+                      .output = output.write.number(),
+                      .message = message.write.number(),
+                      .trouble = trouble.write.number(),
+                      .program_flags = is_elf(*spec.program) ? FD_CLOEXEC : 0,
+                      .arguments = arguments.data(),
+                      .environment = environment.data()};
   const int pid = ::fork();
   if (pid < 0) return fail("fork", "", errno);
   if (pid == 0) launch.go();

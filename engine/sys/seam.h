@@ -11,8 +11,9 @@ namespace vskel::sys {
 class Seam {
  public:
   virtual ~Seam() = default;
-  /// Before a kernel call. `call` is its name ("linkat"), `changes` whether it changes anything, `dir` the descriptor it works on (-1: none), `name` the
-  /// name in it ("" if it works on the descriptor). Gives 0 to let it run, or the errno to fail with in its place.
+  /// Before a kernel call. `call` is its name ("linkat"), `changes` whether it changes anything, `dir` the descriptor
+  /// it works on (-1: none), `name` the name in it ("" if it works on the descriptor). Gives 0 to let it run, or the
+  /// errno to fail with in its place.
   virtual int before(const char* call, bool changes, int dir, const char* name) = 0;
 };
 

@@ -14,15 +14,17 @@ namespace vskel {
 class FirstNames {
  public:
   struct Place {
-    std::string dir;   ///< relative to the root of the copy
+    std::string dir;  ///< relative to the root of the copy
     std::string name;
     unsigned names = 1;  ///< how many names the copy has by now
   };
 
-  /// The first call for `inode` runs `make_first()` and notes the place; later ones run `make_further(place)`. Calls for one inode exclude
-  /// each other, so that a further name never comes before the first is complete; both give Result<>. If make_first fails the inode stays unknown.
+  /// The first call for `inode` runs `make_first()` and notes the place; later ones run `make_further(place)`. Calls
+  /// for one inode exclude each other, so that a further name never comes before the first is complete; both give
+  /// Result<>. If make_first fails the inode stays unknown.
   template <class First, class Further>
-  [[nodiscard]] Result<> make(std::uint64_t inode, std::string_view dir, std::string_view name, First make_first, Further make_further) {
+  [[nodiscard]] Result<> make(std::uint64_t inode, std::string_view dir, std::string_view name, First make_first,
+                              Further make_further) {
     Stripe& stripe = stripes_[inode % stripes_.size()];
     const std::scoped_lock lock(stripe.mutex);
     const auto known = stripe.places.find(inode);
@@ -36,14 +38,16 @@ class FirstNames {
     return {};
   }
 
-  /// Number of names that the copy of `inode` has; 1 if it was never given here. Not to be called while make() runs elsewhere.
+  /// Number of names that the copy of `inode` has; 1 if it was never given here. Not to be called while make() runs
+  /// elsewhere.
   [[nodiscard]] unsigned names_of(std::uint64_t inode) const {
     const Stripe& stripe = stripes_[inode % stripes_.size()];
     const auto known = stripe.places.find(inode);
     return known == stripe.places.end() ? 1 : known->second.names;
   }
 
-  /// All places, for work that has to wait until every name is made (seals). Not to be called while make() runs elsewhere.
+  /// All places, for work that has to wait until every name is made (seals). Not to be called while make() runs
+  /// elsewhere.
   template <class Visit>
   [[nodiscard]] Result<> for_each(Visit visit) const {
     for (const Stripe& stripe : stripes_)

@@ -15,14 +15,22 @@ constexpr std::size_t kMostEntries = 16'000'000;  // far above any real director
 
 sys::FileType type_of(unsigned char d_type) {
   switch (d_type) {  // DT_* of dirent.h
-    case 1: return sys::FileType::fifo;
-    case 2: return sys::FileType::character;
-    case 4: return sys::FileType::directory;
-    case 6: return sys::FileType::block;
-    case 8: return sys::FileType::regular;
-    case 10: return sys::FileType::symlink;
-    case 12: return sys::FileType::socket;
-    default: return sys::FileType::unknown;
+    case 1:
+      return sys::FileType::fifo;
+    case 2:
+      return sys::FileType::character;
+    case 4:
+      return sys::FileType::directory;
+    case 6:
+      return sys::FileType::block;
+    case 8:
+      return sys::FileType::regular;
+    case 10:
+      return sys::FileType::symlink;
+    case 12:
+      return sys::FileType::socket;
+    default:
+      return sys::FileType::unknown;
   }
 }
 

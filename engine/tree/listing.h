@@ -18,8 +18,8 @@ struct Listed {
 /// All names of one directory, "." and ".." left out. Owns the bytes that the names point into; movable.
 class Listing {
  public:
-  /// Reads `dir` from its current position, once (a directory that grows while it is read ends all the same: at the limit, EFBIG). A name that no
-  /// component may be (a hostile FUSE server's "a/b") is EBADMSG.
+  /// Reads `dir` from its current position, once (a directory that grows while it is read ends all the same: at the
+  /// limit, EFBIG). A name that no component may be (a hostile FUSE server's "a/b") is EBADMSG.
   [[nodiscard]] static Result<Listing> read(const DirFd& dir);
   [[nodiscard]] const std::vector<Listed>& entries() const { return entries_; }
 

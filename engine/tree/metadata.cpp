@@ -29,7 +29,8 @@ Result<> apply_metadata(const Fd& target, const Metadata& metadata, Fresh fresh)
 
 Result<> apply_metadata(const DirFd& dir, Name name, sys::FileType type, const Metadata& metadata, Fresh fresh) {
   if (owner_needs_setting(metadata, fresh)) TRY(sys::set_owner(dir, name, metadata.uid, metadata.gid));
-  if (type != sys::FileType::symlink && mode_needs_setting(metadata, fresh)) TRY(sys::set_mode(dir, name, metadata.mode));
+  if (type != sys::FileType::symlink && mode_needs_setting(metadata, fresh))
+    TRY(sys::set_mode(dir, name, metadata.mode));
   for (const sys::Xattr& xattr : metadata.xattrs) TRY(sys::set_xattr(dir, name, xattr));
   return sys::set_times(dir, name, metadata.atime, metadata.mtime);
 }

@@ -1,5 +1,6 @@
-// A node is one directory, held by its unfinished children; the last of them removes it, so that rmdir goes bottom-up without anybody waiting. Directories below kFlattenDepth are renamed up
-// into the place where the removal began and removed from there: however deep a tenant nested, descriptors and node chains stay short.
+// A node is one directory, held by its unfinished children; the last of them removes it, so that rmdir goes bottom-up
+// without anybody waiting. Directories below kFlattenDepth are renamed up into the place where the removal began and
+// removed from there: however deep a tenant nested, descriptors and node chains stay short.
 
 #include "engine/tree/remove.h"
 
@@ -34,15 +35,18 @@ struct Removal {
   }
 };
 
-/// One at a time lifts the seal of an inode: names of one are removed side by side, and a seal put back in between stops the other.
+/// One at a time lifts the seal of an inode: names of one are removed side by side, and a seal put back in between
+/// stops the other.
 std::mutex& seal_mutex_of(std::uint64_t inode) {
   static std::array<std::mutex, 64> mutexes;
   return mutexes[inode % mutexes.size()];
 }
 
-/// Takes immutable and append-only off what stands in the way of unlinking `name`, in the directory and on the inode itself, and removes it; puts a seal back on an inode that has other names.
+/// Takes immutable and append-only off what stands in the way of unlinking `name`, in the directory and on the inode
+/// itself, and removes it; puts a seal back on an inode that has other names.
 Result<> unlink_protected(const DirFd& dir, Name name) {
-  if (auto flags = sys::flags(dir); flags && (*flags & kProtecting) != 0) TRY(sys::set_flags(dir, *flags & ~kProtecting));
+  if (auto flags = sys::flags(dir); flags && (*flags & kProtecting) != 0)
+    TRY(sys::set_flags(dir, *flags & ~kProtecting));
   auto opened = sys::open_file(dir, name);
   if (!opened) return sys::unlink(dir, name);  // symlinks and devices have no flags of their own
   const std::scoped_lock lock(seal_mutex_of(TRY(sys::stat(*opened)).inode));
@@ -68,7 +72,8 @@ Result<> remove_dir_any(const DirFd& parent, const DirFd* self, Name name) {
   if (gone || gone.error().code != EPERM) return gone;
   for (const DirFd* dir : {&parent, self}) {
     if (dir == nullptr || !dir->open()) continue;
-    if (auto flags = sys::flags(*dir); flags && (*flags & kProtecting) != 0) TRY(sys::set_flags(*dir, *flags & ~kProtecting));
+    if (auto flags = sys::flags(*dir); flags && (*flags & kProtecting) != 0)
+      TRY(sys::set_flags(*dir, *flags & ~kProtecting));
   }
   return sys::remove_dir(parent, name);
 }
@@ -88,7 +93,8 @@ struct Node {
 
   /// The last holder is the last child (or the visit itself): now the directory is empty.
   ~Node() {
-    if (auto gone = remove_dir_any(above(), &dir, *Name::check(name)); !gone && gone.error().code != ENOENT) removal.note(std::move(gone).error());
+    if (auto gone = remove_dir_any(above(), &dir, *Name::check(name)); !gone && gone.error().code != ENOENT)
+      removal.note(std::move(gone).error());
   }
 };
 
@@ -115,7 +121,8 @@ Result<> empty(const std::shared_ptr<Node>& node) {
       continue;
     }
     const bool deep = node->depth >= kFlattenDepth;
-    auto child = deep ? move_up(node, listed.name) : std::make_shared<Node>(node->removal, node, std::string(listed.name.view()), node->depth + 1);
+    auto child = deep ? move_up(node, listed.name)
+                      : std::make_shared<Node>(node->removal, node, std::string(listed.name.view()), node->depth + 1);
     if (child == nullptr) continue;
     auto holder = std::make_shared<std::shared_ptr<Node>>(std::move(child));
     node->removal.tasks.run([holder] {
@@ -127,7 +134,8 @@ Result<> empty(const std::shared_ptr<Node>& node) {
 }
 
 void visit(const std::shared_ptr<Node>& node) {
-  if (auto emptied = empty(node); !emptied && emptied.error().code != ENOENT) node->removal.note(std::move(emptied).error());
+  if (auto emptied = empty(node); !emptied && emptied.error().code != ENOENT)
+    node->removal.note(std::move(emptied).error());
 }
 
 }  // namespace

@@ -25,7 +25,8 @@ Result<> read_entries(WalkDirectory& directory) {
       const auto known = alone ? seen.end() : seen.find(listed.name.view());
       if (known == seen.end()) {
         if (!alone) seen.emplace(listed.name.view(), directory.entries.size());
-        directory.entries.push_back({listed.name, listed.type, listed.inode, static_cast<std::uint8_t>(layer), bit(layer), 0});
+        directory.entries.push_back(
+            {listed.name, listed.type, listed.inode, static_cast<std::uint8_t>(layer), bit(layer), 0});
         continue;
       }
       WalkEntry& winner = directory.entries[known->second];
@@ -73,7 +74,8 @@ void Walk::stop(Error error) {
   state_->stopped.store(true, std::memory_order_relaxed);
 }
 
-Result<std::vector<std::string>> Walk::run(const std::vector<const DirFd*>& layers, Mounts mounts, const std::shared_ptr<void>& root_context, const Visitor& visitor) {
+Result<std::vector<std::string>> Walk::run(const std::vector<const DirFd*>& layers, Mounts mounts,
+                                           const std::shared_ptr<void>& root_context, const Visitor& visitor) {
   Walk walk(mounts, visitor);
   auto root = std::make_shared<WalkDirectory>();
   for (std::size_t layer = 0; layer < layers.size() && layer < kMostLayers; ++layer) {
@@ -91,15 +93,18 @@ void Walk::visit(const std::shared_ptr<WalkDirectory>& directory, std::shared_pt
   if (auto visited = state_->visitor(*this, directory, std::move(context)); !visited) stop(std::move(visited).error());
 }
 
-Result<std::shared_ptr<WalkDirectory>> Walk::open_child(const WalkDirectory& parent, Name name, std::uint8_t in_layers) {
-  if (parent.depth >= kDepthLimit) return fail("walk", sys::path_of(parent.top()), "directories are nested deeper than 2048");
+Result<std::shared_ptr<WalkDirectory>> Walk::open_child(const WalkDirectory& parent, Name name,
+                                                        std::uint8_t in_layers) {
+  if (parent.depth >= kDepthLimit)
+    return fail("walk", sys::path_of(parent.top()), "directories are nested deeper than 2048");
   auto child = std::make_shared<WalkDirectory>();
   child->path = parent.path_to(name);
   child->depth = parent.depth + 1;
   for (std::size_t layer = 0; layer < kMostLayers; ++layer) {
     if (!has(in_layers, layer)) continue;
     const bool cross = state_->mounts == Mounts::cross;
-    auto opened = cross ? sys::open_dir_crossing(parent.layers[layer], name) : sys::open_dir(parent.layers[layer], name);
+    auto opened =
+        cross ? sys::open_dir_crossing(parent.layers[layer], name) : sys::open_dir(parent.layers[layer], name);
     if (!opened && opened.error().code == EXDEV) {
       const std::scoped_lock lock(state_->mutex);
       state_->mount_points.push_back(child->path);
@@ -111,9 +116,10 @@ Result<std::shared_ptr<WalkDirectory>> Walk::open_child(const WalkDirectory& par
   return child;
 }
 
-void Walk::descend(const std::shared_ptr<const WalkDirectory>& directory, const WalkEntry& entry, std::shared_ptr<void> context) {
-  // The task holds the parent, and with it the descriptors and the bytes of the name, until the child is open. It is shared with
-  // itself because TBB wants a body that it may call as const.
+void Walk::descend(const std::shared_ptr<const WalkDirectory>& directory, const WalkEntry& entry,
+                   std::shared_ptr<void> context) {
+  // The task holds the parent, and with it the descriptors and the bytes of the name, until the child is open. It is
+  // shared with itself because TBB wants a body that it may call as const.
   struct Task {
     std::shared_ptr<const WalkDirectory> parent;
     Name name;

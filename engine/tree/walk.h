@@ -1,11 +1,13 @@
-// The parallel walk: every directory below one or several roots is handed to a visitor, once, in a work-stealing TBB task.
+// The parallel walk: every directory below one or several roots is handed to a visitor, once, in a work-stealing TBB
+// task.
 //
-// Several roots are layers of one tree (a skel's global, local and static): a directory that stands in more than one of them is visited once,
-// with its names merged; of other names the highest layer's wins. One root is the plain case.
+// Several roots are layers of one tree (a skel's global, local and static): a directory that stands in more than one of
+// them is visited once, with its names merged; of other names the highest layer's wins. One root is the plain case.
 //
 // Directories are opened by the task that visits them, against the parent's descriptor, and a parent's descriptors are
-// closed when its last child has opened its own: what is open at a time is bounded by the depth of the tree times the number of workers, not by its width. TBB takes a worker's own
-// tasks last in, first out, so the walk goes deep before it goes wide.
+// closed when its last child has opened its own: what is open at a time is bounded by the depth of the tree times the
+// number of workers, not by its width. TBB takes a worker's own tasks last in, first out, so the walk goes deep before
+// it goes wide.
 #pragma once
 
 #include <array>
@@ -28,10 +30,10 @@ inline constexpr unsigned kDepthLimit = 2048;
 struct WalkEntry {
   Name name;
   sys::FileType type;
-  std::uint64_t inode;    ///< d_ino in its layer
-  std::uint8_t layer;     ///< the layer that provides it (for directories: the highest that has it)
-  std::uint8_t in_layers; ///< bit set of the layers that have this directory; for other types only its own
-  std::uint8_t hidden;    ///< bit set of the layers whose entry of this name lost to it (0 in a sane skel)
+  std::uint64_t inode;     ///< d_ino in its layer
+  std::uint8_t layer;      ///< the layer that provides it (for directories: the highest that has it)
+  std::uint8_t in_layers;  ///< bit set of the layers that have this directory; for other types only its own
+  std::uint8_t hidden;     ///< bit set of the layers whose entry of this name lost to it (0 in a sane skel)
 };
 
 /// A directory under visit; alive until its last child has been opened.
@@ -54,18 +56,24 @@ struct WalkDirectory {
 enum class Mounts { stop, cross };
 
 class Walk;
-/// Called in a task, at the same time as others for other directories. `context` is what the visitor of the parent passed to descend(). The visitor owns its
-/// copy of the context and lets go of it early, if that closes descriptors. An error stops the walk.
-using Visitor = std::function<Result<void>(Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void> context)>;
+/// Called in a task, at the same time as others for other directories. `context` is what the visitor of the parent
+/// passed to descend(). The visitor owns its copy of the context and lets go of it early, if that closes descriptors.
+/// An error stops the walk.
+using Visitor = std::function<Result<void>(Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                                           std::shared_ptr<void> context)>;
 
 class Walk {
  public:
-  /// Layers from lowest to highest; each is reopened, the caller keeps its own. Runs inside the TBB arena of the caller.
-  /// Gives the paths of the mount points that Mounts::stop left out, or the first error of a visitor or of the walk itself, after all running tasks have ended.
-  [[nodiscard]] static Result<std::vector<std::string>> run(const std::vector<const DirFd*>& layers, Mounts mounts, const std::shared_ptr<void>& root_context, const Visitor& visitor);
+  /// Layers from lowest to highest; each is reopened, the caller keeps its own. Runs inside the TBB arena of the
+  /// caller. Gives the paths of the mount points that Mounts::stop left out, or the first error of a visitor or of the
+  /// walk itself, after all running tasks have ended.
+  [[nodiscard]] static Result<std::vector<std::string>> run(const std::vector<const DirFd*>& layers, Mounts mounts,
+                                                            const std::shared_ptr<void>& root_context,
+                                                            const Visitor& visitor);
 
   /// To be called by a visitor: visits the subdirectory `entry` of `directory` in a task of its own.
-  void descend(const std::shared_ptr<const WalkDirectory>& directory, const WalkEntry& entry, std::shared_ptr<void> context);
+  void descend(const std::shared_ptr<const WalkDirectory>& directory, const WalkEntry& entry,
+               std::shared_ptr<void> context);
   /// A visitor that has nothing more to do with the walk may ask whether it is over.
   [[nodiscard]] bool stopped() const;
 
@@ -76,7 +84,8 @@ class Walk {
   struct State;
   void visit(const std::shared_ptr<WalkDirectory>& directory, std::shared_ptr<void> context);
   void stop(Error error);
-  [[nodiscard]] Result<std::shared_ptr<WalkDirectory>> open_child(const WalkDirectory& parent, Name name, std::uint8_t in_layers);
+  [[nodiscard]] Result<std::shared_ptr<WalkDirectory>> open_child(const WalkDirectory& parent, Name name,
+                                                                  std::uint8_t in_layers);
   std::unique_ptr<State> state_;
 };
 

@@ -156,7 +156,8 @@ Result<std::vector<std::string>> journal_files(const Store& store) {
   const Listing listing = TRY(Listing::read(journal));
   std::vector<std::string> out;
   for (const Listed& listed : listing.entries())
-    if (listed.type == sys::FileType::regular && listed.name.view().ends_with(kJournalSuffix)) out.emplace_back(listed.name.view());
+    if (listed.type == sys::FileType::regular && listed.name.view().ends_with(kJournalSuffix))
+      out.emplace_back(listed.name.view());
   std::ranges::sort(out);
   return out;
 }

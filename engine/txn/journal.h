@@ -57,8 +57,8 @@ class Intent {
 /// before the first fsync) are removed. A damaged file is an error that names it; nothing is touched.
 [[nodiscard]] Result<std::vector<Intent>> crashed_intents(const Store& store);
 
-/// What crashed_intents() would give, without a change on disk: no lock is taken, nothing created, cut or removed. Empty
-/// where there is no journal.
+/// What crashed_intents() would give, without a change on disk: no lock is taken, nothing created, cut or removed.
+/// Empty where there is no journal.
 [[nodiscard]] Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store);
 
 /// Whole files of ours, replaced atomically: written beside under a hidden name (`.NAME.PID.COUNTER`), fsynced, renamed

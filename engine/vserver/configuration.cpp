@@ -16,7 +16,8 @@ bool is_harmless(char c) {
 Result<Filled> fill_configuration(std::string_view text, const TokenValues& values) {
   for (const auto& [token, value] : values) {
     if (std::ranges::all_of(value, is_harmless) || text.find("%%" + token + "%%") == text.npos) continue;
-    return refuse("fill in configuration", token + "=" + value, "only letters, digits and . _ : / @ + - may enter a configuration file");
+    return refuse("fill in configuration", token + "=" + value,
+                  "only letters, digits and . _ : / @ + - may enter a configuration file");
   }
   return fill_tokens(text, values);
 }

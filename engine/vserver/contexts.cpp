@@ -41,7 +41,9 @@ Result<std::uint32_t> read_next(const Store& store, const std::set<std::uint32_t
 
 }  // namespace
 
-Result<std::vector<std::uint32_t>> reserve_contexts(const Store& store, const std::vector<std::optional<std::uint32_t>>& asked, std::uint32_t first, const EngineOptions& engine) {
+Result<std::vector<std::uint32_t>> reserve_contexts(const Store& store,
+                                                    const std::vector<std::optional<std::uint32_t>>& asked,
+                                                    std::uint32_t first, const EngineOptions& engine) {
   std::optional<Lock> lock;
   if (engine.dry_run == DryRun::no) lock = TRY(Lock::take(store, "contexts", engine.wait));
   std::set<std::uint32_t> taken = TRY(contexts_in_use(store));
@@ -50,9 +52,12 @@ Result<std::vector<std::uint32_t>> reserve_contexts(const Store& store, const st
   for (const auto& wish : asked) {
     if (!wish) continue;
     const std::string text = std::to_string(*wish);
-    if (*wish < 2 || *wish > kHighestContext) return refuse("reserve context", text, "context ids are 2 to " + std::to_string(kHighestContext));
+    if (*wish < 2 || *wish > kHighestContext)
+      return refuse("reserve context", text, "context ids are 2 to " + std::to_string(kHighestContext));
     if (!taken.insert(*wish).second) return refuse("reserve context", text, "in use by another vserver");
-    if (*wish >= first && *wish < next) return refuse("reserve context", text, "ids below nextid (" + std::to_string(next) + ") are never given out again");
+    if (*wish >= first && *wish < next)
+      return refuse("reserve context", text,
+                    "ids below nextid (" + std::to_string(next) + ") are never given out again");
     highest = std::max(highest, *wish + 1);
   }
   std::vector<std::uint32_t> out;
@@ -63,11 +68,14 @@ Result<std::vector<std::uint32_t>> reserve_contexts(const Store& store, const st
       continue;
     }
     while (taken.contains(candidate)) ++candidate;
-    if (candidate > kHighestContext) return fail("reserve context", std::to_string(candidate), "no context ids are left below " + std::to_string(kHighestContext + 1));
+    if (candidate > kHighestContext)
+      return fail("reserve context", std::to_string(candidate),
+                  "no context ids are left below " + std::to_string(kHighestContext + 1));
     out.push_back(candidate++);
     highest = std::max(highest, candidate);
   }
-  if (engine.dry_run == DryRun::no) TRY(write_file_atomically(store.contexts(), "nextid", std::to_string(highest) + "\n", 0644));
+  if (engine.dry_run == DryRun::no)
+    TRY(write_file_atomically(store.contexts(), "nextid", std::to_string(highest) + "\n", 0644));
   return out;
 }
 

@@ -1,5 +1,6 @@
-// Context ids: ETC/contexts/nextid holds the next free one, ETC/contexts/ID links to the vserver directory (the 2003 page, "Context IDs").
-// An id is reserved by raising nextid durably, so that none is ever given out twice, whatever crashes after it.
+// Context ids: ETC/contexts/nextid holds the next free one, ETC/contexts/ID links to the vserver directory (the 2003
+// page, "Context IDs"). An id is reserved by raising nextid durably, so that none is ever given out twice, whatever
+// crashes after it.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +12,15 @@
 
 namespace vskel {
 
-inline constexpr std::uint32_t kHighestContext = 49151;  ///< Linux-VServer: 49152 and above are dynamic contexts (kernel/vserver/context.c, MIN_D_CONTEXT)
+inline constexpr std::uint32_t kHighestContext =
+    49151;  ///< Linux-VServer: 49152 and above are dynamic contexts (kernel/vserver/context.c, MIN_D_CONTEXT)
 
-/// The ids for a fleet, in its order: what was asked for, else the next free ones from `first` on. Takes the lock "contexts" for the while. Asked ids that are in use, were given out before or are out of range are refused; nothing is reserved then.
-/// With DryRun nothing is written.
-[[nodiscard]] Result<std::vector<std::uint32_t>> reserve_contexts(const Store& store, const std::vector<std::optional<std::uint32_t>>& asked, std::uint32_t first, const EngineOptions& engine);
+/// The ids for a fleet, in its order: what was asked for, else the next free ones from `first` on. Takes the lock
+/// "contexts" for the while. Asked ids that are in use, were given out before or are out of range are refused; nothing
+/// is reserved then. With DryRun nothing is written.
+[[nodiscard]] Result<std::vector<std::uint32_t>> reserve_contexts(
+    const Store& store, const std::vector<std::optional<std::uint32_t>>& asked, std::uint32_t first,
+    const EngineOptions& engine);
 /// contexts/ID -> VSERVERS/NAME; content if it is there already and right.
 [[nodiscard]] Result<> link_context(const Store& store, std::uint32_t context, const std::string& vserver_path);
 

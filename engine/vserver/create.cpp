@@ -1,6 +1,7 @@
-// create-vs as a transaction. Everything is checked, then staged (trees, configuration and records below staging/ID), then made durable by one syncfs, then
-// announced in the journal, then published by renames. Before the announcement a crash undoes all of it, after it all of it is finished: by the
-// same function, finish_creation(), that the command itself ends with. Plugins run after that, on vservers that are there.
+// create-vs as a transaction. Everything is checked, then staged (trees, configuration and records below staging/ID),
+// then made durable by one syncfs, then announced in the journal, then published by renames. Before the announcement a
+// crash undoes all of it, after it all of it is finished: by the same function, finish_creation(), that the command
+// itself ends with. Plugins run after that, on vservers that are there.
 
 #include "engine/vserver/create.h"
 
@@ -81,7 +82,10 @@ Result<std::pair<DirFd, std::string>> open_parent(const std::string& path) {
   if (slash == path.npos || path.front() != '/') return refuse("open", path, "an absolute path is wanted");
   std::string name = path.substr(slash + 1);
   if (!Name::check(name)) return refuse("open", path, "not a file's name");
-  return std::pair{TRY(sys::open_root(slash == 0 ? "/" : path.substr(0, slash))), std::move(name)};
+  return std::pair {
+    TRY(sys::open_root(slash == 0 ? "/" : path.substr(0, slash)))
+    , std::move(name)
+  };
 }
 
 /// Names that are taken: nothing is touched if one is.
@@ -100,7 +104,8 @@ Result<> refuse_taken(const Store& store, const Fleet& fleet) {
     const std::string& name = member.name.text();
     if (!seen.insert(name).second) return refuse("create vserver", name, "named twice");
     if (recorded.contains(name)) return refuse("create vserver", name, "a vserver of that name has a record");
-    if (TRY(sys::stat_if_there(store.vservers(), member.name.name()))) return refuse("create vserver", name, vserver_path(store, name) + " exists");
+    if (TRY(sys::stat_if_there(store.vservers(), member.name.name())))
+      return refuse("create vserver", name, vserver_path(store, name) + " exists");
   }
   return {};
 }
@@ -109,9 +114,11 @@ Result<> refuse_taken_configurations(const std::vector<Planned>& plans) {
   std::set<std::string> seen;
   for (const Planned& plan : plans) {
     const std::string& path = plan.record.config;
-    if (!seen.insert(path).second) return refuse("create vserver", path, "two vservers would have this configuration file");
+    if (!seen.insert(path).second)
+      return refuse("create vserver", path, "two vservers would have this configuration file");
     const auto [dir, name] = TRY(open_parent(path));
-    if (TRY(sys::stat_if_there(dir, *Name::check(name)))) return refuse("create vserver", path, "this configuration file exists");
+    if (TRY(sys::stat_if_there(dir, *Name::check(name))))
+      return refuse("create vserver", path, "this configuration file exists");
   }
   return {};
 }
@@ -124,20 +131,27 @@ Result<SealKind> agree_on_seal(const Store& store, const CreateRequest& request,
   std::optional<SealKind> seal = request.seal;
   if (seal != SealKind::none && request.engine.dry_run == DryRun::no) seal = TRY(choose_seal(scratch, request.seal));
   if (!seal && request.engine.dry_run == DryRun::no)
-    return fail("seal", store.paths().vservers, "no seal is to be had on this file system and kernel; use --share copy, --share reflink or --seal none");
+    return fail(
+        "seal", store.paths().vservers,
+        "no seal is to be had on this file system and kernel; use --share copy, --share reflink or --seal none");
   const SealKind chosen = seal.value_or(SealKind::immutable);
   for (const Record& record : records) {
     if (record.share != Share::hardlink || record.seal == chosen) continue;
     if (record.seal != SealKind::none && chosen != SealKind::none) continue;
     return refuse("choose seal", std::string(seal_name(chosen)),
-                  "vserver " + record.name + " shares the same files with seal " + std::string(seal_name(record.seal)) + "; use --share copy or reflink for one of them");
+                  "vserver " + record.name + " shares the same files with seal " + std::string(seal_name(record.seal)) +
+                      "; use --share copy or reflink for one of them");
   }
   return chosen;
 }
 
-Result<std::vector<Planned>> plan_fleet(const Store& store, const CreateRequest& request, const Skel& skel, unsigned generation, SealKind seal, const std::vector<std::uint32_t>& contexts) {
+Result<std::vector<Planned>> plan_fleet(const Store& store, const CreateRequest& request, const Skel& skel,
+                                        unsigned generation, SealKind seal,
+                                        const std::vector<std::uint32_t>& contexts) {
   const std::string text = TRY(read_template(skel, request.settings));
-  const std::vector<std::string> plugins = request.plugins == RunPlugins::no || !skel.plugins().open() ? std::vector<std::string>{} : TRY(plugin_names(skel.plugins()));
+  const std::vector<std::string> plugins = request.plugins == RunPlugins::no || !skel.plugins().open()
+                                               ? std::vector<std::string>{}
+                                               : TRY(plugin_names(skel.plugins()));
   std::set<std::string> unknown;
   std::vector<Planned> plans;
   for (std::size_t at = 0; at < request.fleet.size(); ++at) {
@@ -163,7 +177,8 @@ Result<std::vector<Planned>> plan_fleet(const Store& store, const CreateRequest&
     plans.push_back(std::move(plan));
   }
   if (request.engine.warn)
-    for (const std::string& token : unknown) request.engine.warn("configuration: unknown token %%" + token + "%% left as it is");
+    for (const std::string& token : unknown)
+      request.engine.warn("configuration: unknown token %%" + token + "%% left as it is");
   return plans;
 }
 
@@ -181,7 +196,11 @@ nlohmann::json first_record(const CreateRequest& request, const std::vector<Plan
   nlohmann::json members = nlohmann::json::array();
   for (const Planned& plan : plans)
     members.push_back({{"name", plan.record.name}, {"context", plan.record.context}, {"config", plan.record.config}});
-  return {{"version", 1}, {"operation", "create-vs"}, {"skel", request.skel.text()}, {"seal", seal_name(seal)}, {"vservers", std::move(members)}};
+  return {{"version", 1},
+          {"operation", "create-vs"},
+          {"skel", request.skel.text()},
+          {"seal", seal_name(seal)},
+          {"vservers", std::move(members)}};
 }
 
 /// proc/ and sys/, where the skel has none, without moving the root's times.
@@ -234,7 +253,9 @@ CreatedVserver outcome_of(const Store& store, const Planned& plan, Staged& stage
 }
 
 /// Stages all members; those that fail are told in the report and left out of the publication.
-Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateRequest& request, const Skel& skel, SealKind seal, const std::vector<Planned>& plans, const DirFd& staging, unsigned jobs) {
+Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateRequest& request, const Skel& skel,
+                                          SealKind seal, const std::vector<Planned>& plans, const DirFd& staging,
+                                          unsigned jobs) {
   std::deque<Staged> staged(plans.size());
   std::vector<Destination*> destinations;
   for (std::size_t at = 0; at < plans.size(); ++at) {
@@ -287,7 +308,8 @@ Result<> publish_one(const Store& store, const Skel& skel, const DirFd& staged, 
   TRY(link_context(store, record.context, vserver_path(store, record.name)));
   const std::string record_name = record.name + ".json";
   TRY(lay_down(skel.instances(), *Name::check(record_name), write_record(record), 0600));
-  if (TRY(sys::stat_if_there(staged, "root"))) TRY(sys::rename_new(staged, "root", store.vservers(), *Name::check(record.name)));
+  if (TRY(sys::stat_if_there(staged, "root")))
+    TRY(sys::rename_new(staged, "root", store.vservers(), *Name::check(record.name)));
   return {};
 }
 
@@ -305,7 +327,8 @@ struct PublishOutcome {
   std::map<std::string, Error> failed;
 };
 
-Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const DirFd& staging, const nlohmann::json& names) {
+Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const DirFd& staging,
+                                   const nlohmann::json& names) {
   PublishOutcome out;
   std::set<std::string> config_directories;
   for (const auto& entry : names) {
@@ -345,7 +368,8 @@ Result<PublishOutcome> finish(const Store& store, Intent& intent) {
     const SealKind seal = TRY(parse_seal(first.value("seal", "none")));
     // Unsealed files are shared files in the open: sealed again before anything else is taken apart.
     if (must_lift(seal)) (void)TRY(seal_again(skel.tree(Part::global_part), seal));
-    for (const auto& member : first.at("vservers")) out.lines.push_back("vserver " + member.value("name", "") + ": creation was undone");
+    for (const auto& member : first.at("vservers"))
+      out.lines.push_back("vserver " + member.value("name", "") + ": creation was undone");
   }
   TRY(remove_tree(store.staging(), id));
   TRY(intent.close());
@@ -369,8 +393,10 @@ Result<> run_plugins(const Store& store, const Skel& skel, Record& record, const
   const DirFd root = TRY(sys::open_dir(store.vservers(), *Name::check(record.name)));
   const std::string log_name = record.name + ".log";
   const Fd log = TRY(sys::open_or_create(store.log(), *Name::check(log_name), 0600));
-  const PluginContext context{record.name, record.fqdn, record.ip.substr(0, record.ip.find('/')), plugin_environment(store, record)};
-  for (PluginOutcome& plugin : record.plugins) plugin = run_plugin(skel.plugins(), plugin.name, root, context, settings, log);
+  const PluginContext context{record.name, record.fqdn, record.ip.substr(0, record.ip.find('/')),
+                              plugin_environment(store, record)};
+  for (PluginOutcome& plugin : record.plugins)
+    plugin = run_plugin(skel.plugins(), plugin.name, root, context, settings, log);
   TRY(sys::sync_file_system(root));
   return save_record(skel, record);
 }
@@ -385,7 +411,8 @@ std::string plugin_error(const std::vector<PluginOutcome>& plugins) {
   return {};
 }
 
-void run_plugins_of_fleet(const Store& store, const CreateRequest& request, const Skel& skel, std::vector<Planned>& plans, std::vector<CreatedVserver>& outcomes) {
+void run_plugins_of_fleet(const Store& store, const CreateRequest& request, const Skel& skel,
+                          std::vector<Planned>& plans, std::vector<CreatedVserver>& outcomes) {
   tbb::parallel_for(std::size_t{0}, plans.size(), [&](std::size_t at) {
     CreatedVserver& outcome = outcomes[at];
     Record& record = plans[at].record;
@@ -425,8 +452,10 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
 
   // Planned once with placeholders, so that a bad template or a taken file costs no context id.
   Made made;
-  made.plans = TRY(plan_fleet(store, request, skel, generation, seal, std::vector<std::uint32_t>(asked.size(), kHighestContext)));
-  if (request.settings.config_path.find("VS_CONTEXT") == std::string::npos) TRY(refuse_taken_configurations(made.plans));
+  made.plans = TRY(
+      plan_fleet(store, request, skel, generation, seal, std::vector<std::uint32_t>(asked.size(), kHighestContext)));
+  if (request.settings.config_path.find("VS_CONTEXT") == std::string::npos)
+    TRY(refuse_taken_configurations(made.plans));
   const auto contexts = TRY(reserve_contexts(store, asked, request.settings.first_context, request.engine));
   CreateRequest silent = request;
   silent.engine.warn = nullptr;
@@ -466,7 +495,10 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
 
 }  // namespace
 
-Result<std::vector<std::string>> finish_creation(const Store& store, Intent& intent) { return TRY(finish(store, intent)).lines; }
+Result<std::vector<std::string>> finish_creation(const Store& store, Intent& intent) {
+  return TRY(finish(store, intent))
+  .lines;
+}
 
 Result<CreateReport> create_vservers(const Store& store, const CreateRequest& request) {
   const auto start = std::chrono::steady_clock::now();
@@ -489,14 +521,16 @@ Result<CreateReport> create_vservers(const Store& store, const CreateRequest& re
   return report;
 }
 
-Result<std::vector<PluginOutcome>> run_plugins_again(const Store& store, const VserverName& name, const PluginSettings& settings, const EngineOptions& engine) {
+Result<std::vector<PluginOutcome>> run_plugins_again(const Store& store, const VserverName& name,
+                                                     const PluginSettings& settings, const EngineOptions& engine) {
   auto record = TRY(find_record(store, name));
   if (!record) return refuse("run plugins", name.text(), "no vserver of that name has a record");
   const Lock lock = TRY(Lock::take(store, "vserver." + name.text(), engine.wait));
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(record->skel))));
   record->plugins.clear();
   if (skel.plugins().open())
-    for (const std::string& plugin : TRY(plugin_names(skel.plugins()))) record->plugins.push_back({plugin, PluginStatus::pending, {}, {}});
+    for (const std::string& plugin : TRY(plugin_names(skel.plugins())))
+      record->plugins.push_back({plugin, PluginStatus::pending, {}, {}});
   if (engine.dry_run == DryRun::yes) return record->plugins;
   TRY(run_plugins(store, skel, *record, settings));
   return record->plugins;

@@ -18,8 +18,8 @@ enum class RunPlugins { no, yes, strict };  ///< strict: a failing plugin undoes
 
 /// [create] of vskel.toml.
 struct CreateSettings {
-  std::string config_path;      ///< `config`: where the configuration goes, with tokens; "" means ETC/NAME.conf
-  std::string template_path;    ///< `template`: what it is made from; "" means the skel's configfile
+  std::string config_path;           ///< `config`: where the configuration goes, with tokens; "" means ETC/NAME.conf
+  std::string template_path;         ///< `template`: what it is made from; "" means the skel's configfile
   std::uint32_t first_context = 50;  ///< `first_context`
 };
 
@@ -54,10 +54,14 @@ struct CreateReport {
   std::vector<CreatedVserver> vservers;  ///< in the order of the fleet
 };
 
-/// Makes the fleet. An Error means that nothing was made (exit 1 or 2 by its blame); members that failed by themselves are in the report (exit 3, or 1 if it was the only one).
+/// Makes the fleet. An Error means that nothing was made (exit 1 or 2 by its blame); members that failed by themselves
+/// are in the report (exit 3, or 1 if it was the only one).
 [[nodiscard]] Result<CreateReport> create_vservers(const Store& store, const CreateRequest& request);
 
-/// run-plugins: runs the plugins of existing vservers again and updates their records. Outcomes in the order of the plugins' names.
-[[nodiscard]] Result<std::vector<PluginOutcome>> run_plugins_again(const Store& store, const VserverName& name, const PluginSettings& settings, const EngineOptions& engine);
+/// run-plugins: runs the plugins of existing vservers again and updates their records. Outcomes in the order of the
+/// plugins' names.
+[[nodiscard]] Result<std::vector<PluginOutcome>> run_plugins_again(const Store& store, const VserverName& name,
+                                                                   const PluginSettings& settings,
+                                                                   const EngineOptions& engine);
 
 }  // namespace vskel

@@ -16,7 +16,8 @@ std::string upper(std::string_view text) {
   return out;
 }
 
-/// One record of an RFC 4180 file. Takes it from `text`, lines counted in `number`; nullopt on a quote that is out of place.
+/// One record of an RFC 4180 file. Takes it from `text`, lines counted in `number`; nullopt on a quote that is out of
+/// place.
 std::optional<std::vector<std::string>> take_row(std::string_view& text, std::size_t& number) {
   std::vector<std::string> fields(1);
   bool quoted = false, was_quoted = false;
@@ -54,7 +55,9 @@ std::optional<std::vector<std::string>> take_row(std::string_view& text, std::si
   return fields;
 }
 
-bool is_blank(const std::vector<std::string>& row) { return row.size() == 1 && row[0].find_first_not_of(" \t") == std::string::npos; }
+bool is_blank(const std::vector<std::string>& row) {
+  return row.size() == 1 && row[0].find_first_not_of(" \t") == std::string::npos;
+}
 
 bool is_column_name(std::string_view name) {
   const auto letter = [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); };
@@ -74,13 +77,17 @@ Result<std::vector<std::string>> read_header(const std::vector<std::string>& row
   std::vector<std::string> columns;
   for (const std::string& field : row) {
     const std::string name = upper(trimmed(field));
-    if (!is_column_name(name)) return refuse("read fleet", where, "column '" + printable(field) + "': a column name is [A-Za-z][A-Za-z0-9_]*");
-    if (std::ranges::find(kTaken, name) != kTaken.end()) return refuse("read fleet", where, "column '" + field + "': vskel fills this token itself");
-    if (std::ranges::find(columns, name) != columns.end()) return refuse("read fleet", where, "column '" + field + "' twice");
+    if (!is_column_name(name))
+      return refuse("read fleet", where, "column '" + printable(field) + "': a column name is [A-Za-z][A-Za-z0-9_]*");
+    if (std::ranges::find(kTaken, name) != kTaken.end())
+      return refuse("read fleet", where, "column '" + field + "': vskel fills this token itself");
+    if (std::ranges::find(columns, name) != columns.end())
+      return refuse("read fleet", where, "column '" + field + "' twice");
     columns.push_back(name);
   }
   for (const std::string_view needed : {"NAME", "FQDN", "IP"})
-    if (std::ranges::find(columns, needed) == columns.end()) return refuse("read fleet", where, "the header must name the columns name,fqdn,ip");
+    if (std::ranges::find(columns, needed) == columns.end())
+      return refuse("read fleet", where, "the header must name the columns name,fqdn,ip");
   return columns;
 }
 
@@ -95,24 +102,29 @@ Result<T> at_line(Result<T> result, const std::string& where) {
 Result<std::uint32_t> parse_context(const std::string& text) {
   std::uint32_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc{} || end != text.data() + text.size()) return refuse("context", text, "a context id is a number");
+  if (error != std::errc{} || end != text.data() + text.size())
+    return refuse("context", text, "a context id is a number");
   return value;
 }
 
-Result<FleetMember> read_member(const std::vector<std::string>& columns, const std::vector<std::string>& row, const std::string& where) {
+Result<FleetMember> read_member(const std::vector<std::string>& columns, const std::vector<std::string>& row,
+                                const std::string& where) {
   if (row.size() != columns.size())
-    return refuse("read fleet", where, std::to_string(row.size()) + " fields where the header has " + std::to_string(columns.size()));
+    return refuse("read fleet", where,
+                  std::to_string(row.size()) + " fields where the header has " + std::to_string(columns.size()));
   std::map<std::string, std::string> fields;
   for (std::size_t at = 0; at < columns.size(); ++at) fields[columns[at]] = trimmed(row[at]);
   std::optional<std::uint32_t> context;
-  if (const auto given = fields.find("CONTEXT"); given != fields.end() && !given->second.empty()) context = TRY(at_line(parse_context(given->second), where));
+  if (const auto given = fields.find("CONTEXT"); given != fields.end() && !given->second.empty())
+    context = TRY(at_line(parse_context(given->second), where));
   VserverName name = TRY(at_line(VserverName::parse(fields["NAME"]), where));
   Fqdn fqdn = TRY(at_line(Fqdn::parse(fields["FQDN"]), where));
   Address address = TRY(at_line(Address::parse(fields["IP"]), where));
   FleetMember member{std::move(name), std::move(fqdn), std::move(address), context, {}};
   for (const std::string_view own : {"NAME", "FQDN", "IP", "CONTEXT"}) fields.erase(std::string(own));
   for (const auto& [column, value] : fields) {
-    const bool control = std::ranges::any_of(value, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+    const bool control =
+        std::ranges::any_of(value, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
     if (control) return refuse("read fleet", where, "column '" + column + "': control characters are not allowed");
   }
   member.columns = std::move(fields);
@@ -136,10 +148,14 @@ class Pattern {
       const std::size_t begin = at;
       if (at < text.size() && text[at] == '0') ++at;
       unsigned width = 0;
-      while (at < text.size() && text[at] >= '0' && text[at] <= '9' && width < 10) width = width * 10 + static_cast<unsigned>(text[at++] - '0');
+      while (at < text.size() && text[at] >= '0' && text[at] <= '9' && width < 10)
+        width = width * 10 + static_cast<unsigned>(text[at++] - '0');
       const bool number = at < text.size() && text[at] == 'd' && width <= 20;
       const bool name = name_allowed && at == begin && at < text.size() && text[at] == 's';
-      if (!number && !name) return refuse("pattern", text, name_allowed ? "one %s or %d is wanted, and %% for a percent sign" : "one %d is wanted (%03d for leading zeros), and %% for a percent sign");
+      if (!number && !name)
+        return refuse("pattern", text,
+                      name_allowed ? "one %s or %d is wanted, and %% for a percent sign"
+                                   : "one %d is wanted (%03d for leading zeros), and %% for a percent sign");
       if (out.pieces_.size() == 2) return refuse("pattern", text, "only one placeholder is wanted");
       out.pad_ = number && text[begin] == '0' ? '0' : ' ';
       out.width_ = width;
@@ -198,9 +214,11 @@ Result<Fleet> parse_fleet(std::string_view csv, const std::string& source) {
   return fleet;
 }
 
-Result<Fleet> count_fleet(unsigned count, const std::string& name_pattern, const std::string& fqdn_pattern, const Address& first) {
+Result<Fleet> count_fleet(unsigned count, const std::string& name_pattern, const std::string& fqdn_pattern,
+                          const Address& first) {
   constexpr unsigned kMost = 49152;
-  if (count == 0 || count > kMost) return refuse("count", std::to_string(count), "1 to " + std::to_string(kMost) + " vservers");
+  if (count == 0 || count > kMost)
+    return refuse("count", std::to_string(count), "1 to " + std::to_string(kMost) + " vservers");
   const Pattern names = TRY(Pattern::parse(name_pattern, false));
   const Pattern fqdns = TRY(Pattern::parse(fqdn_pattern, true));
   Fleet fleet;

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/identity.h"
 #include "engine/model/options.h"
 #include "engine/txn/store.h"
-#include "engine/model/identity.h"
 #include "engine/vserver/record.h"
 
 namespace vskel {
@@ -17,7 +17,7 @@ struct SkelSummary {
   unsigned generation = 0;
   std::uint64_t instances = 0;
   std::uint64_t global_files = 0, local_files = 0, static_files = 0;  ///< from the manifest
-  bool merged = false;  ///< between merge-skel and split-skel
+  bool merged = false;                                                ///< between merge-skel and split-skel
 };
 
 struct VserverSummary {
@@ -30,17 +30,21 @@ struct VserverSummary {
 };
 
 struct Inventory {
-  std::vector<SkelSummary> skels;       ///< by name
-  std::vector<VserverSummary> vservers; ///< by name; directories in VSERVERS that have no record are listed with a problem
+  std::vector<SkelSummary> skels;  ///< by name
+  std::vector<VserverSummary>
+      vservers;  ///< by name; directories in VSERVERS that have no record are listed with a problem
 };
 
 /// Counts by one parallel walk; nothing is opened but directories.
 [[nodiscard]] Result<Inventory> take_inventory(const Store& store, const EngineOptions& engine);
 /// One vserver; refused if there is none of that name.
-[[nodiscard]] Result<VserverSummary> show_vserver(const Store& store, const VserverName& name, const EngineOptions& engine);
+[[nodiscard]] Result<VserverSummary> show_vserver(const Store& store, const VserverName& name,
+                                                  const EngineOptions& engine);
 
-/// verify: with no names, all skels (trees against the newest manifest by bytes hashed and metadata, seals) and all vservers (root there, record, configuration, context link, seal of shared files, nextid above all contexts);
-/// with names, those vservers. One line a difference: "SUBJECT PATH: WHAT"; empty if all is well.
-[[nodiscard]] Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names, const EngineOptions& engine);
+/// verify: with no names, all skels (trees against the newest manifest by bytes hashed and metadata, seals) and all
+/// vservers (root there, record, configuration, context link, seal of shared files, nextid above all contexts); with
+/// names, those vservers. One line a difference: "SUBJECT PATH: WHAT"; empty if all is well.
+[[nodiscard]] Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names,
+                                                      const EngineOptions& engine);
 
 }  // namespace vskel

@@ -17,7 +17,8 @@ namespace vskel {
 
 namespace {
 
-/// Inodes of a skel's global files: names of these in a vserver are shared, and are told apart by d_ino, without a stat.
+/// Inodes of a skel's global files: names of these in a vserver are shared, and are told apart by d_ino, without a
+/// stat.
 struct SharedInodes {
   std::uint64_t device = 0;
   std::unordered_set<std::uint64_t> inodes;
@@ -27,9 +28,11 @@ Result<SharedInodes> shared_inodes(const Skel& skel) {
   SharedInodes out;
   const DirFd& global = skel.tree(Part::global_part);
   if (!global.open()) return out;
-  out.device = TRY(sys::stat(global)).device;
+  out.device = TRY(sys::stat(global))
+  .device;
   std::mutex mutex;
-  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void>) -> Result<> {
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
     std::vector<std::uint64_t> found;
     for (const WalkEntry& entry : directory->entries) {
       if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
@@ -45,8 +48,10 @@ Result<SharedInodes> shared_inodes(const Skel& skel) {
 
 Result<> count_files(const DirFd& root, const SharedInodes& shared, VserverSummary& summary) {
   std::atomic<std::uint64_t> files_shared{0}, files_own{0}, bytes_own{0};
-  const bool same_device = TRY(sys::stat(root)).device == shared.device;
-  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void>) -> Result<> {
+  const bool same_device = TRY(sys::stat(root))
+  .device == shared.device;
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
     std::uint64_t is_shared = 0, is_own = 0, bytes = 0;
     for (const WalkEntry& entry : directory->entries) {
       if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
@@ -82,7 +87,9 @@ VserverSummary summarize(const Store& store, const Record& record, const SharedI
     return summary;
   }
   if (auto counted = count_files(*root, shared, summary); !counted) summary.problem = counted.error().line();
-  if (std::ranges::any_of(record.plugins, [](const PluginOutcome& plugin) { return plugin.status == PluginStatus::failed; })) summary.problem = "a plugin failed";
+  if (std::ranges::any_of(record.plugins,
+                          [](const PluginOutcome& plugin) { return plugin.status == PluginStatus::failed; }))
+    summary.problem = "a plugin failed";
   return summary;
 }
 
@@ -94,7 +101,9 @@ Result<SkelSummary> summarize_skel(const Skel& skel, std::size_t instances) {
   summary.generation = TRY(skel.newest_generation());
   for (const ManifestEntry& entry : TRY(skel.manifest(summary.generation)).entries) {
     if (entry.type != sys::FileType::regular) continue;
-    std::uint64_t& count = entry.part == Part::global_part ? summary.global_files : entry.part == Part::local_part ? summary.local_files : summary.static_files;
+    std::uint64_t& count = entry.part == Part::global_part  ? summary.global_files
+                           : entry.part == Part::local_part ? summary.local_files
+                                                            : summary.static_files;
     ++count;
   }
   return summary;
@@ -107,7 +116,8 @@ Result<> add_unrecorded(const Store& store, Inventory& inventory) {
   for (const Listed& listed : listing.entries()) {
     const std::string name(listed.name.view());
     if (listed.type != sys::FileType::directory || !VserverName::parse(name)) continue;
-    const auto known = std::ranges::any_of(inventory.vservers, [&](const VserverSummary& summary) { return summary.record.name == name; });
+    const auto known = std::ranges::any_of(inventory.vservers,
+                                           [&](const VserverSummary& summary) { return summary.record.name == name; });
     if (known) continue;
     VserverSummary summary;
     summary.record.name = name;
@@ -118,7 +128,9 @@ Result<> add_unrecorded(const Store& store, Inventory& inventory) {
   return {};
 }
 
-int jobs_of(const EngineOptions& engine) { return static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs); }
+int jobs_of(const EngineOptions& engine) {
+  return static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs);
+}
 
 Result<Inventory> inventory_in_arena(const Store& store) {
   Inventory inventory;

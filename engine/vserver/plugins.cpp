@@ -18,11 +18,15 @@ constexpr const char* kLanguage = "LANG=C.UTF-8";
 
 /// run-parts would also skip names with a dot, and with them the passwd.pl of 2003.
 bool is_plugin_name(std::string_view name) {
-  const auto alphanumeric = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
+  const auto alphanumeric = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  };
   const auto inner = [&](char c) { return alphanumeric(c) || c == '.' || c == '_' || c == '-'; };
   if (name.empty() || !alphanumeric(name.front()) || !std::ranges::all_of(name, inner)) return false;
-  constexpr std::array<std::string_view, 10> kLeftovers{".bak", ".swp", ".orig", ".rej", ".rpmnew", ".rpmsave", ".rpmorig", ".tmp", ".old", ".disabled"};
-  return name.find(".dpkg-") == name.npos && std::ranges::none_of(kLeftovers, [&](std::string_view suffix) { return name.ends_with(suffix); });
+  constexpr std::array<std::string_view, 10> kLeftovers{".bak",     ".swp",     ".orig", ".rej", ".rpmnew",
+                                                        ".rpmsave", ".rpmorig", ".tmp",  ".old", ".disabled"};
+  return name.find(".dpkg-") == name.npos &&
+         std::ranges::none_of(kLeftovers, [&](std::string_view suffix) { return name.ends_with(suffix); });
 }
 
 /// A later value of a name takes the place of an earlier one: of two, programs disagree on which they see.
@@ -61,7 +65,9 @@ Result<> write_log(const Fd& log, const std::string& plugin, const std::string& 
   return sys::write_at(log, std::as_bytes(std::span(text)), end.size);
 }
 
-PluginOutcome failed(const std::string& plugin, std::string reason) { return {plugin, PluginStatus::failed, std::move(reason), {}}; }
+PluginOutcome failed(const std::string& plugin, std::string reason) {
+  return {plugin, PluginStatus::failed, std::move(reason), {}};
+}
 
 }  // namespace
 
@@ -77,7 +83,8 @@ Result<std::vector<std::string>> plugin_names(const DirFd& scripts) {
   return out;
 }
 
-PluginOutcome run_plugin(const DirFd& scripts, const std::string& plugin, const DirFd& vserver, const PluginContext& context, const PluginSettings& settings, const Fd& log) {
+PluginOutcome run_plugin(const DirFd& scripts, const std::string& plugin, const DirFd& vserver,
+                         const PluginContext& context, const PluginSettings& settings, const Fd& log) {
   const auto name = Name::check(plugin);
   if (!name || !is_plugin_name(plugin)) return failed(plugin, "refused: not a plugin's name");
   const auto program = sys::open_trusted_program(scripts, *name);

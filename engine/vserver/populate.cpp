@@ -1,6 +1,7 @@
-// The skel's parts are walked as three layers of one tree. The visit of a directory looks at its names once, plans one list of operations, and issues that list
-// for every destination: the skel's descriptors, small files' bytes and decisions are shared by the whole group. A destination's directory belongs to this one task, and what
-// the visit makes in it (subdirectories too) is all that will ever be made in it, so that its times can be set at once.
+// The skel's parts are walked as three layers of one tree. The visit of a directory looks at its names once, plans one
+// list of operations, and issues that list for every destination: the skel's descriptors, small files' bytes and
+// decisions are shared by the whole group. A destination's directory belongs to this one task, and what the visit makes
+// in it (subdirectories too) is all that will ever be made in it, so that its times can be set at once.
 //
 // Seals that forbid linking are lifted for the names of one directory, and restored before the next.
 
@@ -101,7 +102,8 @@ class DirectoryPlan {
   }
 
   Result<> add_link(const WalkEntry& entry, const DirFd& source, const sys::Stat& stat) {
-    if (shared_.request.seal == SealKind::none && stat.immutable) TRY(clear_seal(source, entry.name, SealKind::immutable));
+    if (shared_.request.seal == SealKind::none && stat.immutable)
+      TRY(clear_seal(source, entry.name, SealKind::immutable));
     sealed_.push_back({&source, entry.name, stat.inode});
     push(LinkName{entry.name, &source, entry.name}, Kind::link, 0);
     return {};
@@ -118,8 +120,8 @@ class DirectoryPlan {
     const bool holes = stat.blocks * 512 + 4096 < stat.size;
     if (stat.size > kSmallFile || holes || (by == CopyBy::clone && stat.size > 0)) {
       const Fd& kept = files_.emplace_back(std::move(file));
-      push(CopyFile{entry.name, &kept, stat.size, stat.blocks, by, &metadata}, by == CopyBy::clone ? Kind::clone : Kind::copy,
-           by == CopyBy::clone ? 0 : stat.size);
+      push(CopyFile{entry.name, &kept, stat.size, stat.blocks, by, &metadata},
+           by == CopyBy::clone ? Kind::clone : Kind::copy, by == CopyBy::clone ? 0 : stat.size);
     } else {
       std::vector<std::byte>& content = contents_.emplace_back(stat.size);
       content.resize(TRY(sys::read_at(file, content, 0)));
@@ -137,19 +139,23 @@ class DirectoryPlan {
       if (target.destination->failed) continue;
       const Filled filled = fill_tokens(text, target.destination->tokens);
       const WriteFile write{entry.name, std::as_bytes(std::span(filled.text)), &metadata};
-      issue(target, std::array<Operation, 1>{write}, std::array{std::pair{Kind::copy, std::uint64_t{filled.text.size()}}});
+      issue(target, std::array<Operation, 1>{write},
+            std::array{std::pair{Kind::copy, std::uint64_t{filled.text.size()}}});
       if (filled.unknown.empty()) continue;
       const std::scoped_lock lock(shared_.mutex);
-      for (const std::string& token : filled.unknown) shared_.unknown_tokens.insert("/" + directory_.path_to(entry.name) + ": %%" + token + "%%");
+      for (const std::string& token : filled.unknown)
+        shared_.unknown_tokens.insert("/" + directory_.path_to(entry.name) + ": %%" + token + "%%");
     }
     return {};
   }
 
   /// Done at once and under the inode's lock: see FirstNames.
-  Result<> add_file_of_many_names(const WalkEntry& entry, const sys::Stat& stat, const Fd& file, const Metadata& metadata) {
+  Result<> add_file_of_many_names(const WalkEntry& entry, const sys::Stat& stat, const Fd& file,
+                                  const Metadata& metadata) {
     const CopyBy by = stat.size == 0 ? CopyBy::data : copy_by(entry);
     const CopyFile copy{entry.name, &file, stat.size, stat.blocks, by, &metadata};
-    const std::pair<Kind, std::uint64_t> kind{by == CopyBy::clone ? Kind::clone : Kind::copy, by == CopyBy::clone ? 0 : stat.size};
+    const std::pair<Kind, std::uint64_t> kind{by == CopyBy::clone ? Kind::clone : Kind::copy,
+                                              by == CopyBy::clone ? 0 : stat.size};
     const auto make_first = [&]() -> Result<> {
       for (Targets::Target& target : targets_.all) issue(target, std::array<Operation, 1>{copy}, std::array{kind});
       return {};
@@ -171,7 +177,8 @@ class DirectoryPlan {
   }
 
   /// Issues operations for one destination and counts them; its first failure is its last operation.
-  void issue(Targets::Target& target, std::span<const Operation> operations, std::span<const std::pair<Kind, std::uint64_t>> kinds) {
+  void issue(Targets::Target& target, std::span<const Operation> operations,
+             std::span<const std::pair<Kind, std::uint64_t>> kinds) {
     Destination& destination = *target.destination;
     if (destination.failed.load(std::memory_order_relaxed)) return;
     Results results = shared_.request.executor->issue({&target.dir, operations}, OnFailure::go_on);
@@ -190,7 +197,8 @@ class DirectoryPlan {
       if (kind == Kind::copy) destination.copied.fetch_add(1, std::memory_order_relaxed);
       if (bytes != 0) destination.bytes_copied.fetch_add(bytes, std::memory_order_relaxed);
     }
-    if (shared_.request.progress != nullptr) shared_.request.progress->done.fetch_add(operations.size(), std::memory_order_relaxed);
+    if (shared_.request.progress != nullptr)
+      shared_.request.progress->done.fetch_add(operations.size(), std::memory_order_relaxed);
   }
 
   Result<> copy_instead(Targets::Target& target, const LinkName& link) {
@@ -210,7 +218,8 @@ class DirectoryPlan {
   Result<> flush() {
     std::size_t lifted = 0;
     Result<> outcome;
-    for (; outcome && lifted < sealed_.size(); ++lifted) outcome = shared_.seals.lift(*sealed_[lifted].dir, sealed_[lifted].name, sealed_[lifted].inode);
+    for (; outcome && lifted < sealed_.size(); ++lifted)
+      outcome = shared_.seals.lift(*sealed_[lifted].dir, sealed_[lifted].name, sealed_[lifted].inode);
     if (outcome)
       for (Targets::Target& target : targets_.all) issue(target, operations_, kinds_);
     for (std::size_t at = 0; at < lifted; ++at) {
@@ -259,7 +268,8 @@ std::shared_ptr<Targets> open_targets(const Targets& parents, const WalkDirector
   return own;
 }
 
-Result<> visit(Shared& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void> context) {
+Result<> visit(Shared& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+               std::shared_ptr<void> context) {
   const auto targets = open_targets(*std::static_pointer_cast<Targets>(context), *directory);
   context.reset();  // the parents' descriptors are closed with their last child
   if (targets->all.empty()) return {};
@@ -288,7 +298,8 @@ void Destination::fail_with(Error first) {
   if (!error) error = std::move(first);
 }
 
-Result<std::set<std::string>> populate(const PopulateRequest& request, std::span<Destination* const> destinations, unsigned jobs) {
+Result<std::set<std::string>> populate(const PopulateRequest& request, std::span<Destination* const> destinations,
+                                       unsigned jobs) {
   std::set<std::string> unknown_tokens;
   const Skel& skel = *request.skel;
   while (!destinations.empty()) {
@@ -296,11 +307,14 @@ Result<std::set<std::string>> populate(const PopulateRequest& request, std::span
     destinations = destinations.subspan(group.size());
     Shared shared{request, LiftedSeals(request.seal), {}, {}, {}, {}};
     auto root = std::make_shared<Targets>();
-    for (Destination* const destination : group) root->all.push_back({destination, TRY(sys::reopen(destination->root))});
-    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void> context) {
+    for (Destination* const destination : group)
+      root->all.push_back({ destination, TRY(sys::reopen(destination->root)) });
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                                std::shared_ptr<void> context) {
       return visit(shared, walk, directory, std::move(context));
     };
-    const std::vector<const DirFd*> layers{&skel.tree(Part::global_part), &skel.tree(Part::local_part), &skel.tree(Part::static_part)};
+    const std::vector<const DirFd*> layers{&skel.tree(Part::global_part), &skel.tree(Part::local_part),
+                                           &skel.tree(Part::static_part)};
     (void)TRY(Walk::run(layers, Mounts::stop, std::move(root), visitor));
     unknown_tokens.merge(shared.unknown_tokens);
   }

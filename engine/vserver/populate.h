@@ -36,8 +36,10 @@ struct PopulateRequest {
   Progress* progress = nullptr;
 };
 
-/// Makes all trees. One that fails says so in its Destination and does not disturb the others; an Error is one of the skel itself and concerns all. Gives the unknown tokens met in static files ("/etc/motd: %%VS_FOO%%").
-/// Runs inside the caller's TBB arena. The skel is walked once for every `group` of destinations that the descriptor limit allows.
-[[nodiscard]] Result<std::set<std::string>> populate(const PopulateRequest& request, std::span<Destination* const> destinations, unsigned jobs);
+/// Makes all trees. One that fails says so in its Destination and does not disturb the others; an Error is one of the
+/// skel itself and concerns all. Gives the unknown tokens met in static files ("/etc/motd: %%VS_FOO%%"). Runs inside
+/// the caller's TBB arena. The skel is walked once for every `group` of destinations that the descriptor limit allows.
+[[nodiscard]] Result<std::set<std::string>> populate(const PopulateRequest& request,
+                                                     std::span<Destination* const> destinations, unsigned jobs);
 
 }  // namespace vskel

@@ -30,7 +30,9 @@ bool is_utc_time(std::string_view text) {
   return std::ranges::equal(text, kShape, fits);
 }
 
-bool is_absolute_path(std::string_view text) { return text.starts_with('/') && text.size() < 4096 && text.find('\0') == text.npos; }
+bool is_absolute_path(std::string_view text) {
+  return text.starts_with('/') && text.size() < 4096 && text.find('\0') == text.npos;
+}
 
 /// A refusal by a checked type, as an error of the file it stands in.
 template <class T>
@@ -46,14 +48,18 @@ Result<> check_fields(const Record& record, const std::string& source) {
   TRY(field(Fqdn::parse(record.fqdn), source));
   TRY(field(Address::parse(record.ip), source));
   const auto bad = [&](const std::string& why) { return fail("read record", source, why); };
-  if (record.context < 2 || record.context > kHighestContext) return bad("context " + std::to_string(record.context) + ": ids are 2 to " + std::to_string(kHighestContext));
-  if (!is_absolute_path(record.config)) return bad("config '" + printable(record.config) + "': an absolute path is wanted");
+  if (record.context < 2 || record.context > kHighestContext)
+    return bad("context " + std::to_string(record.context) + ": ids are 2 to " + std::to_string(kHighestContext));
+  if (!is_absolute_path(record.config))
+    return bad("config '" + printable(record.config) + "': an absolute path is wanted");
   if (record.generation == 0) return bad("generation 0: the first one is 1");
-  if (!is_utc_time(record.created)) return bad("created '" + printable(record.created) + "': a time like 2026-01-31T12:00:00Z is wanted");
+  if (!is_utc_time(record.created))
+    return bad("created '" + printable(record.created) + "': a time like 2026-01-31T12:00:00Z is wanted");
   return {};
 }
 
-/// The fields of a record; what is missing or of another type throws nlohmann's exception, which read_record turns into an error.
+/// The fields of a record; what is missing or of another type throws nlohmann's exception, which read_record turns into
+/// an error.
 Record from_json(const nlohmann::json& json) {
   Record record;
   record.name = json.at("name").get<std::string>();
@@ -99,7 +105,8 @@ std::string write_record(const Record& record) {
                               {"columns", record.columns},
                               {"plugins", nlohmann::ordered_json::array()}};
   for (const PluginOutcome& plugin : record.plugins)
-    json["plugins"].push_back({{"name", plugin.name}, {"status", plugin_status_name(plugin.status)}, {"reason", plugin.reason}});
+    json["plugins"].push_back(
+        {{"name", plugin.name}, {"status", plugin_status_name(plugin.status)}, {"reason", plugin.reason}});
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -108,7 +115,8 @@ Result<Record> read_record(std::string_view text, const std::string& source) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return bad("not a JSON object");
   try {
-    if (json.at("version").get<unsigned>() != kVersion) return bad("version " + json.at("version").dump() + " is not known");
+    if (json.at("version").get<unsigned>() != kVersion)
+      return bad("version " + json.at("version").dump() + " is not known");
     Record record = from_json(json);
     TRY(check_fields(record, source));
     const auto share = parse_share(json.at("share").get<std::string>());
@@ -120,7 +128,8 @@ Result<Record> read_record(std::string_view text, const std::string& source) {
     for (const auto& plugin : json.at("plugins")) {
       const auto status = find_in<PluginStatus>(kStatuses, plugin.at("status").get<std::string>());
       if (!status) return bad("a plugin's status is not known");
-      record.plugins.push_back({plugin.at("name").get<std::string>(), *status, plugin.at("reason").get<std::string>(), {}});
+      record.plugins.push_back(
+          {plugin.at("name").get<std::string>(), *status, plugin.at("reason").get<std::string>(), {}});
     }
     return record;
   } catch (const nlohmann::json::exception& error) {

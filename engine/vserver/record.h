@@ -24,18 +24,20 @@ enum class PluginStatus { ok, failed, pending, skipped };
 struct PluginOutcome {
   std::string name;
   PluginStatus status = PluginStatus::pending;
-  std::string reason;   ///< of a failure: "exit status 3", "killed by signal 9", "timed out after 60 s", "refused: writable by others"
-  std::string message;  ///< what the plugin said to the administrator (its descriptor 3): shown once, never logged nor recorded
+  std::string reason;  ///< of a failure: "exit status 3", "killed by signal 9", "timed out after 60 s", "refused:
+                       ///< writable by others"
+  std::string
+      message;  ///< what the plugin said to the administrator (its descriptor 3): shown once, never logged nor recorded
 };
 
 struct Record {
   std::string name, fqdn, ip, skel;
   std::uint32_t context = 0;
-  std::string config;             ///< absolute path of the configuration file
-  unsigned generation = 0;        ///< of the skel, at creation or the last relink
+  std::string config;       ///< absolute path of the configuration file
+  unsigned generation = 0;  ///< of the skel, at creation or the last relink
   Share share = Share::hardlink;
   SealKind seal = SealKind::immutable;
-  std::string created;            ///< UTC, 2026-01-31T12:00:00Z
+  std::string created;  ///< UTC, 2026-01-31T12:00:00Z
   std::map<std::string, std::string> columns;
   std::vector<PluginOutcome> plugins;
 };

@@ -18,8 +18,11 @@ Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, 
   const nlohmann::json& first = intent.records().front();
   const std::string operation = first.value("operation", "");
   std::optional<Lock> lock;
-  if (const std::string skel = first.value("skel", ""); !skel.empty()) lock = TRY(Lock::take(store, "skel." + skel, wait));
-  if (operation == "build-skel") return std::vector{TRY(finish_build(store, intent))};
+  if (const std::string skel = first.value("skel", ""); !skel.empty())
+    lock = TRY(Lock::take(store, "skel." + skel, wait));
+  if (operation == "build-skel") return std::vector {
+      TRY(finish_build(store, intent))
+    };
   if (operation == "create-vs") return finish_creation(store, intent);
   if (operation == "remove-vs" || operation == "remove-skel") return finish_removal(store, intent);
   return fail("recover", store.paths().vservers + "/.vskel/journal/" + intent.id(), "unknown operation " + operation);

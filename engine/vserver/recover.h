@@ -9,7 +9,8 @@
 
 namespace vskel {
 
-/// Does it and gives one line for each thing done ("web3: creation undone", "skel web: sealed again"). Idempotent; may itself be killed and repeated.
+/// Does it and gives one line for each thing done ("web3: creation undone", "skel web: sealed again"). Idempotent; may
+/// itself be killed and repeated.
 [[nodiscard]] Result<std::vector<std::string>> recover(const Store& store, const EngineOptions& engine);
 
 }  // namespace vskel

@@ -1,6 +1,7 @@
-// remove-vs goes forward from its intent on: a vserver's root is renamed into the trash, where no process can be started in it and no name leads to it, then
-// its configuration, context link and record go, and only then its files. A crash anywhere is finished by the same function. Trees in the trash that hold sealed inodes
-// are emptied when no vserver that shares those runs (safety.md, "Seals").
+// remove-vs goes forward from its intent on: a vserver's root is renamed into the trash, where no process can be
+// started in it and no name leads to it, then its configuration, context link and record go, and only then its files. A
+// crash anywhere is finished by the same function. Trees in the trash that hold sealed inodes are emptied when no
+// vserver that shares those runs (safety.md, "Seals").
 
 #include "engine/vserver/remove.h"
 
@@ -43,7 +44,8 @@ Result<std::vector<Tenant>> sealed_tenants(const Store& store) {
 Result<bool> is_sealed(const Skel& skel) {
   if (!skel.tree(Part::global_part).open()) return false;
   const auto records = TRY(read_records(skel));
-  return std::ranges::none_of(records, [](const Record& record) { return record.share == Share::hardlink && record.seal == SealKind::none; });
+  return std::ranges::none_of(
+      records, [](const Record& record) { return record.share == Share::hardlink && record.seal == SealKind::none; });
 }
 
 Result<Name> checked_name(const std::string& text) {
@@ -85,17 +87,20 @@ Result<> unlink_context(const Store& store, std::uint32_t context, const std::st
   const std::string text = std::to_string(context);
   const Name name = *Name::check(text);
   const auto stat = TRY(sys::stat_if_there(store.contexts(), name));
-  if (!stat || stat->type != sys::FileType::symlink || TRY(sys::read_link(store.contexts(), name)) != vserver_path) return {};
+  if (!stat || stat->type != sys::FileType::symlink || TRY(sys::read_link(store.contexts(), name)) != vserver_path)
+    return {};
   return sys::unlink_if_there(store.contexts(), name);
 }
 
-/// Takes the roots out of sight. A root's inode tells the vserver that was meant from one made since under the same name.
+/// Takes the roots out of sight. A root's inode tells the vserver that was meant from one made since under the same
+/// name.
 Result<> move_roots_to_trash(const Store& store, const Intent& intent, const nlohmann::json& members) {
   for (const auto& member : members) {
     const auto name = TRY(VserverName::parse(member.value("name", "")));
     const std::string trash = trash_name(intent, name.text());
     const auto stat = TRY(sys::stat_if_there(store.vservers(), name.name()));
-    if (stat && stat->inode == member.value("inode", std::uint64_t{0})) TRY(sys::rename_new(store.vservers(), name.name(), store.trash(), *Name::check(trash)));
+    if (stat && stat->inode == member.value("inode", std::uint64_t{0}))
+      TRY(sys::rename_new(store.vservers(), name.name(), store.trash(), *Name::check(trash)));
   }
   TRY(sys::sync_file(store.trash()));
   return sys::sync_file(store.vservers());
@@ -156,7 +161,8 @@ nlohmann::json member_of(const Record& record, std::uint64_t inode) {
 }
 
 /// The vservers of one skel, as one operation. What can't be removed because it runs says so; the others go.
-Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, const std::vector<Record>& records, Quiesce quiesce, const EngineOptions& engine) {
+Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, const std::vector<Record>& records,
+                        Quiesce quiesce, const EngineOptions& engine) {
   const std::string& skel = records.front().skel;
   const Lock skel_lock = TRY(Lock::take(store, "skel." + skel, engine.wait));
   std::vector<Lock> locks;
@@ -177,11 +183,13 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
     going.push_back(group[index]);
   }
   if (going.empty()) return {};
-  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "remove-vs"}, {"skel", skel}, {"vservers", std::move(members)}}));
+  Intent intent = TRY(Intent::begin(
+      store, {{"version", 1}, {"operation", "remove-vs"}, {"skel", skel}, {"vservers", std::move(members)}}));
   (void)TRY(finish_vservers(store, intent, quiesce));
   for (RemovedVserver* removed : going) {
     const std::string trash = trash_name(intent, removed->name);
-    if (TRY(sys::stat_if_there(store.trash(), *Name::check(trash)))) removed->note = "its files are deleted later: a vserver that shares sealed files is running";
+    if (TRY(sys::stat_if_there(store.trash(), *Name::check(trash))))
+      removed->note = "its files are deleted later: a vserver that shares sealed files is running";
   }
   return {};
 }
@@ -221,7 +229,8 @@ Result<std::vector<std::string>> empty_trash(const Store& store) {
   return lines;
 }
 
-Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const std::vector<VserverName>& names, Quiesce quiesce, const EngineOptions& engine) {
+Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const std::vector<VserverName>& names,
+                                                    Quiesce quiesce, const EngineOptions& engine) {
   std::map<std::string, std::vector<Record>> by_skel;
   std::vector<RemovedVserver> out;
   std::set<std::string> seen;
@@ -251,12 +260,17 @@ Result<> remove_skel(const Store& store, const SkelName& name, const EngineOptio
   if (engine.dry_run == DryRun::no) lock = TRY(Lock::take(store, "skel." + name.text(), engine.wait));
   const Skel skel = TRY(Skel::open(store, name));
   const auto records = TRY(read_records(skel));
-  if (!records.empty()) return refuse("remove skel", name.text(), "it has " + std::to_string(records.size()) + " vservers, " + records.front().name + " first");
+  if (!records.empty())
+    return refuse("remove skel", name.text(),
+                  "it has " + std::to_string(records.size()) + " vservers, " + records.front().name + " first");
   const std::string merged = "tmp_skel_" + name.text();
-  if (skel.merged() || TRY(sys::stat_if_there(store.vservers(), *Name::check(merged)))) return refuse("remove skel", name.text(), "a merge is under way");
+  if (skel.merged() || TRY(sys::stat_if_there(store.vservers(), *Name::check(merged))))
+    return refuse("remove skel", name.text(), "a merge is under way");
   if (engine.dry_run == DryRun::yes) return {};
-  const std::uint64_t inode = TRY(sys::stat(skel.dir())).inode;
-  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "remove-skel"}, {"skel", name.text()}, {"inode", inode}}));
+  const std::uint64_t inode = TRY(sys::stat(skel.dir()))
+  .inode;
+  Intent intent = TRY(
+      Intent::begin(store, {{"version", 1}, {"operation", "remove-skel"}, {"skel", name.text()}, {"inode", inode}}));
   tbb::task_arena arena(static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs));
   TRY(arena.execute([&] { return finish_skel(store, intent); }));
   return {};

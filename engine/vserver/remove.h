@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/identity.h"
 #include "engine/model/options.h"
 #include "engine/txn/store.h"
 #include "engine/vserver/create.h"
-#include "engine/model/identity.h"
 
 namespace vskel {
 
@@ -17,8 +17,11 @@ struct RemovedVserver {
   std::string note;   ///< "its files are deleted later: ..." where running vservers hold sealed inodes
 };
 
-/// Removes vservers with their configuration, context link and record. All names are checked first: an unknown one is a refusal and nothing is touched. A running vserver is an error in its entry.
-[[nodiscard]] Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const std::vector<VserverName>& names, Quiesce quiesce, const EngineOptions& engine);
+/// Removes vservers with their configuration, context link and record. All names are checked first: an unknown one is a
+/// refusal and nothing is touched. A running vserver is an error in its entry.
+[[nodiscard]] Result<std::vector<RemovedVserver>> remove_vservers(const Store& store,
+                                                                  const std::vector<VserverName>& names,
+                                                                  Quiesce quiesce, const EngineOptions& engine);
 
 /// Refused while the skel has instances or a merge is under way.
 [[nodiscard]] Result<> remove_skel(const Store& store, const SkelName& skel, const EngineOptions& engine);

@@ -1,4 +1,5 @@
-// verify: skels against their newest manifest, seals, records, configurations, contexts. Looks and hashes; changes nothing.
+// verify: skels against their newest manifest, seals, records, configurations, contexts. Looks and hashes; changes
+// nothing.
 
 #include <tbb/task_arena.h>
 
@@ -46,8 +47,10 @@ class PartCheck {
   }
 
   Result<> run() {
-    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory, std::shared_ptr<void>) -> Result<> {
-      TRY(check(directory->path, TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top())), *directory, nullptr));
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                                std::shared_ptr<void>) -> Result<> {
+      TRY(check(directory->path, TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top())), *directory,
+                nullptr));
       for (const WalkEntry& entry : directory->entries) {
         if (entry.type == sys::FileType::directory) {
           walk.descend(directory, entry, nullptr);
@@ -55,7 +58,8 @@ class PartCheck {
         }
         if (entry.type == sys::FileType::socket) continue;
         const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
-        TRY(check(directory->path_to(entry.name), stat, TRY(sys::xattrs(directory->top(), entry.name)), *directory, &entry));
+        TRY(check(directory->path_to(entry.name), stat, TRY(sys::xattrs(directory->top(), entry.name)), *directory,
+                  &entry));
       }
       return {};
     };
@@ -72,9 +76,12 @@ class PartCheck {
     bool seen;  ///< written by the one task that visits the path
   };
 
-  void differ(const std::string& path, const std::string& what) { out_.add("skel " + skel_.name().text(), std::string(part_name(part_)) + "/" + path, what); }
+  void differ(const std::string& path, const std::string& what) {
+    out_.add("skel " + skel_.name().text(), std::string(part_name(part_)) + "/" + path, what);
+  }
 
-  Result<> check(const std::string& path, const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs, const WalkDirectory& directory, const WalkEntry* entry) {
+  Result<> check(const std::string& path, const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs,
+                 const WalkDirectory& directory, const WalkEntry* entry) {
     const auto found = expected_.find(path);
     if (found == expected_.end()) {
       differ(path, "not in the manifest");
@@ -91,12 +98,14 @@ class PartCheck {
     if (stat.mtime != wanted.mtime) differ(path, "time differs");
     if (stat.rdev != wanted.rdev) differ(path, "device number differs");
     if (hash_xattrs(xattrs) != wanted.xattrs) differ(path, "extended attributes differ");
-    if (stat.type == sys::FileType::symlink && TRY(sys::read_link(directory.top(), entry->name)) != wanted.link_target) differ(path, "link target differs");
+    if (stat.type == sys::FileType::symlink && TRY(sys::read_link(directory.top(), entry->name)) != wanted.link_target)
+      differ(path, "link target differs");
     if (stat.type == sys::FileType::regular) TRY(check_file(path, stat, xattrs, wanted, directory.top(), entry->name));
     return {};
   }
 
-  Result<> check_file(const std::string& path, const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs, const ManifestEntry& wanted, const DirFd& dir, Name name) {
+  Result<> check_file(const std::string& path, const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs,
+                      const ManifestEntry& wanted, const DirFd& dir, Name name) {
     if (stat.size != wanted.size) {
       differ(path, "size differs");
     } else if (wanted.content) {
@@ -130,7 +139,8 @@ Result<> verify_skel(const Store& store, const Skel& skel, const std::vector<Rec
   const Manifest manifest = TRY(skel.manifest(TRY(skel.newest_generation())));
   (void)TRY(skel.layout());
   const auto seal = TRY(wanted_seal(store, records));
-  for (const Part part : {Part::global_part, Part::local_part, Part::static_part}) TRY(PartCheck(skel, part, manifest, seal, out).run());
+  for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
+    TRY(PartCheck(skel, part, manifest, seal, out).run());
   return {};
 }
 
@@ -156,7 +166,8 @@ Result<> verify_vserver(const Store& store, const Record& record, Differences& o
   const auto stat = store.contexts().open() ? TRY(sys::stat_if_there(store.contexts(), *Name::check(context))) : std::nullopt;
   if (!stat) {
     differ(link, "missing");
-  } else if (stat->type != sys::FileType::symlink || TRY(sys::read_link(store.contexts(), *Name::check(context))) != path) {
+  } else if (stat->type != sys::FileType::symlink ||
+             TRY(sys::read_link(store.contexts(), *Name::check(context))) != path) {
     differ(link, "does not lead to " + path);
   }
   return {};
@@ -165,10 +176,12 @@ Result<> verify_vserver(const Store& store, const Record& record, Differences& o
 Result<> verify_contexts(const Store& store, const std::vector<Record>& records, Differences& out) {
   std::set<std::uint32_t> seen;
   for (const Record& record : records)
-    if (!seen.insert(record.context).second) out.add("vserver " + record.name, "", "context " + std::to_string(record.context) + " is another vserver's too");
+    if (!seen.insert(record.context).second)
+      out.add("vserver " + record.name, "", "context " + std::to_string(record.context) + " is another vserver's too");
   if (records.empty()) return {};
   const std::string path = store.paths().etc + "/contexts/nextid";
-  const auto file = store.contexts().open() ? sys::open_file(store.contexts(), "nextid") : Result<Fd>(fail("open", path, ENOENT));
+  const auto file =
+      store.contexts().open() ? sys::open_file(store.contexts(), "nextid") : Result<Fd>(fail("open", path, ENOENT));
   if (!file) {
     out.add("contexts", path, file.error().line());
     return {};
@@ -194,7 +207,8 @@ Result<> verify_all(const Store& store, Differences& out) {
       out.add("skel " + name.text(), "", records.error().line());
       continue;
     }
-    if (auto verified = verify_skel(store, *skel, *records, out); !verified) out.add("skel " + name.text(), "", verified.error().line());
+    if (auto verified = verify_skel(store, *skel, *records, out); !verified)
+      out.add("skel " + name.text(), "", verified.error().line());
     for (const Record& record : *records) TRY(verify_vserver(store, record, out));
     all.insert(all.end(), records->begin(), records->end());
   }
@@ -204,14 +218,16 @@ Result<> verify_all(const Store& store, Differences& out) {
   for (const Listed& listed : listing.entries()) {
     const std::string name(listed.name.view());
     if (listed.type != sys::FileType::directory || !VserverName::parse(name)) continue;
-    if (std::ranges::none_of(all, [&](const Record& record) { return record.name == name; })) out.add("vserver " + name, "", "no record");
+    if (std::ranges::none_of(all, [&](const Record& record) { return record.name == name; }))
+      out.add("vserver " + name, "", "no record");
   }
   return {};
 }
 
 }  // namespace
 
-Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names, const EngineOptions& engine) {
+Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names,
+                                        const EngineOptions& engine) {
   Differences out;
   tbb::task_arena arena(static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs));
   if (names.empty()) {

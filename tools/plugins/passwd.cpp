@@ -191,7 +191,9 @@ Result<Shadow> read_shadow(const DirFd& etc) {
   if (!TRY(sys::stat_if_there(etc, "shadow"))) return new_shadow(etc);
   const Fd file = TRY(sys::open_file(etc, "shadow"));
   const sys::Stat stat = TRY(sys::stat(file));
-  return Shadow{TRY(sys::read_whole(file, kMostAccounts)), stat.uid, stat.gid, stat.mode, TRY(sys::xattrs(file))};
+  std::string text = TRY(sys::read_whole(file, kMostAccounts));
+  std::vector<sys::Xattr> xattrs = TRY(sys::xattrs(file));
+  return Shadow{std::move(text), stat.uid, stat.gid, stat.mode, std::move(xattrs)};
 }
 
 Result<> write_shadow(const DirFd& etc, const Shadow& shadow) {

@@ -26,7 +26,8 @@ TEST(Hash, OfNothingIsTheOneThatXxhashDocuments) {
 
 TEST(Hash, Sha256OfAbcIsTheOneOfFips180) {
   const std::string abc = "abc";
-  EXPECT_EQ(hex(*hash_bytes(bytes_of(abc), WithSha256::yes).sha256), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(hex(*hash_bytes(bytes_of(abc), WithSha256::yes).sha256),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }
 
 TEST(Hash, OfAttributesTellsNamesFromValues) {

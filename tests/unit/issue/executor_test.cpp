@@ -44,7 +44,8 @@ TEST_F(ExecutorTest, ACopyKeepsHolesAndTheSizeBehindTheLastOne) {
   const std::string text = "in the middle";
   ASSERT_TRUE(sys::write_at(source, std::as_bytes(std::span(text)), 4 << 20));
   const auto original = sys::stat(source);
-  ASSERT_TRUE(issue({CopyFile{"copy", &source, original->size, original->blocks, CopyBy::data, &metadata_}}).failures.empty());
+  ASSERT_TRUE(
+      issue({CopyFile{"copy", &source, original->size, original->blocks, CopyBy::data, &metadata_}}).failures.empty());
   const auto copy = sys::stat(dir_, "copy");
   EXPECT_EQ(copy->size, original->size);
   EXPECT_LE(copy->blocks, original->blocks);
@@ -53,7 +54,8 @@ TEST_F(ExecutorTest, ACopyKeepsHolesAndTheSizeBehindTheLastOne) {
 }
 
 TEST_F(ExecutorTest, EachFailureCarriesItsOwnErrnoAndTheRestIsDoneWhenAskedFor) {
-  const Results results = issue({MakeDir{"a"}, MakeDir{"a"}, LinkName{"b", &dir_, "missing"}, MakeDir{"c"}}, OnFailure::go_on);
+  const Results results =
+      issue({MakeDir{"a"}, MakeDir{"a"}, LinkName{"b", &dir_, "missing"}, MakeDir{"c"}}, OnFailure::go_on);
   ASSERT_EQ(results.failures.size(), 2U);
   EXPECT_EQ(results.failures[0].operation, 1U);
   EXPECT_EQ(results.failures[0].error.code, EEXIST);

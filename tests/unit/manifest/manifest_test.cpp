@@ -1,4 +1,5 @@
-// Manifests: every name there can be goes through the text and back, mtree(5) programs read it, and what is wrong is refused by its line.
+// Manifests: every name there can be goes through the text and back, mtree(5) programs read it, and what is wrong is
+// refused by its line.
 
 #include "engine/manifest/manifest.h"
 
@@ -53,7 +54,10 @@ Manifest odd_manifest() {
     manifest.entries.push_back(file_entry("a"s + c + "b"));
     if (c != '.') manifest.entries.push_back(file_entry("d"s + c));
   }
-  for (const char* name : {"#comment", "set", "...", ".hidden", "..x", " lead", "trail ", "a=b", "type=dir", "*?[x]", "b\xc3\xbc" "cher", "\xff\xfe", "back\\slash", "\\141", "%41", "new\nline", "-n", "~"})
+  for (const char* name : {"#comment", "set", "...", ".hidden", "..x", " lead", "trail ", "a=b", "type=dir", "*?[x]",
+                           "b\xc3\xbc"
+                           "cher",
+                           "\xff\xfe", "back\\slash", "\\141", "%41", "new\nline", "-n", "~"})
     manifest.entries.push_back(file_entry("o/"s + name, Part::local_part));
   manifest.entries.push_back(dir_entry("o", Part::global_part));
   manifest.entries.push_back(dir_entry("o"));
@@ -69,7 +73,9 @@ Manifest odd_manifest() {
   fifo.type = sys::FileType::fifo;
   fifo.mtime = {-5, 999'999'999};
   manifest.entries.push_back(fifo);
-  std::ranges::sort(manifest.entries, [](const ManifestEntry& a, const ManifestEntry& b) { return a.path != b.path ? a.path < b.path : a.part < b.part; });
+  std::ranges::sort(manifest.entries, [](const ManifestEntry& a, const ManifestEntry& b) {
+    return a.path != b.path ? a.path < b.path : a.part < b.part;
+  });
   return manifest;
 }
 
@@ -79,7 +85,8 @@ TEST(ManifestTest, GivesBackWhatItWasGiven) {
   ASSERT_TRUE(read) << read.error().line();
   EXPECT_EQ(read->generation, 7U);
   ASSERT_EQ(read->entries.size(), manifest.entries.size());
-  for (std::size_t at = 0; at < manifest.entries.size(); ++at) EXPECT_EQ(read->entries[at], manifest.entries[at]) << printable(manifest.entries[at].path);
+  for (std::size_t at = 0; at < manifest.entries.size(); ++at)
+    EXPECT_EQ(read->entries[at], manifest.entries[at]) << printable(manifest.entries[at].path);
 }
 
 TEST(ManifestTest, IsOneLineOfPrintableCharactersAnEntry) {
@@ -91,10 +98,13 @@ class ManifestProgramTest : public testing::Test {
  protected:
   void SetUp() override {
     for (const char* program : {"mtree", "bsdtar"})
-      VSKEL_REQUIRE(test::has_program(program) ? std::nullopt : std::optional<std::string>(program + " is not installed"s));
+      VSKEL_REQUIRE(test::has_program(program) ? std::nullopt
+                                               : std::optional<std::string>(program + " is not installed"s));
     std::ofstream(path_) << write_manifest(odd_manifest());
   }
-  static std::size_t lines_of(const std::string& text) { return static_cast<std::size_t>(std::ranges::count(text, '\n')); }
+  static std::size_t lines_of(const std::string& text) {
+    return static_cast<std::size_t>(std::ranges::count(text, '\n'));
+  }
   test::TemporaryDirectory directory_;
   std::string path_ = directory_.path() / "0007.mtree";
   std::size_t paths_ = odd_manifest().entries.size() - 1;  // "o" is one path in two parts
@@ -133,12 +143,42 @@ TEST(ManifestReaderTest, RefusesWhatIsWrongByItsLine) {
   const std::string head = "#mtree\n. type=dir tags=part:local\n", tail = " type=file tags=part:local";
   const std::string longest(255, 'n');
   ASSERT_TRUE(read_manifest(head + "./" + longest + tail + "\n", "m"));
-  for (const std::string& line :
-       {"./../x" + tail, "./a/../b" + tail, "/etc" + tail, "etc" + tail, "./" + tail, ".//a" + tail, "./a/" + tail, "./a/." + tail, "./a\\0" + tail, "./a\\000" + tail, "./a\\999" + tail, "./\\057etc" + tail,
-        "./a\\057..\\057b" + tail, "./" + longest + "n" + tail, "./a tags=part:local"s, "./a type=door tags=part:local"s, "./a type=file"s, "./a type=file tags=part:nowhere"s,
-        "./a type=file tags=part:local,part:global"s, "./a type=dir tags=part:local,part:local"s, "./a mode=8" + tail, "./a mode=17777" + tail, "./a mode=-1" + tail, "./a uid=4294967296" + tail, "./a uid=root" + tail,
-        "./a size=18446744073709551616" + tail, "./a size=1x" + tail, "./a time=1.1000000000" + tail, "./a time=x" + tail, "./a nlink=" + tail, "./a device=native,1" + tail, "./a sha256digest=ab" + tail,
-        "./a type=file tags=part:local,xxh128:zz"s, "./a link=\\9" + tail, ". type=dir tags=part:local"s, "./a\0b"s + tail}) {
+  for (const std::string& line : {"./../x" + tail,
+                                  "./a/../b" + tail,
+                                  "/etc" + tail,
+                                  "etc" + tail,
+                                  "./" + tail,
+                                  ".//a" + tail,
+                                  "./a/" + tail,
+                                  "./a/." + tail,
+                                  "./a\\0" + tail,
+                                  "./a\\000" + tail,
+                                  "./a\\999" + tail,
+                                  "./\\057etc" + tail,
+                                  "./a\\057..\\057b" + tail,
+                                  "./" + longest + "n" + tail,
+                                  "./a tags=part:local"s,
+                                  "./a type=door tags=part:local"s,
+                                  "./a type=file"s,
+                                  "./a type=file tags=part:nowhere"s,
+                                  "./a type=file tags=part:local,part:global"s,
+                                  "./a type=dir tags=part:local,part:local"s,
+                                  "./a mode=8" + tail,
+                                  "./a mode=17777" + tail,
+                                  "./a mode=-1" + tail,
+                                  "./a uid=4294967296" + tail,
+                                  "./a uid=root" + tail,
+                                  "./a size=18446744073709551616" + tail,
+                                  "./a size=1x" + tail,
+                                  "./a time=1.1000000000" + tail,
+                                  "./a time=x" + tail,
+                                  "./a nlink=" + tail,
+                                  "./a device=native,1" + tail,
+                                  "./a sha256digest=ab" + tail,
+                                  "./a type=file tags=part:local,xxh128:zz"s,
+                                  "./a link=\\9" + tail,
+                                  ". type=dir tags=part:local"s,
+                                  "./a\0b"s + tail}) {
     const auto read = read_manifest(head + line + "\n", "0001.mtree");
     ASSERT_FALSE(read) << line;
     EXPECT_EQ(read.error().path, "0001.mtree:3") << line;

@@ -165,7 +165,7 @@ TEST_F(ArchiveTest, OfGnuTarGivesTheSameTree) {
 
 TEST_F(ArchiveTest, OfBsdtarGivesTheSameTree) {
   VSKEL_REQUIRE(std::system("command -v bsdtar >/dev/null") == 0 ? std::nullopt
-                                                                  : std::optional<std::string>("needs bsdtar"));
+                                                                 : std::optional<std::string>("needs bsdtar"));
   make_source();
   // bsdtar writes times before 1970 in a way of its own.
   shell("cd " + (top_ / "source").string() +
@@ -204,8 +204,9 @@ TEST_F(ArchiveTest, FindsNamesInAclsInItsOwnAccounts) {
   make_source();
   // GNU tar writes names of accounts that this machine knows; here they are put into the bytes, of the same length.
   const std::string source = "cd " + (top_ / "source").string() + "; ";
-  const std::string pack = "tar --format=posix --acls -cf ../a.tar etc tail; "
-                           "sed -i 's/user:4711:/user:alic:/g; s/group:4712:/group:staf:/g' ../a.tar";
+  const std::string pack =
+      "tar --format=posix --acls -cf ../a.tar etc tail; "
+      "sed -i 's/user:4711:/user:alic:/g; s/group:4712:/group:staf:/g' ../a.tar";
   shell(source + pack);
   const auto unknown = unpack(top_ / "a.tar");
   ASSERT_TRUE(unknown) << unknown.error().line();
@@ -292,8 +293,8 @@ TEST_F(ArchiveTest, TakesTheLaterOfTwoEntriesForADirectory) {
 }
 
 TEST_F(ArchiveTest, LeavesSymlinksAsTheyAre) {
-  ASSERT_TRUE(unpack_bytes(symlink("up", "../../..") + symlink("away", "/etc/passwd") +
-                           hard_link("also-away", "away") + kEnd));
+  ASSERT_TRUE(
+      unpack_bytes(symlink("up", "../../..") + symlink("away", "/etc/passwd") + hard_link("also-away", "away") + kEnd));
   EXPECT_EQ(fs::read_symlink(top_ / "target/up"), "../../..");
   EXPECT_EQ(fs::read_symlink(top_ / "target/also-away"), "/etc/passwd");
 }

@@ -9,26 +9,33 @@ namespace {
 
 using namespace std::string_literals;
 
-Layout defaults(std::vector<std::string> global = {}, std::vector<std::string> local = {}) { return *Layout::with_defaults(global, local); }
+Layout defaults(std::vector<std::string> global = {}, std::vector<std::string> local = {}) {
+  return *Layout::with_defaults(global, local);
+}
 
 TEST(LayoutTest, DefaultsAreThoseOfThe2003Page) {
   const Layout layout = defaults();
-  for (const char* path : {"bin", "bin/sh", "lib", "lib/x.so", "lib64/y", "libx32", "sbin/init", "usr", "usr/bin/tar", "usr/share/doc/x"})
+  for (const char* path :
+       {"bin", "bin/sh", "lib", "lib/x.so", "lib64/y", "libx32", "sbin/init", "usr", "usr/bin/tar", "usr/share/doc/x"})
     EXPECT_EQ(layout.part_of(path), Part::global_part) << path;
-  for (const char* path : {"etc/passwd", "etc/shadow", "etc/group", "etc/gshadow", "etc/hosts"}) EXPECT_EQ(layout.part_of(path), Part::static_part) << path;
-  for (const char* path : {"", "etc", "etc/passwd-", "etc/hosts.allow", "var", "var/log", "root", "usr/local", "usr/local/bin/x", "opt", "binary", "usrx", "home/lib/x"})
+  for (const char* path : {"etc/passwd", "etc/shadow", "etc/group", "etc/gshadow", "etc/hosts"})
+    EXPECT_EQ(layout.part_of(path), Part::static_part) << path;
+  for (const char* path : {"", "etc", "etc/passwd-", "etc/hosts.allow", "var", "var/log", "root", "usr/local",
+                           "usr/local/bin/x", "opt", "binary", "usrx", "home/lib/x"})
     EXPECT_EQ(layout.part_of(path), Part::local_part) << path;
 }
 
 TEST(LayoutTest, PackageDatabasesAreLocalWhateverIsAsked) {
   const Layout layout = defaults({"/usr", "/var"});
-  for (const char* path : {"var/lib/dpkg", "var/lib/dpkg/status", "var/lib/rpm/x", "usr/lib/sysimage/rpm/Packages.db", "usr/share/rpm/x", "lib/apk/db/installed"})
+  for (const char* path : {"var/lib/dpkg", "var/lib/dpkg/status", "var/lib/rpm/x", "usr/lib/sysimage/rpm/Packages.db",
+                           "usr/share/rpm/x", "lib/apk/db/installed"})
     EXPECT_EQ(layout.part_of(path), Part::local_part) << path;
   EXPECT_EQ(layout.part_of("var/lib/dpkgx"), Part::global_part);
 }
 
 TEST(LayoutTest, TheFirstMatchWins) {
-  const Layout layout = *Layout::parse("local /usr/share/doc\nglobal /usr\nlocal /usr/bin\nstatic /etc/*.conf\n", "layout");
+  const Layout layout =
+      *Layout::parse("local /usr/share/doc\nglobal /usr\nlocal /usr/bin\nstatic /etc/*.conf\n", "layout");
   EXPECT_EQ(layout.part_of("usr/share/doc/a"), Part::local_part);
   EXPECT_EQ(layout.part_of("usr/bin/a"), Part::global_part);
   EXPECT_EQ(layout.part_of("etc/a.conf"), Part::static_part);
@@ -51,7 +58,8 @@ TEST(LayoutTest, ReadsWhatItWrote) {
 }
 
 TEST(LayoutTest, RefusesABadLineByItsNumber) {
-  for (const char* rule : {"global", "global usr", "globl /usr", "global /", "global /usr/", "global //usr", "global /usr/../etc", "/usr", "global /a/./b"}) {
+  for (const char* rule : {"global", "global usr", "globl /usr", "global /", "global /usr/", "global //usr",
+                           "global /usr/../etc", "/usr", "global /a/./b"}) {
     const auto layout = Layout::parse("# first\nlocal /var\n"s + rule + "\n", "layout");
     ASSERT_FALSE(layout) << rule;
     EXPECT_EQ(layout.error().path, "layout:3") << rule;

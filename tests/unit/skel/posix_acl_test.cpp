@@ -14,13 +14,14 @@ TEST(PosixAcl, HasItsEntriesInTheKernelsOrder) {
                                        {AclTag::user, 5, 1, {}},
                                        {AclTag::owning_group, 4, {}, {}},
                                        {AclTag::owner, 7, {}, {}}});
-  EXPECT_EQ(value, "\2\0\0\0"
-                   "\1\0\7\0\xff\xff\xff\xff"
-                   "\2\0\5\0\1\0\0\0"
-                   "\2\0\6\0\2\1\0\0"
-                   "\4\0\4\0\xff\xff\xff\xff"
-                   "\x10\0\7\0\xff\xff\xff\xff"
-                   "\x20\0\4\0\xff\xff\xff\xff"sv);
+  EXPECT_EQ(value,
+            "\2\0\0\0"
+            "\1\0\7\0\xff\xff\xff\xff"
+            "\2\0\5\0\1\0\0\0"
+            "\2\0\6\0\2\1\0\0"
+            "\4\0\4\0\xff\xff\xff\xff"
+            "\x10\0\7\0\xff\xff\xff\xff"
+            "\x20\0\4\0\xff\xff\xff\xff"sv);
 }
 
 TEST(PosixAcl, IdsComeFromTheThirdField) {

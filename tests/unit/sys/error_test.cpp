@@ -8,7 +8,8 @@ namespace vskel {
 namespace {
 
 TEST(Error, LineIsOperationPathAndReason) {
-  EXPECT_EQ(fail("link", "/vservers/web1/usr/bin/tar", ENOSPC).error().line(), "link /vservers/web1/usr/bin/tar: No space left on device");
+  EXPECT_EQ(fail("link", "/vservers/web1/usr/bin/tar", ENOSPC).error().line(),
+            "link /vservers/web1/usr/bin/tar: No space left on device");
 }
 
 TEST(Error, ControlBytesOfATenantsNameNeverReachTheTerminal) {
@@ -16,7 +17,12 @@ TEST(Error, ControlBytesOfATenantsNameNeverReachTheTerminal) {
   EXPECT_EQ(line, "open /v/a\\x1b[2J\\x0a\\xc2\\x9b\\xff: No such file or directory");
 }
 
-TEST(Error, UmlautsStayReadable) { EXPECT_EQ(printable("gr\xc3\xb6\xc3\x9f" "e"), "gr\xc3\xb6\xc3\x9f" "e"); }
+TEST(Error, UmlautsStayReadable) {
+  EXPECT_EQ(printable("gr\xc3\xb6\xc3\x9f"
+                      "e"),
+            "gr\xc3\xb6\xc3\x9f"
+            "e");
+}
 
 TEST(Error, RebasedReplacesTheStagingPathOnlyAsAWhole) {
   Error inside{"link", "/s/1/root/usr", EIO, {}, Blame::machine};

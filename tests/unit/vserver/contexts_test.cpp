@@ -13,7 +13,8 @@ class ContextsTest : public TemporaryStoreTest {
     TemporaryStoreTest::SetUp();
     store_ = *Store::open_or_create(paths());
   }
-  Result<std::vector<std::uint32_t>> reserve(const std::vector<std::optional<std::uint32_t>>& asked, DryRun dry_run = DryRun::no) {
+  Result<std::vector<std::uint32_t>> reserve(const std::vector<std::optional<std::uint32_t>>& asked,
+                                             DryRun dry_run = DryRun::no) {
     EngineOptions engine;
     engine.dry_run = dry_run;
     return reserve_contexts(store_, asked, 50, engine);

@@ -35,14 +35,18 @@ TEST(FleetTest, IsReadFromCsv) {
 }
 
 TEST(FleetTest, TakesColumnsInAnyOrderAndFurtherOnes) {
-  const auto fleet = parse("ip,Rack,name,context,fqdn,e_mail\n10.0.0.1,\"b7, left\",web1,77,web1.example.com,\"say \"\"hi\"\"\"\n");
+  const auto fleet =
+      parse("ip,Rack,name,context,fqdn,e_mail\n10.0.0.1,\"b7, left\",web1,77,web1.example.com,\"say \"\"hi\"\"\"\n");
   ASSERT_TRUE(fleet) << fleet.error().line();
   EXPECT_EQ((*fleet)[0].context, 77U);
   EXPECT_EQ((*fleet)[0].columns, (std::map<std::string, std::string>{{"RACK", "b7, left"}, {"E_MAIL", "say \"hi\""}}));
 }
 
 TEST(FleetTest, TakesWhatSpreadsheetsWrite) {
-  const auto fleet = parse("\xef\xbb\xbf" "name,fqdn,ip\r\n\r\n# a comment, with commas\r\n web1 , web1.example.com ,10.0.0.1\r\n   \nweb2,web2.example.com,10.0.0.2");
+  const auto fleet = parse(
+      "\xef\xbb\xbf"
+      "name,fqdn,ip\r\n\r\n# a comment, with commas\r\n web1 , web1.example.com ,10.0.0.1\r\n   "
+      "\nweb2,web2.example.com,10.0.0.2");
   ASSERT_TRUE(fleet) << fleet.error().line();
   ASSERT_EQ(fleet->size(), 2U);
   EXPECT_EQ((*fleet)[0].name.text(), "web1");
@@ -80,7 +84,10 @@ TEST(FleetTest, RefusesBadHeaders) {
 TEST(FleetTest, FindsTheOneBadLineOfAThousand) {
   std::string csv = kHeader;
   for (int number = 1; number <= 1000; ++number)
-    csv += "w" + std::to_string(number) + ",w" + std::to_string(number) + ".example.com," + (number == 777 ? "10.0.0.300" : "10.1." + std::to_string(number / 250) + "." + std::to_string(number % 250 + 1)) + "\n";
+    csv += "w" + std::to_string(number) + ",w" + std::to_string(number) + ".example.com," +
+           (number == 777 ? "10.0.0.300"
+                          : "10.1." + std::to_string(number / 250) + "." + std::to_string(number % 250 + 1)) +
+           "\n";
   expect_refused(csv, "fleet.csv:778", "10.0.0.300");
 }
 

@@ -48,7 +48,9 @@ class PluginsTest : public testing::Test {
   }
 
   [[nodiscard]] PluginOutcome run(const std::string& name) const {
-    const PluginContext context{"web1", "web1.example.com", "192.0.2.1",
+    const PluginContext context{"web1",
+                                "web1.example.com",
+                                "192.0.2.1",
                                 {{"VS_NAME", "web1"}, {"VS_FQDN", "web1.example.com"}, {"VS_IP", "192.0.2.1"}}};
     return run_plugin(*sys::open_root(top_ / "scripts"), name, *sys::open_root(top_ / "vserver"), context, settings_,
                       log_);
@@ -113,7 +115,9 @@ TEST_F(PluginsTest, GetNoDescriptorButTheirFourAndAScriptItsOwn) {
   const Fd leaked(::dup(0));
   const Fd high(::fcntl(0, F_DUPFD, 900));
   EXPECT_EQ(run_script("for fd in /proc/$$/fd/*; do at=$(readlink $fd) && echo \"${fd##*/} $at\"; done | "
-                       "grep -v '^1[0-9] ' | sed 's/\\[.*//; s,/.*/scripts/,,'\n").reason, "");
+                       "grep -v '^1[0-9] ' | sed 's/\\[.*//; s,/.*/scripts/,,'\n")
+                .reason,
+            "");
   EXPECT_EQ(log(), "== plugin\n0 /dev/null\n1 pipe:\n2 pipe:\n3 pipe:\n4 plugin\n");
 }
 
@@ -136,7 +140,9 @@ TEST_F(PluginsTest, HaveDefaultSignalsUmaskAndASessionOfTheirOwn) {
   ::sigprocmask(SIG_BLOCK, &some, &before);
   const auto pipe_before = ::signal(SIGPIPE, SIG_IGN);
   EXPECT_EQ(run_script("grep -E 'Sig(Blk|Ign)' /proc/self/status; umask; ulimit -c; ulimit -n\n"
-                       "test \"$(cut -d' ' -f6 /proc/$$/stat)\" = $$ && echo leader\n").reason, "");
+                       "test \"$(cut -d' ' -f6 /proc/$$/stat)\" = $$ && echo leader\n")
+                .reason,
+            "");
   ::signal(SIGPIPE, pipe_before);
   ::sigprocmask(SIG_SETMASK, &before, nullptr);
   EXPECT_EQ(log(), "== plugin\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n0022\n0\n1024\nleader\n");

@@ -62,10 +62,11 @@ TEST(RecordTest, RefusesWhatIsNoRecord) {
 
 TEST(RecordTest, RefusesEveryFieldThatIsNotWhatItShouldBe) {
   const std::vector<std::pair<const char*, nlohmann::json>> bad = {
-      {"version", 2},          {"name", "../x"},        {"name", "tmp_skel_a"},   {"name", 7},           {"fqdn", "a b"},     {"fqdn", nullptr},      {"ip", "10.0.0"},
-      {"skel", "/"},           {"context", 1},          {"context", 49152},       {"context", "50"},     {"context", -3},     {"config", "web1.conf"}, {"config", ""},
-      {"generation", 0},       {"generation", "1"},     {"share", "symlink"},     {"seal", "auto"},      {"created", "today"}, {"created", ""},        {"columns", {1, 2}},
-      {"columns", {{"A", 1}}}, {"plugins", {{"a", 1}}}, {"plugins", "none"}};
+      {"version", 2},      {"name", "../x"},        {"name", "tmp_skel_a"},  {"name", 7},          {"fqdn", "a b"},
+      {"fqdn", nullptr},   {"ip", "10.0.0"},        {"skel", "/"},           {"context", 1},       {"context", 49152},
+      {"context", "50"},   {"context", -3},         {"config", "web1.conf"}, {"config", ""},       {"generation", 0},
+      {"generation", "1"}, {"share", "symlink"},    {"seal", "auto"},        {"created", "today"}, {"created", ""},
+      {"columns", {1, 2}}, {"columns", {{"A", 1}}}, {"plugins", {{"a", 1}}}, {"plugins", "none"}};
   for (const auto& [key, value] : bad) {
     const auto read = read_record(with(key, value), "web1.json");
     ASSERT_FALSE(read) << key << ": " << value.dump();

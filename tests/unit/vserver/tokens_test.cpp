@@ -9,7 +9,11 @@ namespace {
 
 using namespace std::string_literals;
 
-const TokenValues kValues{{"VS_NAME", "web1"}, {"VS_FQDN", "web1.example.com"}, {"VS_EVIL", "%%VS_NAME%%"}, {"VS_EMPTY", ""}, {"VS_RACK_2", "b7"}};
+const TokenValues kValues{{"VS_NAME", "web1"},
+                          {"VS_FQDN", "web1.example.com"},
+                          {"VS_EVIL", "%%VS_NAME%%"},
+                          {"VS_EMPTY", ""},
+                          {"VS_RACK_2", "b7"}};
 
 std::string filled(std::string_view text) { return fill_tokens(text, kValues).text; }
 
@@ -29,7 +33,8 @@ TEST(TokensTest, ThatAreUnknownStayAndAreNamedOnce) {
 TEST(TokensTest, InAValueAreNotFilledIn) { EXPECT_EQ(filled("%%VS_EVIL%%"), "%%VS_NAME%%"); }
 
 TEST(TokensTest, ThatAreNoneStayUnnamed) {
-  for (const std::string text : {"%%VS_NAME", "%%VS_NAME%", "%VS_NAME%", "%%vs_name%%", "%%VS_%%", "%%NAME%%", "%%VS_na%%", "100%%", "%%", "", "%%VS_"}) {
+  for (const std::string text : {"%%VS_NAME", "%%VS_NAME%", "%VS_NAME%", "%%vs_name%%", "%%VS_%%", "%%NAME%%",
+                                 "%%VS_na%%", "100%%", "%%", "", "%%VS_"}) {
     const Filled out = fill_tokens(text, kValues);
     EXPECT_EQ(out.text, text);
     EXPECT_TRUE(out.unknown.empty()) << text;
