@@ -37,7 +37,7 @@ constexpr const char* kOperation = "read archive";
 constexpr const char* kAccessAcl = "system.posix_acl_access";
 constexpr const char* kDefaultAcl = "system.posix_acl_default";
 
-// --- reading -------------------------------------------------------------------------------------------------------
+// --- reading
 
 /// What libarchive reads from, and what its callback found wrong.
 struct Input {
@@ -75,7 +75,7 @@ std::string words_of(archive* reader, const char* otherwise) {
   return text != nullptr ? text : otherwise;
 }
 
-// --- entries ---------------------------------------------------------------------------------------------------------
+// --- entries
 
 using Components = std::vector<std::string>;
 
@@ -174,7 +174,7 @@ Metadata metadata_of_entry(archive_entry* entry) {
 
 bool is_owner(std::int64_t id) { return id >= 0 && id < 0xffffffffLL; }
 
-// --- writing -------------------------------------------------------------------------------------------------------
+// --- writing
 
 /// Opens directories of the tree; those on the way to the last one stay open, since archives go directory by directory.
 class OpenDirs {

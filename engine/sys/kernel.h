@@ -53,7 +53,7 @@ struct Xattr {
   friend auto operator<=>(const Xattr&, const Xattr&) = default;
 };
 
-// --- engine-wide -----------------------------------------------------------------------------------------------
+// --- engine-wide
 /// Sets umask 0, ignores SIGPIPE and SIGXFSZ, opens descriptors 0 to 2 if closed, raises RLIMIT_NOFILE to its hard
 /// limit.
 void engine_start();
@@ -64,7 +64,7 @@ void engine_start();
 /// The path of an open descriptor as /proc/self/fd tells; "" if it can't.
 [[nodiscard]] std::string path_of(const Fd& fd);
 
-// --- opening -----------------------------------------------------------------------------------------------------
+// --- opening
 /// Opens a directory that the administrator named on the command line or in a file of his. The only call that takes a
 /// path; follows symbolic links, because the administrator may (`/vservers -> /srv/vservers`).
 [[nodiscard]] Result<DirFd> open_root(const std::string& path);
@@ -95,7 +95,7 @@ void engine_start();
 /// Opens for reading and writing, creating if absent (locks, journals: our own directories only).
 [[nodiscard]] Result<Fd> open_or_create(const DirFd& dir, Name name, std::uint32_t mode);
 
-// --- looking -------------------------------------------------------------------------------------------------------
+// --- looking
 [[nodiscard]] Result<Stat> stat(const DirFd& dir, Name name);
 [[nodiscard]] Result<Stat> stat(const Fd& fd);
 /// nullopt if there is no such name.
@@ -108,7 +108,7 @@ void engine_start();
 /// The same for a name that must not be opened (symlinks, devices), through O_PATH and /proc/self/fd.
 [[nodiscard]] Result<std::vector<Xattr>> xattrs(const DirFd& dir, Name name);
 
-// --- making ----------------------------------------------------------------------------------------------------------
+// --- making
 [[nodiscard]] Result<> make_dir(const DirFd& dir, Name name, std::uint32_t mode);
 /// make_dir, content if it is there already as a directory; then open_dir.
 [[nodiscard]] Result<DirFd> ensure_dir(const DirFd& dir, Name name, std::uint32_t mode);
@@ -118,7 +118,7 @@ void engine_start();
 /// Hard link. EMLINK, EPERM (immutable source) and EXDEV come back as they are.
 [[nodiscard]] Result<> link(const DirFd& source_dir, Name source, const DirFd& dir, Name name);
 
-// --- moving and removing ------------------------------------------------------------------------------------------
+// --- moving and removing
 /// renameat2(RENAME_NOREPLACE).
 [[nodiscard]] Result<> rename_new(const DirFd& from_dir, Name from, const DirFd& to_dir, Name to);
 /// renameat, replacing what stands at `to`.
@@ -131,7 +131,6 @@ void engine_start();
 [[nodiscard]] Result<> unlink_if_there(const DirFd& dir, Name name);
 
 // --- metadata (only on what we made ourselves, or on the skel)
-// --------------------------------------------------------
 [[nodiscard]] Result<> set_owner(const Fd& fd, std::uint32_t uid, std::uint32_t gid);
 [[nodiscard]] Result<> set_owner(const DirFd& dir, Name name, std::uint32_t uid, std::uint32_t gid);
 [[nodiscard]] Result<> set_mode(const Fd& fd, std::uint32_t mode);
@@ -155,7 +154,6 @@ inline constexpr std::uint32_t kIxunlinkFlag = 0x08000000;
 [[nodiscard]] Result<> change_flags(const DirFd& dir, Name name, std::uint32_t set, std::uint32_t clear);
 
 // --- data
-// ---------------------------------------------------------------------------------------------------------------
 /// Reads up to buffer.size() bytes at `offset`; short only at the end of the file.
 [[nodiscard]] Result<std::size_t> read_at(const Fd& fd, std::span<std::byte> buffer, std::uint64_t offset);
 /// Reads what is there from the current position (pipes too); 0 at the end.
@@ -180,7 +178,6 @@ struct Extent {
 [[nodiscard]] Result<std::optional<Extent>> next_data(const Fd& fd, std::uint64_t offset, std::uint64_t size);
 
 // --- durability
-// ------------------------------------------------------------------------------------------------------------
 [[nodiscard]] Result<> sync_file(const Fd& fd);         ///< fsync (of a directory too)
 [[nodiscard]] Result<> sync_data(const Fd& fd);         ///< fdatasync
 [[nodiscard]] Result<> sync_file_system(const Fd& fd);  ///< syncfs; reports write errors since Linux 5.8
@@ -188,7 +185,6 @@ struct Extent {
 void start_writeback(const Fd& fd);
 
 // --- locks
-// ------------------------------------------------------------------------------------------------------------------
 enum class Wait { no, yes };
 /// Open-file-description write lock on the whole file: dies with the last descriptor of this open file. false: another
 /// holds it (Wait::no).
@@ -197,7 +193,6 @@ enum class Wait { no, yes };
 [[nodiscard]] Result<bool> locked_by_another(const Fd& fd);
 
 // --- file systems
-// ---------------------------------------------------------------------------------------------------------
 struct FileSystem {
   std::string type;  ///< "ext4", "xfs", "btrfs", "tmpfs", or the magic number in hex
   std::uint64_t free_bytes = 0, free_inodes = 0;
@@ -205,7 +200,6 @@ struct FileSystem {
 [[nodiscard]] Result<FileSystem> file_system(const Fd& fd);
 
 // --- processes
-// -----------------------------------------------------------------------------------------------------------
 struct RunningProcess {
   int pid;
   std::string name;
