@@ -4,8 +4,6 @@
 
 #include "engine/tree/remove.h"
 
-#include <tbb/task_group.h>
-
 #include <array>
 #include <atomic>
 #include <cerrno>
@@ -14,6 +12,7 @@
 #include <optional>
 
 #include "engine/tree/listing.h"
+#include "engine/tree/task_group.h"
 
 namespace vskel {
 
@@ -24,7 +23,7 @@ constexpr std::uint32_t kProtecting = sys::kImmutableFlag | sys::kAppendFlag;
 
 struct Removal {
   const DirFd& top;  ///< where deep directories are moved up to
-  tbb::task_group tasks;
+  TaskGroup tasks;
   std::atomic<unsigned> moved_up{0};
   std::mutex mutex;  ///< guards error
   std::optional<Error> error;

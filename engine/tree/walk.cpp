@@ -1,11 +1,11 @@
 #include "engine/tree/walk.h"
 
-#include <tbb/task_group.h>
-
 #include <atomic>
 #include <cerrno>
 #include <mutex>
 #include <unordered_map>
+
+#include "engine/tree/task_group.h"
 
 namespace vskel {
 
@@ -56,7 +56,7 @@ const DirFd& WalkDirectory::top() const {
 struct Walk::State {
   Mounts mounts;
   const Visitor& visitor;
-  tbb::task_group tasks;
+  TaskGroup tasks;
   std::atomic<bool> stopped{false};
   std::mutex mutex;  ///< guards the two below
   std::optional<Error> error;

@@ -5,7 +5,6 @@
 
 #include "engine/vserver/create.h"
 
-#include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
 
 #include <algorithm>
@@ -21,6 +20,7 @@
 #include "engine/seal/seal.h"
 #include "engine/skel/skel.h"
 #include "engine/tree/remove.h"
+#include "engine/tree/task_group.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
 #include "engine/vserver/configuration.h"
@@ -413,13 +413,17 @@ std::string plugin_error(const std::vector<PluginOutcome>& plugins) {
 
 void run_plugins_of_fleet(const Store& store, const CreateRequest& request, const Skel& skel,
                           std::vector<Planned>& plans, std::vector<CreatedVserver>& outcomes) {
-  tbb::parallel_for(std::size_t{0}, plans.size(), [&](std::size_t at) {
+  TaskGroup tasks;
+  const auto run_those_of = [&](std::size_t at) {
     CreatedVserver& outcome = outcomes[at];
     Record& record = plans[at].record;
     if (outcome.status != CreateStatus::created || record.plugins.empty()) return;
     auto ran = run_plugins(store, skel, record, request.plugin_settings);
     outcome.plugins = record.plugins;
     outcome.error = ran ? plugin_error(record.plugins) : ran.error().line();
+  };
+  tasks.run_and_wait([&] {
+    for (std::size_t at = 0; at < plans.size(); ++at) tasks.run([&run_those_of, at] { run_those_of(at); });
   });
 }
 
