@@ -194,6 +194,20 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
   return {};
 }
 
+/// An emptying that was killed may have left a seal lifted, and then also something in the trash: so all is sealed
+/// before that goes. False where a skel is locked by another process.
+Result<bool> seal_all_again(const Store& store) {
+  const auto seal = TRY(choose_seal(store.staging(), std::nullopt));
+  if (!seal) return true;
+  for (const SkelName& name : TRY(Skel::all(store))) {
+    const auto lock = TRY(Lock::take_if_free(store, "skel." + name.text()));
+    if (!lock) return false;
+    const Skel skel = TRY(Skel::open(store, name));
+    if (TRY(is_sealed(skel))) (void)TRY(seal_again(skel.tree(Part::global_part), *seal));
+  }
+  return true;
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> finish_removal(const Store& store, Intent& intent) {
@@ -207,24 +221,18 @@ Result<std::vector<std::string>> finish_removal(const Store& store, Intent& inte
 
 Result<std::vector<std::string>> empty_trash(const Store& store) {
   std::vector<std::string> lines;
-  const DirFd trash = TRY(sys::reopen(store.trash()));
-  const Listing listing = TRY(Listing::read(trash));
-  if (listing.entries().empty()) return lines;
-  // A removal that is under way empties its part of it by itself.
-  const auto lock = TRY(Lock::take_if_free(store, "trash"));
-  if (!lock) return lines;
+  const auto names_in_trash = [&]() -> Result<Listing> { return Listing::read(TRY(sys::reopen(store.trash()))); };
+  if (TRY(names_in_trash()).entries().empty()) return lines;
+  // Nothing is waited for: what another process is working on, or a running vserver shares, keeps its place in the
+  // trash until a later command.
   if (!Quiescence::hold(TRY(sealed_tenants(store)), Quiesce::automatic)) return lines;
+  if (!TRY(seal_all_again(store))) return lines;
+  const auto lock = TRY(Lock::take_if_free(store, "trash"));
+  if (!lock || !Quiescence::hold(TRY(sealed_tenants(store)), Quiesce::automatic)) return lines;
+  const Listing listing = TRY(names_in_trash());
   for (const Listed& listed : listing.entries()) {
     TRY(remove_tree(store.trash(), listed.name));
     lines.push_back("trash: " + std::string(listed.name.view()) + " was emptied");
-  }
-  // An earlier emptying may have been killed while a seal was lifted; only a trash that was not empty can tell.
-  const auto seal = TRY(choose_seal(store.staging(), std::nullopt));
-  if (!seal) return lines;
-  for (const SkelName& name : TRY(Skel::all(store))) {
-    const Lock skel_lock = TRY(Lock::take(store, "skel." + name.text(), sys::Wait::yes));
-    const Skel skel = TRY(Skel::open(store, name));
-    if (TRY(is_sealed(skel))) (void)TRY(seal_again(skel.tree(Part::global_part), *seal));
   }
   return lines;
 }
