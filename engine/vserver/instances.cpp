@@ -1,6 +1,7 @@
 #include "engine/vserver/instances.h"
 
 #include <algorithm>
+#include <cerrno>
 
 #include "engine/tree/listing.h"
 #include "engine/txn/journal.h"
@@ -12,9 +13,12 @@ namespace {
 constexpr std::string_view kRecordSuffix = ".json";
 constexpr std::size_t kMostRecord = 1 << 20;
 
-Result<Record> read_record_file(const Skel& skel, Name name) {
-  const Fd file = TRY(sys::open_file(skel.instances(), name));
-  return read_record(TRY(sys::read_whole(file, kMostRecord)), skel.path() + "/instances/" + std::string(name.view()));
+/// nullopt where there is none, or none any more: who only looks holds no lock, and remove-vs may be at work.
+Result<std::optional<Record>> read_record_file(const Skel& skel, Name name) {
+  auto file = sys::open_file(skel.instances(), name);
+  if (!file && file.error().code == ENOENT) return std::nullopt;
+  const Fd opened = TRY(std::move(file));
+  return read_record(TRY(sys::read_whole(opened, kMostRecord)), skel.path() + "/instances/" + std::string(name.view()));
 }
 
 }  // namespace
@@ -26,7 +30,7 @@ Result<std::vector<Record>> read_records(const Skel& skel) {
   const Listing listing = TRY(Listing::read(instances));
   for (const Listed& listed : listing.entries()) {
     if (listed.name.view().starts_with('.') || !listed.name.view().ends_with(kRecordSuffix)) continue;
-    out.push_back(TRY(read_record_file(skel, listed.name)));
+    if (auto record = TRY(read_record_file(skel, listed.name))) out.push_back(std::move(*record));
   }
   std::ranges::sort(out, {}, &Record::name);
   return out;
@@ -36,8 +40,8 @@ Result<std::optional<Record>> find_record(const Store& store, const VserverName&
   const std::string file_name = name.text() + std::string(kRecordSuffix);
   for (const SkelName& skel_name : TRY(Skel::all(store))) {
     const Skel skel = TRY(Skel::open(store, skel_name));
-    if (!skel.instances().open() || !TRY(sys::stat_if_there(skel.instances(), *Name::check(file_name)))) continue;
-    return TRY(read_record_file(skel, *Name::check(file_name)));
+    if (!skel.instances().open()) continue;
+    if (auto record = TRY(read_record_file(skel, *Name::check(file_name)))) return record;
   }
   return std::nullopt;
 }
