@@ -38,13 +38,19 @@ Result<Skel> Skel::open(const Store& store, const SkelName& name) {
   skel.instances_ = TRY(open_if_there(skel.dir_, "instances"));
   skel.generations_ = TRY(open_if_there(skel.dir_, "generations"));
   skel.plugins_ = TRY(open_if_there(TRY(open_if_there(skel.dir_, "scripts")), "post-create-vs"));
-  skel.trees_[static_cast<std::size_t>(Part::global_part)] = TRY(open_if_there(skel.dir_, "global"));
-  skel.trees_[static_cast<std::size_t>(Part::local_part)] = TRY(open_if_there(skel.dir_, "local"));
-  skel.trees_[static_cast<std::size_t>(Part::static_part)] = TRY(open_if_there(skel.dir_, "static"));
   skel.merged_ = TRY(sys::stat_if_there(skel.dir_, "global.bak"))
   .has_value();
+  // What vservers share is in global.bak then; where a crash came between the two renames one tree has its old name.
+  const auto open_tree = [&](Name usual, Name set_aside) -> Result<DirFd> {
+    DirFd tree = TRY(open_if_there(skel.dir_, usual));
+    if (!tree.open()) tree = TRY(open_if_there(skel.dir_, set_aside));
+    return tree;
+  };
+  skel.trees_[static_cast<std::size_t>(Part::global_part)] = TRY(open_tree("global", "global.bak"));
+  skel.trees_[static_cast<std::size_t>(Part::local_part)] = TRY(open_tree("local", "local.bak"));
+  skel.trees_[static_cast<std::size_t>(Part::static_part)] = TRY(open_if_there(skel.dir_, "static"));
   for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
-    if (!skel.tree(part).open() && !skel.merged_)
+    if (!skel.tree(part).open())
       return fail("open skel", skel.path_ + "/" + std::string(part_name(part)), ENOENT);
   return skel;
 }

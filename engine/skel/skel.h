@@ -21,10 +21,11 @@ class Skel {
 
   [[nodiscard]] const SkelName& name() const { return name_; }
   [[nodiscard]] const DirFd& dir() const { return dir_; }
-  /// The tree of a part; closed between merge-skel and split-skel.
+  /// The tree of a part; between merge-skel and split-skel what was set aside of it (global.bak, local.bak).
   [[nodiscard]] const DirFd& tree(Part part) const { return trees_[static_cast<std::size_t>(part)]; }
   [[nodiscard]] const DirFd& instances() const { return instances_; }
   [[nodiscard]] const DirFd& plugins() const { return plugins_; }  ///< scripts/post-create-vs
+  [[nodiscard]] const DirFd& generations() const { return generations_; }
   [[nodiscard]] bool merged() const { return merged_; }
   /// Number of the newest generation; an error if there is none.
   [[nodiscard]] Result<unsigned> newest_generation() const;

@@ -11,7 +11,7 @@ namespace vskel {
 namespace {
 
 constexpr std::string_view kRecordSuffix = ".json";
-constexpr std::size_t kMostRecord = 1 << 20;
+constexpr std::size_t kMostRecord = 64 << 20;
 
 /// nullopt where there is none, or none any more: who only looks holds no lock, and remove-vs may be at work.
 Result<std::optional<Record>> read_record_file(const Skel& skel, Name name) {

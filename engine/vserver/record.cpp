@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "engine/manifest/manifest.h"
 #include "engine/model/identity.h"
 #include "engine/vserver/contexts.h"
 
@@ -45,14 +46,13 @@ Result<> field(const Result<T>& parsed, const std::string& source) {
 Result<> check_fields(const Record& record, const std::string& source) {
   TRY(field(VserverName::parse(record.name), source));
   TRY(field(SkelName::parse(record.skel), source));
-  TRY(field(Fqdn::parse(record.fqdn), source));
-  TRY(field(Address::parse(record.ip), source));
+  if (!record.fqdn.empty()) TRY(field(Fqdn::parse(record.fqdn), source));
+  if (!record.ip.empty()) TRY(field(Address::parse(record.ip), source));
   const auto bad = [&](const std::string& why) { return fail("read record", source, why); };
-  if (record.context < 2 || record.context > kHighestContext)
+  if (record.context != 0 && (record.context < 2 || record.context > kHighestContext))
     return bad("context " + std::to_string(record.context) + ": ids are 2 to " + std::to_string(kHighestContext));
-  if (!is_absolute_path(record.config))
+  if (!record.config.empty() && !is_absolute_path(record.config))
     return bad("config '" + printable(record.config) + "': an absolute path is wanted");
-  if (record.generation == 0) return bad("generation 0: the first one is 1");
   if (!is_utc_time(record.created))
     return bad("created '" + printable(record.created) + "': a time like 2026-01-31T12:00:00Z is wanted");
   return {};
@@ -107,6 +107,9 @@ std::string write_record(const Record& record) {
   for (const PluginOutcome& plugin : record.plugins)
     json["plugins"].push_back(
         {{"name", plugin.name}, {"status", plugin_status_name(plugin.status)}, {"reason", plugin.reason}});
+  // A path is bytes and JSON is UTF-8: written as in a manifest.
+  if (!record.bases.empty()) json["bases"] = nlohmann::ordered_json::object();
+  for (const auto& [path, generation] : record.bases) json["bases"][encode_path(path)] = generation;
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -125,6 +128,12 @@ Result<Record> read_record(std::string_view text, const std::string& source) {
     const auto seal = parse_seal(json.at("seal").get<std::string>());
     TRY(field(seal, source));
     record.seal = *seal;
+    const nlohmann::json bases = json.value("bases", nlohmann::json::object());
+    for (const auto& base : bases.items()) {
+      auto path = decode_path(base.key());
+      if (!path) return bad("a path of bases is not encoded as in a manifest: " + base.key());
+      record.bases.emplace(std::move(*path), base.value().get<unsigned>());
+    }
     for (const auto& plugin : json.at("plugins")) {
       const auto status = find_in<PluginStatus>(kStatuses, plugin.at("status").get<std::string>());
       if (!status) return bad("a plugin's status is not known");

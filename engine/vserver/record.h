@@ -31,15 +31,20 @@ struct PluginOutcome {
 };
 
 struct Record {
-  std::string name, fqdn, ip, skel;
-  std::uint32_t context = 0;
-  std::string config;       ///< absolute path of the configuration file
-  unsigned generation = 0;  ///< of the skel, at creation or the last relink
+  std::string name, skel;
+  std::string fqdn, ip;       ///< "": an adopted vserver of which they are not known
+  std::uint32_t context = 0;  ///< 0: an adopted vserver without one
+  std::string config;         ///< absolute path of the configuration file; "": an adopted vserver without one
+  unsigned generation = 0;    ///< of the skel: the base of all paths but those in `bases`; 0: an adopted vserver, of
+                              ///< which no base is known
   Share share = Share::hardlink;
   SealKind seal = SealKind::immutable;
   std::string created;  ///< UTC, 2026-01-31T12:00:00Z
   std::map<std::string, std::string> columns;
   std::vector<PluginOutcome> plugins;
+  /// Paths (relative to the root) whose base is another generation than `generation`: what a relink kept, or what it
+  /// could not move along with the rest. 0: unknown.
+  std::map<std::string, unsigned> bases;
 };
 
 /// JSON text, a trailing newline, keys in the order above; "version": 1.

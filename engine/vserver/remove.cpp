@@ -110,7 +110,8 @@ Result<> move_roots_to_trash(const Store& store, const Intent& intent, const nlo
 Result<> forget(const Store& store, const Skel& skel, const nlohmann::json& members) {
   ChangedDirectories configurations;
   for (const auto& member : members) {
-    TRY(configurations.unlink(member.value("config", "")));
+    // An adopted vserver may have neither.
+    if (const std::string config = member.value("config", ""); !config.empty()) TRY(configurations.unlink(config));
     TRY(unlink_context(store, member.value("context", 0U), store.paths().vservers + "/" + member.value("name", "")));
   }
   TRY(configurations.sync());

@@ -161,7 +161,8 @@ Result<> verify_vserver(const Store& store, const Record& record, Differences& o
   const auto root = TRY(sys::stat_if_there(store.vservers(), *Name::check(record.name)));
   if (!root) differ(path, "missing");
   if (root && root->type != sys::FileType::directory) differ(path, "not a directory");
-  if (!exists(record.config)) differ(record.config, "missing");
+  if (!record.config.empty() && !exists(record.config)) differ(record.config, "missing");
+  if (record.context == 0) return {};
   const std::string context = std::to_string(record.context), link = store.paths().etc + "/contexts/" + context;
   const auto stat = store.contexts().open() ? TRY(sys::stat_if_there(store.contexts(), *Name::check(context))) : std::nullopt;
   if (!stat) {
@@ -176,9 +177,9 @@ Result<> verify_vserver(const Store& store, const Record& record, Differences& o
 Result<> verify_contexts(const Store& store, const std::vector<Record>& records, Differences& out) {
   std::set<std::uint32_t> seen;
   for (const Record& record : records)
-    if (!seen.insert(record.context).second)
+    if (record.context != 0 && !seen.insert(record.context).second)
       out.add("vserver " + record.name, "", "context " + std::to_string(record.context) + " is another vserver's too");
-  if (records.empty()) return {};
+  if (seen.empty()) return {};
   const std::string path = store.paths().etc + "/contexts/nextid";
   const auto file =
       store.contexts().open() ? sys::open_file(store.contexts(), "nextid") : Result<Fd>(fail("open", path, ENOENT));

@@ -43,6 +43,21 @@ TEST(RecordTest, ReadsWhatItWrote) {
   EXPECT_EQ(read->plugins[1].reason, "exit status 3");
 }
 
+TEST(RecordTest, KeepsBasesOfPathsThatAreNotText) {
+  Record record = full_record();
+  record.bases = {{"etc/motd", 1}, {"srv/\xff\n \"x\"", 0}};
+  const auto read = read_record(write_record(record), "web1.json");
+  ASSERT_TRUE(read) << read.error().line();
+  EXPECT_EQ(read->bases, record.bases);
+}
+
+TEST(RecordTest, AnAdoptedVserverMayLackAllButItsNameAndItsSkel) {
+  Record record = full_record();
+  record.fqdn = record.ip = record.config = "";
+  record.context = record.generation = 0;
+  EXPECT_TRUE(read_record(write_record(record), "web1.json"));
+}
+
 TEST(RecordTest, NeverHoldsAPluginsMessage) {
   Record record = full_record();
   record.plugins[0].message = "root password: hunter2";
@@ -61,12 +76,30 @@ TEST(RecordTest, RefusesWhatIsNoRecord) {
 }
 
 TEST(RecordTest, RefusesEveryFieldThatIsNotWhatItShouldBe) {
-  const std::vector<std::pair<const char*, nlohmann::json>> bad = {
-      {"version", 2},      {"name", "../x"},        {"name", "tmp_skel_a"},  {"name", 7},          {"fqdn", "a b"},
-      {"fqdn", nullptr},   {"ip", "10.0.0"},        {"skel", "/"},           {"context", 1},       {"context", 49152},
-      {"context", "50"},   {"context", -3},         {"config", "web1.conf"}, {"config", ""},       {"generation", 0},
-      {"generation", "1"}, {"share", "symlink"},    {"seal", "auto"},        {"created", "today"}, {"created", ""},
-      {"columns", {1, 2}}, {"columns", {{"A", 1}}}, {"plugins", {{"a", 1}}}, {"plugins", "none"}};
+  const std::vector<std::pair<const char*, nlohmann::json>> bad = {{"version", 2},
+                                                                   {"name", "../x"},
+                                                                   {"name", "tmp_skel_a"},
+                                                                   {"name", 7},
+                                                                   {"fqdn", "a b"},
+                                                                   {"fqdn", nullptr},
+                                                                   {"ip", "10.0.0"},
+                                                                   {"skel", "/"},
+                                                                   {"context", 1},
+                                                                   {"context", 49152},
+                                                                   {"context", "50"},
+                                                                   {"context", -3},
+                                                                   {"config", "web1.conf"},
+                                                                   {"bases", 7},
+                                                                   {"bases", {{"a\\777", 1}}},
+                                                                   {"generation", "1"},
+                                                                   {"share", "symlink"},
+                                                                   {"seal", "auto"},
+                                                                   {"created", "today"},
+                                                                   {"created", ""},
+                                                                   {"columns", {1, 2}},
+                                                                   {"columns", {{"A", 1}}},
+                                                                   {"plugins", {{"a", 1}}},
+                                                                   {"plugins", "none"}};
   for (const auto& [key, value] : bad) {
     const auto read = read_record(with(key, value), "web1.json");
     ASSERT_FALSE(read) << key << ": " << value.dump();
