@@ -87,4 +87,14 @@ std::optional<Hash128> hash_xattrs(const std::vector<sys::Xattr>& xattrs) {
   return hasher.finish().xxh128;
 }
 
+std::string hex_of(const Sha256& digest) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (const std::uint8_t byte : digest) {
+    out.push_back(kDigits[byte >> 4]);
+    out.push_back(kDigits[byte & 15]);
+  }
+  return out;
+}
+
 }  // namespace vskel

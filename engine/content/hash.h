@@ -23,4 +23,7 @@ struct ContentHash {
 /// Over names and values, each with its length; nullopt for none.
 [[nodiscard]] std::optional<Hash128> hash_xattrs(const std::vector<sys::Xattr>& xattrs);
 
+/// Lower case hexadecimal digits.
+[[nodiscard]] std::string hex_of(const Sha256& digest);
+
 }  // namespace vskel

@@ -35,6 +35,7 @@ void engine_start() {
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGCHLD, SIG_DFL);  // inherited as ignored it would have waitpid(2) fail with ECHILD
   std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGIO, SIG_IGN);  // a tenant that opens a leased file would kill us
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;

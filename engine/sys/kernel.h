@@ -54,8 +54,8 @@ struct Xattr {
 };
 
 // --- engine-wide
-/// Sets umask 0, ignores SIGPIPE and SIGXFSZ, opens descriptors 0 to 2 if closed, raises RLIMIT_NOFILE to its hard
-/// limit.
+/// Sets umask 0, ignores SIGPIPE, SIGXFSZ and SIGIO, opens descriptors 0 to 2 if closed, raises RLIMIT_NOFILE to its
+/// hard limit.
 void engine_start();
 /// The soft limit of open descriptors now.
 [[nodiscard]] std::size_t descriptor_limit();
@@ -176,6 +176,31 @@ struct Extent {
   std::uint64_t start, end;
 };
 [[nodiscard]] Result<std::optional<Extent>> next_data(const Fd& fd, std::uint64_t offset, std::uint64_t size);
+
+// --- sharing
+/// A read lease (fcntl(2), F_SETLEASE): granted only while nobody has the file open for writing or mapped shared and
+/// writable, so it proves that nobody writes; who opens it for writing then waits until the lease is given back (the
+/// descriptor closed). `file` must be open read-only. false: refused, a writer has it. EINVAL where the file system has
+/// no leases. engine_start() has SIGIO ignored, which would else kill the holder when a lease is broken.
+[[nodiscard]] Result<bool> take_read_lease(const Fd& file);
+/// Whether the lease that was taken by `file` stands, with nobody waiting to write.
+[[nodiscard]] Result<bool> holds_read_lease(const Fd& file);
+/// What ioctl_fideduperange(2) did with one range.
+struct Deduped {
+  bool same;            ///< false: the bytes differ, nothing was shared
+  std::uint64_t bytes;  ///< how many of them are shared now; may be fewer than asked for
+};
+/// Has [offset, offset + length) of `target` share the extents of `source`, if the bytes are equal, atomic against
+/// writers. Both may be open read-only (for root). EINVAL, EOPNOTSUPP and EXDEV come back as they are.
+[[nodiscard]] Result<Deduped> dedupe(const Fd& source, const Fd& target, std::uint64_t offset, std::uint64_t length);
+/// Where a piece of a file stands, bytes.
+struct PhysicalExtent {
+  std::uint64_t logical, physical, length;
+  friend bool operator==(const PhysicalExtent&, const PhysicalExtent&) = default;
+};
+/// All extents of a file, without flushing it. nullopt where some have no settled place yet, or the file system does
+/// not tell. Two files with the same extents share their bytes, but for writes that are still in the page cache.
+[[nodiscard]] Result<std::optional<std::vector<PhysicalExtent>>> physical_extents(const Fd& file);
 
 // --- durability
 [[nodiscard]] Result<> sync_file(const Fd& fd);         ///< fsync (of a directory too)

@@ -129,6 +129,7 @@ Result<Record> read_record(std::string_view text, const std::string& source) {
     TRY(field(seal, source));
     record.seal = *seal;
     const nlohmann::json bases = json.value("bases", nlohmann::json::object());
+    if (!bases.is_object()) return bad("bases: an object is wanted");
     for (const auto& base : bases.items()) {
       auto path = decode_path(base.key());
       if (!path) return bad("a path of bases is not encoded as in a manifest: " + base.key());

@@ -1,0 +1,271 @@
+// A step names the inode that it was planned for. It is carried out only while that inode stands there unchanged, which
+// for a tenant's own inode takes a read lease (nobody writes, nobody has it mapped) and the bytes compared under it.
+// RENAME_EXCHANGE then works as compare-and-swap: what comes out lands in our slot, is looked at again, and goes back
+// if it is not what it was. Leases are held to the end of a chunk, so that who opened the old inode while it was
+// exchanged is found waiting, and has it back.
+
+#include "engine/relink/carry_out.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "engine/content/compare.h"
+#include "engine/content/hash.h"
+#include "engine/relink/skel_view.h"
+#include "engine/tree/metadata.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr std::size_t kMostLeases = 64;
+constexpr std::uint64_t kDedupePiece = 16 << 20;  // ioctl_fideduperange(2): file systems cap one request at that
+
+/// What a tenant's doings look like, against errors that are the machine's.
+bool is_tenants_doing(int code) {
+  return code == ENOENT || code == ENOTDIR || code == ELOOP || code == EXDEV || code == EEXIST || code == EISDIR ||
+         code == ENOTEMPTY || code == EINVAL || code == EAGAIN || code == EBUSY || code == EPERM || code == ETXTBSY;
+}
+
+class Carrier {
+ public:
+  Carrier(const Skel& skel, const DirFd& slots, const DirFd& root, LiftedSeals& seals, Further further)
+      : skel_(skel), slots_(slots), root_(root), seals_(seals), further_(further) {}
+
+  CarriedOut run(const std::vector<StagedStep>& steps) {
+    std::vector<const StagedStep*> again;
+    for (const StagedStep& step : steps) {
+      if (step.in_use || !attempt(step)) again.push_back(&step);
+      if (leases_.size() >= kMostLeases) settle_leases();
+    }
+    settle_leases();
+    again.insert(again.end(), broken_.begin(), broken_.end());
+    broken_.clear();
+    // Row 26: once more at the end; a writer may be gone by now.
+    for (const StagedStep* step : again) {
+      if (!attempt(*step)) out_.left.insert_or_assign(step->path, step->base_generation);
+      settle_leases();
+    }
+    for (const StagedStep* step : broken_) out_.left.insert_or_assign(step->path, step->base_generation);
+    return std::move(out_);
+  }
+
+ private:
+  struct Leased {
+    const StagedStep* step;
+    Fd file;
+  };
+
+  /// False if it was not carried out.
+  bool attempt(const StagedStep& step) {
+    if (out_.error) return false;
+    auto done = carry_out_one(step);
+    if (done) return *done;
+    if (!is_tenants_doing(done.error().code)) out_.error = std::move(done).error();
+    return false;
+  }
+
+  Result<bool> carry_out_one(const StagedStep& step) {
+    const DirFd* const dir = TRY(directory_of(step.path));
+    const Name name = last_name(step.path), slot = *Name::check(step.slot);
+    switch (step.kind) {
+      case Step::Kind::put_new:
+        return put_new(step, *dir, name, slot);
+      case Step::Kind::put_over:
+        return put_over(step, *dir, name, slot);
+      case Step::Kind::remove:
+        return remove(step, *dir, name, slot);
+      case Step::Kind::remove_dir:
+        return remove_dir(*dir, name);
+      case Step::Kind::set_metadata:
+        return set_metadata(step, *dir, name, slot);
+      case Step::Kind::share_extents:
+        return share_extents(step, *dir, name);
+    }
+    return false;
+  }
+
+  Result<const DirFd*> directory_of(std::string_view path) {
+    const std::string parent(parent_path(path));
+    if (!dir_.open() || parent != dir_path_) {
+      dir_ = DirFd();
+      dir_ = TRY(sys::open_dirs(root_, parent));
+      dir_path_ = parent;
+    }
+    return &dir_;
+  }
+
+  // --- seals: of inodes of the skel's only
+
+  Result<> lift(bool sealed, const DirFd& dir, Name name, std::uint64_t inode) {
+    return sealed ? seals_.lift(dir, name, inode) : Result<>{};
+  }
+  Result<> restore(bool sealed, const DirFd& dir, Name name, std::uint64_t inode) {
+    return sealed ? seals_.restore(dir, name, inode) : Result<>{};
+  }
+
+  // --- steps
+
+  Result<bool> put_new(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
+    if (!TRY(sys::stat_if_there(slots_, slot))) return true;  // before a crash
+    if (further_ == Further::leave) return false;
+    TRY(lift(step.slot_sealed, slots_, slot, step.slot_inode));
+    auto renamed = sys::rename_new(slots_, slot, dir, name);
+    TRY(restore(step.slot_sealed, renamed ? dir : slots_, renamed ? name : slot, step.slot_inode));
+    TRY(renamed);
+    return true;
+  }
+
+  Result<bool> put_over(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
+    const sys::Stat in_slot = TRY(sys::stat(slots_, slot));
+    if (in_slot.inode != step.slot_inode) return in_slot.inode == step.mine.inode;  // exchanged before a crash
+    if (further_ == Further::leave) return false;
+    std::optional<Fd> leased;
+    if (!TRY(prove(step, dir, name, slot, leased))) return false;
+    TRY(exchange(step, dir, name, slot));
+    if (!TRY(is_what_was_meant(step, slot, leased))) {
+      TRY(exchange_back(step, dir, name, slot));
+      return false;
+    }
+    if (leased) leases_.push_back({&step, std::move(*leased)});
+    return true;
+  }
+
+  Result<bool> remove(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
+    if (TRY(sys::stat_if_there(slots_, slot))) return true;  // before a crash
+    if (further_ == Further::leave) return false;
+    std::optional<Fd> leased;
+    if (!TRY(prove(step, dir, name, slot, leased))) return false;
+    TRY(lift(step.mine.sealed, dir, name, step.mine.inode));
+    auto renamed = sys::rename_new(dir, name, slots_, slot);
+    TRY(restore(step.mine.sealed, renamed ? slots_ : dir, renamed ? slot : name, step.mine.inode));
+    TRY(renamed);
+    if (TRY(is_what_was_meant(step, slot, leased))) return true;
+    TRY(sys::rename_new(slots_, slot, dir, name));
+    return false;
+  }
+
+  static Result<bool> remove_dir(const DirFd& dir, Name name) {
+    auto removed = sys::remove_dir(dir, name);
+    if (removed || removed.error().code == ENOENT) return true;
+    return std::unexpected(std::move(removed).error());
+  }
+
+  Result<bool> set_metadata(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
+    const DirFd target = TRY(sys::open_dir(dir, name))
+    , carrier = TRY(sys::open_dir(slots_, slot));
+    if (!is_still(step.mine, TRY(sys::stat(target)))) return false;
+    const auto wanted = TRY(sys::xattrs(carrier));
+    for (const sys::Xattr& xattr : TRY(sys::xattrs(target)))
+      if (std::ranges::find(wanted, xattr.name, &sys::Xattr::name) == wanted.end())
+        TRY(sys::remove_xattr(target, xattr.name));
+    TRY(apply_metadata(target, metadata_of(TRY(sys::stat(carrier)), wanted), Fresh::no));
+    return true;
+  }
+
+  /// The kernel compares and shares in one step: nothing is to be proved before or looked at after.
+  Result<bool> share_extents(const StagedStep& step, const DirFd& dir, Name name) {
+    const Fd target = TRY(sys::open_file(dir, name));
+    if (!is_still(step.mine, TRY(sys::stat(target)))) return false;
+    const DirFd source_dir = TRY(SkelView::directory_of(skel_, 0, step.part, step.path));
+    const Fd source = TRY(sys::open_trusted_file(source_dir, last_name(step.path)));
+    for (std::uint64_t at = 0; at < step.mine.size;) {
+      const sys::Deduped deduped = TRY(sys::dedupe(source, target, at, std::min(kDedupePiece, step.mine.size - at)));
+      if (!deduped.same || deduped.bytes == 0) return false;
+      at += deduped.bytes;
+    }
+    return true;
+  }
+
+  // --- proofs
+
+  /// Is what stands there what the step was planned for, and does nobody write to it? Leaves the lease that says so.
+  Result<bool> prove(const StagedStep& step, const DirFd& dir, Name name, Name slot, std::optional<Fd>& leased) {
+    const auto stat = TRY(sys::stat_if_there(dir, name));
+    if (!stat || !is_still(step.mine, *stat)) return false;
+    if (step.proof == Proof::inode || stat->type != sys::FileType::regular) return true;
+    Fd file = TRY(sys::open_file(dir, name));
+    if (!is_still(step.mine, TRY(sys::stat(file)))) return false;
+    auto lease = sys::take_read_lease(file);
+    if (lease && !*lease) return false;
+    const bool no_leases_here = !lease && lease.error().code == EINVAL;
+    if (!lease && !no_leases_here) return std::unexpected(std::move(lease).error());
+    if (!TRY(has_the_bytes(step, file, slot))) return false;
+    if (!no_leases_here) leased = std::move(file);
+    return true;
+  }
+
+  Result<bool> has_the_bytes(const StagedStep& step, const Fd& file, Name slot) {
+    if (step.mine.size == 0) return true;
+    if (step.proof == Proof::digest) {
+      const ContentHash hash = TRY(hash_file(file, WithSha256::yes));
+      return hex_of(*hash.sha256) == step.sha256;
+    }
+    if (step.proof == Proof::theirs) return TRY(compare_content(TRY(sys::open_trusted_file(slots_, slot)), file))
+    .same;
+    const DirFd base_dir = TRY(SkelView::directory_of(skel_, step.kept_in, step.part, step.path));
+    return TRY(compare_content(TRY(sys::open_trusted_file(base_dir, last_name(step.path))), file))
+    .same;
+  }
+
+  /// What lies in the slot now is the pinned inode, as it was, with its lease unbroken.
+  Result<bool> is_what_was_meant(const StagedStep& step, Name slot, const std::optional<Fd>& leased) {
+    if (!is_still(step.mine, TRY(sys::stat(slots_, slot)))) return false;
+    return leased ? sys::holds_read_lease(*leased) : Result<bool>(true);
+  }
+
+  Result<> exchange(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
+    TRY(lift(step.mine.sealed, dir, name, step.mine.inode));
+    auto lifted = lift(step.slot_sealed, slots_, slot, step.slot_inode);
+    auto exchanged = lifted ? sys::exchange(slots_, slot, dir, name) : lifted;
+    // Each inode is sealed again under the name that it has now.
+    const bool swapped = exchanged.has_value();
+    if (lifted) TRY(restore(step.slot_sealed, swapped ? dir : slots_, swapped ? name : slot, step.slot_inode));
+    TRY(restore(step.mine.sealed, swapped ? slots_ : dir, swapped ? slot : name, step.mine.inode));
+    return exchanged;
+  }
+
+  Result<> exchange_back(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
+    TRY(lift(step.slot_sealed, dir, name, step.slot_inode));
+    auto exchanged = sys::exchange(slots_, slot, dir, name);
+    // The name may be gone meanwhile: then what came out goes back to where it was.
+    if (!exchanged && exchanged.error().code == ENOENT) exchanged = sys::rename_new(slots_, slot, dir, name);
+    if (step.slot_sealed && TRY(sys::stat_if_there(slots_, slot))) TRY(restore(true, slots_, slot, step.slot_inode));
+    return exchanged;
+  }
+
+  /// Whoever wanted to write to an exchanged inode has been waiting since: he gets it back where it was.
+  void settle_leases() {
+    for (Leased& leased : leases_) {
+      auto unbroken = sys::holds_read_lease(leased.file);
+      if (unbroken && *unbroken) continue;
+      auto dir = directory_of(leased.step->path);
+      auto back =
+          dir ? exchange_back(*leased.step, **dir, last_name(leased.step->path), *Name::check(leased.step->slot))
+              : Result<>(std::unexpected(dir.error()));
+      if (!back && !out_.error) out_.error = std::move(back).error();
+      broken_.push_back(leased.step);
+    }
+    leases_.clear();
+  }
+
+  const Skel& skel_;
+  const DirFd& slots_;
+  const DirFd& root_;
+  LiftedSeals& seals_;
+  const Further further_;
+  DirFd dir_;  // of the last path
+  std::string dir_path_;
+  std::vector<Leased> leases_;
+  std::vector<const StagedStep*> broken_;
+  CarriedOut out_;
+};
+
+}  // namespace
+
+CarriedOut carry_out(const Skel& skel, const std::vector<StagedStep>& steps, const DirFd& slots, const DirFd& root,
+                     LiftedSeals& seals, Further further) {
+  return Carrier(skel, slots, root, seals, further).run(steps);
+}
+
+}  // namespace vskel

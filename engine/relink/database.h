@@ -1,0 +1,30 @@
+// Package databases of a vserver: did its tenant change them? They are compared as bytes and never parsed (relink.md,
+// "Package databases").
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/relink/skel_view.h"
+#include "engine/vserver/record.h"
+
+namespace vskel {
+
+/// The built-in databases and `more` (absolute), as paths relative to a root.
+[[nodiscard]] std::vector<std::string> database_paths(std::span<const std::string> more);
+/// Is `path` one of `directories` or below it?
+[[nodiscard]] bool is_below_any(std::span<const std::string> directories, std::string_view path);
+
+struct DatabaseLook {
+  bool untouched = true;
+  std::uint64_t bytes_read = 0;
+};
+
+/// Untouched: every file of every database is, byte for byte, the base's or theirs, none is missing and none more is
+/// there. Locks and other files that merely looking at a database leaves there don't count.
+[[nodiscard]] Result<DatabaseLook> look_at_databases(const SkelView& view, const Record& record, const DirFd& root,
+                                                     std::span<const std::string> more);
+
+}  // namespace vskel

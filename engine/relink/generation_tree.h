@@ -1,0 +1,59 @@
+// A generation's manifest as a tree, so that two generations and a vserver can be walked side by side, name by name.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "engine/manifest/manifest.h"
+
+namespace vskel {
+
+/// One path of a generation, with what the skel on disk knows of it.
+struct TreeNode {
+  std::string_view name;                  ///< last component; zero-terminated, owned by the entry
+  const ManifestEntry* entry = nullptr;   ///< of the highest part that has the path
+  std::vector<const TreeNode*> children;  ///< of a directory, sorted by name
+
+  std::uint64_t inode = 0;  ///< of a regular file, where it stands in the skel today; 0: nowhere
+  unsigned kept_in = 0;     ///< the generation in whose .files it stands; 0: in the current tree
+  bool linkable = false;    ///< a global file that vservers may have by hard link (is_linkable())
+  bool as_newest = false;   ///< the newest generation has the same node at this path
+
+  [[nodiscard]] sys::FileType type() const { return entry->type; }
+  [[nodiscard]] bool is_directory() const { return entry->type == sys::FileType::directory; }
+  [[nodiscard]] const std::string& path() const { return entry->path; }
+};
+
+/// Owns the manifest and the nodes. Immutable once what it is filled with is complete; then thread-safe.
+class GenerationTree {
+ public:
+  /// An entry without one for its directory is an error.
+  [[nodiscard]] static Result<std::unique_ptr<GenerationTree>> of(Manifest manifest);
+  GenerationTree(const GenerationTree&) = delete;
+  GenerationTree& operator=(const GenerationTree&) = delete;
+
+  [[nodiscard]] unsigned generation() const { return manifest_.generation; }
+  [[nodiscard]] const TreeNode& root() const { return *root_; }
+  /// nullptr where it has no such path.
+  [[nodiscard]] const TreeNode* find(std::string_view path) const;
+  /// The child of that name; nullptr if there is none.
+  [[nodiscard]] static const TreeNode* child(const TreeNode& node, std::string_view name);
+  /// All nodes, parents first, while they are filled in.
+  [[nodiscard]] std::deque<TreeNode>& nodes() { return nodes_; }
+
+ private:
+  explicit GenerationTree(Manifest manifest) : manifest_(std::move(manifest)) {}
+  Manifest manifest_;
+  std::deque<TreeNode> nodes_;
+  const TreeNode* root_ = nullptr;
+};
+
+/// Equal but for times and links, by what two manifests say; of a regular file's content and of extended attributes
+/// only the hashes, which is no proof (relink.md).
+[[nodiscard]] bool look_the_same(const ManifestEntry& a, const ManifestEntry& b);
+/// Two directories and all below them are the same node by node; `base` is of an older generation.
+[[nodiscard]] bool same_subtree(const TreeNode& base, const TreeNode& newest);
+
+}  // namespace vskel

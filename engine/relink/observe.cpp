@@ -1,0 +1,205 @@
+#include "engine/relink/observe.h"
+
+#include <cerrno>
+
+#include "engine/content/compare.h"
+#include "engine/content/hash.h"
+
+namespace vskel {
+
+namespace {
+
+// Numbers for Node::content and Node::xattrs.
+constexpr std::uint64_t kTheirs = 1, kBase = 2, kMine = 3;
+
+bool same_owner_and_mode(const sys::Stat& stat, const ManifestEntry& entry) {
+  return (stat.type == sys::FileType::symlink || stat.mode == entry.mode) && stat.uid == entry.uid &&
+         stat.gid == entry.gid;
+}
+
+bool could_be(const sys::Stat& stat, const TreeNode* node) {
+  return node != nullptr && stat.type == node->type() && same_owner_and_mode(stat, *node->entry) &&
+         (stat.type != sys::FileType::regular || stat.size == node->entry->size);
+}
+
+/// One look at a path, while it goes on.
+class Look {
+ public:
+  Look(const SkelView& view, const TreeNode* base, const TreeNode* theirs)
+      : view_(view), base_(base), theirs_(theirs) {}
+
+  Result<Observed> at_symlink(const DirFd& dir, Name name, const sys::Stat& stat) {
+    start(stat);
+    const std::string target = TRY(sys::read_link(dir, name));
+    const auto number = [&](const TreeNode* node) { return node != nullptr && node->entry->link_target == target; };
+    content(number(theirs_), number(base_));
+    xattrs(hash_xattrs(TRY(sys::xattrs(dir, name))));
+    return std::move(observed_);
+  }
+
+  Result<Observed> at_special(const sys::Stat& stat) {
+    start(stat);
+    const auto number = [&](const TreeNode* node) {
+      return node != nullptr && node->type() == stat.type && node->entry->rdev == stat.rdev;
+    };
+    content(number(theirs_), number(base_));
+    xattrs(std::nullopt);
+    return std::move(observed_);
+  }
+
+  Result<Observed> at_file(const DirFd& dir, Name name, const sys::Stat& stat) {
+    start(stat);
+    // A sealed inode of the skel's proves what it is: no tenant can write to it, or make one.
+    if (theirs_ != nullptr && theirs_->inode != 0 && stat.inode == theirs_->inode) return as(theirs_node(*theirs_));
+    if (base_ != nullptr && base_->inode != 0 && stat.inode == base_->inode && view_.is_skel_inode(stat.inode))
+      return as(base_node(*base_, theirs_));
+    // A tenant that may set the flag has said that this file is not to be touched.
+    observed_.in_use = stat.immutable;
+    const bool maybe_base = could_be(stat, base_), maybe_theirs = could_be(stat, theirs_);
+    if (!maybe_base && !maybe_theirs) return std::move(observed_);
+    auto opened = sys::open_file(dir, name);
+    if (!opened && (opened.error().code == EAGAIN || opened.error().code == ETXTBSY)) {
+      observed_.in_use = true;  // a tenant's lease (fcntl(2): EWOULDBLOCK)
+      return std::move(observed_);
+    }
+    observed_.file = TRY(std::move(opened));
+    const Fd& file = *observed_.file;
+    if (TRY(sys::stat(file)).inode != stat.inode) {
+      observed_.in_use = true;
+      return std::move(observed_);
+    }
+    TRY(look_at_xattrs(file));
+    TRY(look_for_writers(file));
+    if (maybe_base && observed_.node.xattrs == base_node(*base_, theirs_).xattrs) TRY(compare_with_base(file));
+    const bool open_still = observed_.node.content == kMine && !(base_ != nullptr && base_->as_newest && compared_);
+    if (maybe_theirs && open_still && observed_.node.xattrs == kTheirs) TRY(compare_with_theirs(file));
+    return std::move(observed_);
+  }
+
+ private:
+  void start(const sys::Stat& stat) {
+    observed_.stat = stat;
+    observed_.node = {stat.type, stat.mode, stat.uid, stat.gid, kMine, kMine};
+  }
+  Result<Observed> as(const Node& node) {
+    observed_.node = node;
+    return std::move(observed_);
+  }
+  void content(bool is_theirs, bool is_base) {
+    if (is_base) observed_.node.content = base_node(*base_, theirs_).content;
+    if (is_theirs) observed_.node.content = kTheirs;
+  }
+  void xattrs(const std::optional<Hash128>& hash) {
+    if (base_ != nullptr && hash == base_->entry->xattrs) observed_.node.xattrs = base_node(*base_, theirs_).xattrs;
+    if (theirs_ != nullptr && hash == theirs_->entry->xattrs) observed_.node.xattrs = kTheirs;
+  }
+
+  /// A hash of the tenant's making finds and does not prove: the attributes themselves are compared.
+  Result<> look_at_xattrs(const Fd& file) {
+    const auto mine = TRY(sys::xattrs(file));
+    const auto hash = hash_xattrs(mine);
+    xattrs(hash);
+    if (mine.empty()) return {};
+    for (const TreeNode* node : {base_, theirs_}) {
+      if (node == nullptr || node->type() != sys::FileType::regular || node->entry->xattrs != hash) continue;
+      if (TRY(sys::xattrs(TRY(view_.open(*node)))) != mine) observed_.node.xattrs = kMine;
+    }
+    return {};
+  }
+
+  /// Where the file system has no leases nothing can be said here; the tenant has to be still then.
+  Result<> look_for_writers(const Fd& file) {
+    auto lease = sys::take_read_lease(file);
+    if (lease && !*lease) observed_.in_use = true;
+    if (!lease && lease.error().code != EINVAL) return std::unexpected(std::move(lease).error());
+    return {};
+  }
+
+  Result<> compare_with_base(const Fd& file) {
+    compared_ = true;
+    const std::uint64_t number = base_node(*base_, theirs_).content;
+    // Neither in the current tree nor kept: what is left is its SHA-256, if it has one.
+    const TreeNode* const stands = base_->as_newest ? theirs_ : base_;
+    const bool at_hand = base_->as_newest || base_->kept_in != 0;
+    if (!at_hand && !base_->entry->sha256) return {};
+    if (at_hand) {
+      const Comparison compared = TRY(compare_content(TRY(view_.open(*stands)), file));
+      observed_.bytes_read += compared.bytes_read;
+      if (!compared.same) return {};
+    } else {
+      const ContentHash hash = TRY(hash_file(file, WithSha256::yes));
+      observed_.bytes_read += observed_.stat.size;
+      if (hash.sha256 != base_->entry->sha256) return {};
+    }
+    observed_.node.content = number;
+    observed_.proof_of_base = !at_hand ? Proof::digest : base_->as_newest ? Proof::theirs : Proof::base;
+    return {};
+  }
+
+  Result<> compare_with_theirs(const Fd& file) {
+    const Comparison compared = TRY(compare_content(TRY(view_.open(*theirs_)), file));
+    observed_.bytes_read += compared.bytes_read;
+    if (compared.same) observed_.node.content = kTheirs;
+    return {};
+  }
+
+  const SkelView& view_;
+  const TreeNode* base_;
+  const TreeNode* theirs_;
+  bool compared_ = false;
+  Observed observed_;
+};
+
+}  // namespace
+
+Node theirs_node(const TreeNode& theirs) {
+  const ManifestEntry& entry = *theirs.entry;
+  return {entry.type, entry.mode, entry.uid, entry.gid, theirs.is_directory() ? 0 : kTheirs, kTheirs};
+}
+
+Node base_node(const TreeNode& base, const TreeNode* theirs) {
+  const ManifestEntry& entry = *base.entry;
+  Node node{entry.type, entry.mode, entry.uid, entry.gid, base.is_directory() ? 0 : kBase, kBase};
+  if (theirs == nullptr) return node;
+  if (entry.xattrs == theirs->entry->xattrs) node.xattrs = kTheirs;
+  // Equal hashes beside different metadata only name the row; where all else is equal as_newest decides, by bytes.
+  const bool may_be_the_same = base.as_newest || !look_the_same(entry, *theirs->entry);
+  const ManifestEntry& other = *theirs->entry;
+  if (may_be_the_same && entry.type == other.type && entry.size == other.size && entry.content == other.content &&
+      entry.link_target == other.link_target && entry.rdev == other.rdev && !base.is_directory())
+    node.content = kTheirs;
+  return node;
+}
+
+Result<Observed> observe_directory(const DirFd& dir, const TreeNode* base, const TreeNode* theirs) {
+  const sys::Stat stat = TRY(sys::stat(dir));
+  const auto xattrs = TRY(sys::xattrs(dir));
+  Observed observed;
+  observed.stat = stat;
+  observed.node = {stat.type, stat.mode, stat.uid, stat.gid, 0, kMine};
+  const auto hash = hash_xattrs(xattrs);
+  if (base != nullptr && hash == base->entry->xattrs) observed.node.xattrs = base_node(*base, theirs).xattrs;
+  if (theirs != nullptr && hash == theirs->entry->xattrs) observed.node.xattrs = kTheirs;
+  return observed;
+}
+
+Result<std::optional<Observed>> observe(const SkelView& view, const DirFd& dir, Name name, const TreeNode* base,
+                                        const TreeNode* theirs) {
+  const auto stat = TRY(sys::stat_if_there(dir, name));
+  if (!stat) return std::nullopt;
+  Look look(view, base, theirs);
+  auto looked = [&]() -> Result<Observed> {
+    switch (stat->type) {
+      case sys::FileType::regular:
+        return look.at_file(dir, name, *stat);
+      case sys::FileType::symlink:
+        return look.at_symlink(dir, name, *stat);
+      default:
+        return look.at_special(*stat);
+    }
+  }();
+  if (!looked && looked.error().code == ENOENT) return std::nullopt;  // a running tenant removed it meanwhile
+  return TRY(std::move(looked));
+}
+
+}  // namespace vskel

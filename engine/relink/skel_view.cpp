@@ -1,0 +1,149 @@
+#include "engine/relink/skel_view.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+
+#include "engine/content/compare.h"
+#include "engine/seal/seal.h"
+#include "engine/tree/walk.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr std::uint32_t kSpecialModeBits = 07000;
+
+/// Extended attributes have to be looked at only where there are some.
+Result<bool> may_be_linked(const SkelView& view, const TreeNode& node) {
+  const ManifestEntry& entry = *node.entry;
+  if (entry.part != Part::global_part || entry.size == 0 || (entry.mode & kSpecialModeBits) != 0) return false;
+  if (!entry.xattrs) return true;
+  const Fd file = TRY(view.open(node));
+  return is_linkable(TRY(sys::stat(file)), TRY(sys::xattrs(file)));
+}
+
+}  // namespace
+
+std::string_view parent_path(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == path.npos ? std::string_view() : path.substr(0, slash);
+}
+
+Name last_name(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return *Name::check(path.c_str() + (slash == std::string::npos ? 0 : slash + 1));
+}
+
+Result<DirFd> SkelView::directory_of(const Skel& skel, unsigned kept_in, Part part, std::string_view path) {
+  if (kept_in == 0) return sys::open_dirs(skel.tree(part), parent_path(path));
+  const std::string directory = kept_files_name(kept_in) + "/" + std::string(part_name(part));
+  const std::string_view parent = parent_path(path);
+  return sys::open_dirs(skel.generations(), parent.empty() ? directory : directory + "/" + std::string(parent));
+}
+
+Result<DirFd> SkelView::directory_of(const TreeNode& node) const {
+  return directory_of(*skel_, node.kept_in, node.entry->part, node.path());
+}
+
+Result<Fd> SkelView::open(const TreeNode& node) const {
+  return sys::open_trusted_file(TRY(directory_of(node)), last_name(node.path()));
+}
+
+const GenerationTree* SkelView::base(unsigned generation) const {
+  if (generation == newest_->generation()) return newest_.get();
+  const auto found = bases_.find(generation);
+  return found == bases_.end() ? nullptr : found->second.get();
+}
+
+/// d_ino tells the inode without a stat for every file.
+Result<> SkelView::read_inodes() {
+  std::mutex mutex;
+  const DirFd& global = skel_->tree(Part::global_part);
+  device_ = TRY(sys::stat(global))
+  .device;
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
+    const TreeNode* const node = newest_->find(directory->path);
+    for (const WalkEntry& entry : directory->entries) {
+      if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+      if (entry.type != sys::FileType::regular || node == nullptr) continue;
+      const TreeNode* const child = GenerationTree::child(*node, entry.name.view());
+      if (child == nullptr || child->entry->part != Part::global_part) continue;
+      // Each path is visited by one task, and nobody reads before the walk is over.
+      const_cast<TreeNode*>(child)->inode = entry.inode;
+      const std::scoped_lock lock(mutex);
+      inodes_.insert(entry.inode);
+    }
+    return {};
+  };
+  (void)TRY(Walk::run({&global}, Mounts::stop, nullptr, visitor));
+  for (TreeNode& node : newest_->nodes()) {
+    node.as_newest = true;
+    if (node.type() == sys::FileType::regular) node.linkable = TRY(may_be_linked(*this, node));
+  }
+  return {};
+}
+
+/// Where the file of an older generation's path stands today.
+Result<> SkelView::fill_kept(TreeNode& node, const KeptFiles& kept, unsigned generation) {
+  const Part part = node.entry->part;
+  if (const auto holder = kept.holder(part, node.path(), generation)) {
+    node.kept_in = *holder;
+    if (node.type() != sys::FileType::regular) return {};
+    const DirFd dir = TRY(directory_of(node));
+    node.inode = TRY(sys::stat(dir, last_name(node.path())))
+    .inode;
+    if (part == Part::global_part) inodes_.insert(node.inode);
+    return {};
+  }
+  const TreeNode* const now = newest_->find(node.path());
+  // Replaced, says the newest manifest, and not kept: then nothing is known of it but what its own manifest says.
+  if (now != nullptr && now->entry->part == part && look_the_same(*node.entry, *now->entry)) node.inode = now->inode;
+  return {};
+}
+
+/// Manifests say with certainty what differs. That two files are the same is proved by their being one, or by bytes.
+Result<bool> SkelView::is_as_newest(const TreeNode& node) const {
+  const TreeNode* const now = newest_->find(node.path());
+  if (now == nullptr || !look_the_same(*node.entry, *now->entry)) return false;
+  if (node.type() != sys::FileType::regular || node.kept_in == 0) return true;
+  if (node.inode == now->inode && node.inode != 0) return true;
+  const Fd then_file = TRY(open(node))
+  , now_file = TRY(open(*now));
+  if (node.entry->xattrs && TRY(sys::xattrs(then_file)) != TRY(sys::xattrs(now_file))) return false;
+  return TRY(compare_content(then_file, now_file))
+  .same;
+}
+
+Result<> SkelView::fill_base(GenerationTree& tree, const KeptFiles& kept) {
+  for (TreeNode& node : tree.nodes()) {
+    if (!node.is_directory()) TRY(fill_kept(node, kept, tree.generation()));
+    node.as_newest = TRY(is_as_newest(node));
+  }
+  return {};
+}
+
+Result<SkelView> SkelView::load(const Skel& skel, const std::set<unsigned>& bases) {
+  SkelView view(skel);
+  const unsigned newest = TRY(skel.newest_generation());
+  Manifest manifest = TRY(skel.manifest(newest));
+  manifest.generation = newest;
+  view.newest_ = TRY(GenerationTree::of(std::move(manifest)));
+  TRY(view.read_inodes());
+  const KeptFiles kept = TRY(KeptFiles::load(skel));
+  for (const std::uint64_t inode : kept.global_inodes()) view.inodes_.insert(inode);
+  for (const unsigned generation : bases) {
+    if (generation == 0 || generation >= newest) continue;
+    auto old = skel.manifest(generation);
+    if (!old && old.error().code == ENOENT) continue;
+    Manifest read = TRY(std::move(old));
+    read.generation = generation;
+    auto tree = TRY(GenerationTree::of(std::move(read)));
+    TRY(view.fill_base(*tree, kept));
+    view.bases_.emplace(generation, std::move(tree));
+  }
+  return view;
+}
+
+}  // namespace vskel

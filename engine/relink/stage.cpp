@@ -1,0 +1,178 @@
+#include "engine/relink/stage.h"
+
+#include <cerrno>
+
+#include "engine/content/hash.h"
+#include "engine/tree/metadata.h"
+
+namespace vskel {
+
+namespace {
+
+/// A directory of what is kept, made as far as it is not there.
+Result<DirFd> ensure_dirs(const DirFd& root, std::string_view path) {
+  DirFd dir = TRY(sys::reopen(root));
+  while (!path.empty()) {
+    const std::string component(path.substr(0, path.find('/')));
+    path.remove_prefix(std::min(path.size(), component.size() + 1));
+    dir = TRY(sys::ensure_dir(dir, *Name::check(component), 0700));
+  }
+  return dir;
+}
+
+}  // namespace
+
+Result<const DirFd*> Stager::source_directory(const TreeNode& node) {
+  std::string key = std::to_string(static_cast<int>(node.entry->part)) + "/" + std::string(parent_path(node.path()));
+  if (cached_.open() && key == cached_key_) return &cached_;
+  cached_ = TRY(shared_.view.directory_of(node));
+  cached_key_ = std::move(key);
+  return &cached_;
+}
+
+Result<> Stager::issue(const Operation& operation, const DirFd& dir) {
+  Results results = shared_.executor.issue({&dir, std::span(&operation, 1)}, OnFailure::stop);
+  if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
+  return {};
+}
+
+Result<> Stager::put(const TreeNode& node, const DirFd& dir, Name name) {
+  switch (node.type()) {
+    case sys::FileType::directory:
+      return put_directory(node, dir, name);
+    case sys::FileType::regular:
+      return put_file(node, dir, name);
+    default:
+      return put_other(node, dir, name);
+  }
+}
+
+Result<> Stager::put_directory(const TreeNode& node, const DirFd& dir, Name name) {
+  constexpr std::uint32_t kPrivate = 0700;
+  TRY(sys::make_dir(dir, name, kPrivate));
+  const DirFd made = TRY(sys::open_dir(dir, name));
+  for (const TreeNode* child : node.children) {
+    if (child->entry->part == Part::static_part && !child->is_directory()) continue;  // each vserver's own
+    TRY(put(*child, made, last_name(child->path())));
+  }
+  const DirFd source = TRY(sys::open_dirs(shared_.view.skel().tree(node.entry->part), node.path()));
+  return apply_metadata(made, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no);
+}
+
+Result<> Stager::put_file(const TreeNode& node, const DirFd& dir, Name name) {
+  if (share_ == Share::hardlink && node.linkable) return put_link(node, dir, name);
+  return put_copy(node, dir, name);
+}
+
+Result<> Stager::put_link(const TreeNode& node, const DirFd& dir, Name name) {
+  const DirFd& source = *TRY(source_directory(node));
+  const Name source_name = last_name(node.path());
+  const auto link = [&]() -> Result<> {
+    const std::uint64_t inode = TRY(sys::stat(source, source_name))
+    .inode;
+    TRY(shared_.seals.lift(source, source_name, inode));
+    auto linked = sys::link(source, source_name, dir, name);
+    auto restored = shared_.seals.restore(source, source_name, inode);
+    return linked ? restored : linked;
+  };
+  auto linked = link();
+  if (linked || linked.error().code != EMLINK) return linked;
+  const std::scoped_lock lock(shared_.leaders);
+  linked = link();  // another vserver's staging may have made the new leader meanwhile
+  if (linked || linked.error().code != EMLINK) return linked;
+  TRY(make_new_leader(node, source, dir));
+  return link();
+}
+
+/// The inode has all the names that its file system allows (ext4: 65,000): a copy takes its place in the skel and leads
+/// further names. The old one stays with the vservers that have it, and is kept like one that was replaced.
+Result<> Stager::make_new_leader(const TreeNode& node, const DirFd& source, const DirFd& scratch) {
+  const Name name = last_name(node.path()), leader("leader");
+  const Fd file = TRY(sys::open_trusted_file(source, name));
+  const sys::Stat stat = TRY(sys::stat(file));
+  const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
+  TRY(issue(CopyFile{leader, &file, stat.size, stat.blocks, CopyBy::either, &metadata}, scratch));
+  const std::uint64_t inode = TRY(sys::stat(scratch, leader))
+  .inode;
+  TRY(shared_.seals.lift(source, name, stat.inode));
+  auto exchanged = sys::exchange(scratch, leader, source, name);
+  if (!exchanged) {
+    (void)shared_.seals.restore(source, name, stat.inode);
+    return exchanged;
+  }
+  TRY(shared_.seals.restore(source, name, inode));
+  const std::string kept = kept_files_name(shared_.view.newest().generation()) + "/global";
+  const std::string parent(parent_path(node.path()));
+  const DirFd target = TRY(ensure_dirs(shared_.view.skel().generations(), parent.empty() ? kept : kept + "/" + parent));
+  auto moved = sys::rename_new(scratch, leader, target, name);
+  if (moved) return shared_.seals.restore(target, name, stat.inode);
+  if (moved.error().code != EEXIST) return moved;
+  auto restored = shared_.seals.restore(scratch, leader, stat.inode);
+  return restored;  // goes with the staging
+}
+
+Result<> Stager::put_copy(const TreeNode& node, const DirFd& dir, Name name) {
+  const DirFd& source = *TRY(source_directory(node));
+  const Fd file = TRY(sys::open_trusted_file(source, last_name(node.path())));
+  const sys::Stat stat = TRY(sys::stat(file));
+  const std::pair key{node.entry->part, stat.inode};
+  if (node.entry->nlink > 1 && slots_ == &dir) {
+    const auto first = first_names_.find(key);
+    if (first != first_names_.end()) return sys::link(dir, *Name::check(first->second), dir, name);
+    first_names_.emplace(key, std::string(name.view()));
+  }
+  const bool clone_only = share_ == Share::reflink && node.entry->part == Part::global_part && stat.size > 0;
+  const bool data_only = share_ == Share::copy && node.entry->part == Part::global_part;
+  const CopyBy by = clone_only ? CopyBy::clone : data_only ? CopyBy::data : CopyBy::either;
+  const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
+  return issue(CopyFile{name, &file, stat.size, stat.blocks, by, &metadata}, dir);
+}
+
+Result<> Stager::put_other(const TreeNode& node, const DirFd& dir, Name name) {
+  const DirFd& source = *TRY(source_directory(node));
+  const Name source_name = last_name(node.path());
+  const sys::Stat stat = TRY(sys::stat(source, source_name));
+  const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(source, source_name)));
+  if (stat.type != sys::FileType::symlink) return issue(MakeNode{name, stat.type, stat.rdev, &metadata}, dir);
+  const std::string target = TRY(sys::read_link(source, source_name));
+  return issue(MakeSymlink{name, &target, &metadata}, dir);
+}
+
+Result<std::vector<StagedStep>> Stager::stage(const VserverPlan& plan, const DirFd& slots) {
+  slots_ = &slots;
+  std::vector<StagedStep> out;
+  for (const Step& step : plan.steps) {
+    StagedStep staged;
+    staged.kind = step.kind;
+    staged.path = step.path;
+    staged.slot = std::to_string(out.size());
+    staged.mine = step.mine;
+    staged.mine.sealed = step.mine.sealed && shared_.view.is_skel_inode(step.mine.inode);
+    staged.proof = step.proof;
+    staged.base_generation = step.base_generation;
+    staged.in_use = step.in_use;
+    if (step.proof == Proof::base) {
+      staged.part = step.base->entry->part;
+      staged.kept_in = step.base->kept_in;
+    }
+    if (step.proof == Proof::digest) staged.sha256 = hex_of(*step.base->entry->sha256);
+    if (step.kind == Step::Kind::share_extents) staged.part = step.theirs->entry->part;
+    const Name slot = *Name::check(staged.slot);
+    if (step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over) {
+      TRY(put(*step.theirs, slots, slot));
+      const sys::Stat stat = TRY(sys::stat(slots, slot));
+      staged.slot_inode = stat.inode;
+      staged.slot_sealed = stat.immutable;
+    }
+    if (step.kind == Step::Kind::set_metadata) {
+      // An empty directory carries the metadata.
+      const DirFd source = TRY(sys::open_dirs(shared_.view.skel().tree(step.theirs->entry->part), step.path));
+      const DirFd carrier = TRY(sys::ensure_dir(slots, slot, 0700));
+      TRY(apply_metadata(carrier, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no));
+    }
+    out.push_back(std::move(staged));
+  }
+  return out;
+}
+
+}  // namespace vskel

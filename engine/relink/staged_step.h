@@ -1,0 +1,32 @@
+// A step of a plan as it is staged: everything that is needed to carry it out, or to go on with it after a crash,
+// without the plan. One JSON object a line, in staging/ID/VSERVER/steps.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/relink/plan.h"
+
+namespace vskel {
+
+struct StagedStep {
+  Step::Kind kind = Step::Kind::put_over;
+  std::string path;              ///< relative to the vserver's root
+  std::string slot;              ///< name in staging/ID/VSERVER/slots: what comes, and after an exchange what was there
+  std::uint64_t slot_inode = 0;  ///< of what comes: tells whether the exchange has been
+  bool slot_sealed = false;      ///< what comes is an inode of the skel's under seal
+  Identity mine;                 ///< with `sealed` only for an inode of the skel's
+  Proof proof = Proof::inode;
+  Part part = Part::global_part;  ///< where the base's file stands, for Proof::base, and theirs, to share its extents
+  unsigned kept_in = 0;           ///< likewise
+  std::string sha256;             ///< hex; for Proof::digest
+  unsigned base_generation = 0;   ///< goes into the record if the step is not carried out
+  bool in_use = false;            ///< to be tried last
+};
+
+[[nodiscard]] std::string write_steps(const std::vector<StagedStep>& steps);
+/// An error names `source` and the line.
+[[nodiscard]] Result<std::vector<StagedStep>> read_steps(std::string_view text, const std::string& source);
+
+}  // namespace vskel

@@ -1,0 +1,86 @@
+#include "engine/skel/kept_files.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <mutex>
+
+#include "engine/tree/walk.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr std::string_view kFilesSuffix = ".files";
+
+std::optional<unsigned> generation_of_files(std::string_view name) {
+  unsigned number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (error != std::errc{} || name.substr(static_cast<std::size_t>(end - name.data())) != kFilesSuffix)
+    return std::nullopt;
+  return number;
+}
+
+}  // namespace
+
+std::string kept_files_name(unsigned generation) {
+  std::string name = generation_file_name(generation);
+  return name.substr(0, name.rfind('.')) + std::string(kFilesSuffix);
+}
+
+Result<> KeptFiles::read(const DirFd& files, unsigned generation, Part part) {
+  auto opened = part == Part::global_part ? sys::open_dir(files, "global") : sys::open_dir(files, "local");
+  if (!opened && opened.error().code == ENOENT) return {};
+  const DirFd root = TRY(std::move(opened));
+  PartFiles& known = parts_.at(static_cast<std::size_t>(part));
+  std::mutex mutex;
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
+    for (const WalkEntry& entry : directory->entries) {
+      if (entry.type == sys::FileType::directory) {
+        walk.descend(directory, entry, nullptr);
+        continue;
+      }
+      const std::scoped_lock lock(mutex);
+      known.generations[directory->path_to(entry.name)].push_back(generation);
+      if (part == Part::global_part && entry.type == sys::FileType::regular) global_inodes_.push_back(entry.inode);
+    }
+    return {};
+  };
+  (void)TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
+  known.roots.emplace(generation, TRY(sys::reopen(root)));
+  return {};
+}
+
+Result<KeptFiles> KeptFiles::load(const Skel& skel) {
+  KeptFiles kept;
+  if (!skel.generations().open()) return kept;
+  const DirFd generations = TRY(sys::reopen(skel.generations()));
+  const Listing listing = TRY(Listing::read(generations));
+  std::vector<unsigned> numbers;
+  for (const Listed& listed : listing.entries())
+    if (const auto number = generation_of_files(listed.name.view()); number && listed.type == sys::FileType::directory)
+      numbers.push_back(*number);
+  std::ranges::sort(numbers);
+  for (const unsigned number : numbers) {
+    const std::string name = kept_files_name(number);
+    const DirFd files = TRY(sys::open_dir(generations, *Name::check(name)));
+    for (const Part part : {Part::global_part, Part::local_part}) TRY(kept.read(files, number, part));
+  }
+  return kept;
+}
+
+std::optional<unsigned> KeptFiles::holder(Part part, std::string_view path, unsigned generation) const {
+  if (part == Part::static_part) return std::nullopt;
+  const auto& known = parts_.at(static_cast<std::size_t>(part)).generations;
+  const auto found = known.find(std::string(path));
+  if (found == known.end()) return std::nullopt;
+  const auto first = std::ranges::lower_bound(found->second, generation);
+  return first == found->second.end() ? std::nullopt : std::optional(*first);
+}
+
+const DirFd& KeptFiles::root(unsigned generation, Part part) const {
+  return parts_.at(static_cast<std::size_t>(part)).roots.at(generation);
+}
+
+}  // namespace vskel
