@@ -23,6 +23,13 @@ using Action = std::function<Result<ExitStatus>(Session&)>;
 // Each declares the command's options on `command` and gives its action.
 [[nodiscard]] Action build_skel_command(CLI::App& command);
 [[nodiscard]] Action create_vs_command(CLI::App& command);
+[[nodiscard]] Action merge_skel_command(CLI::App& command);
+[[nodiscard]] Action split_skel_command(CLI::App& command);
+[[nodiscard]] Action relink_command(CLI::App& command);
+[[nodiscard]] Action adopt_command(CLI::App& command);
+[[nodiscard]] Action diff_command(CLI::App& command);
+[[nodiscard]] Action rollback_command(CLI::App& command);
+[[nodiscard]] Action prune_command(CLI::App& command);
 [[nodiscard]] Action list_command(CLI::App& command);
 [[nodiscard]] Action show_command(CLI::App& command);
 [[nodiscard]] Action verify_command(CLI::App& command);

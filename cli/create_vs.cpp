@@ -8,6 +8,7 @@
 #include "cli/commands.h"
 #include "cli/plugin_report.h"
 #include "cli/prompt.h"
+#include "cli/quiesce_option.h"
 #include "cli/terminal.h"
 #include "engine/sys/kernel.h"
 #include "engine/vserver/contexts.h"
@@ -119,7 +120,7 @@ Result<CreateRequest> request_of(Session& session, const CreateOptions& options)
                         .fleet = std::move(fleet),
                         .share = share,
                         .seal = std::nullopt,
-                        .quiesce = options.quiesce == "off" ? Quiesce::off : Quiesce::automatic,
+                        .quiesce = quiesce_of(options.quiesce),
                         .plugins = options.no_plugins ? RunPlugins::no : unless_none,
                         .settings = session.settings.create,
                         .plugin_settings = session.settings.plugins,
@@ -240,11 +241,7 @@ Action create_vs_command(CLI::App& command) {
       .add_option("--seal", options->seal, "What protects shared files: auto, iunlink, guard, immutable or none [auto]")
       ->type_name("SEAL")
       ->check(one_of({"auto", "iunlink", "guard", "immutable", "none"}));
-  command
-      .add_option("--quiesce", options->quiesce,
-                  "Hold running vservers still while seals are lifted: auto or off [auto]")
-      ->type_name("WHEN")
-      ->check(one_of({"auto", "off"}));
+  declare_quiesce(command, options->quiesce);
   command.add_flag("--no-plugins", options->no_plugins, "Run no plugins");
   command.add_flag("--strict-plugins", options->strict_plugins, "A plugin that fails undoes its vserver");
   return [options](Session& session) { return create(session, *options); };

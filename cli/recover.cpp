@@ -1,6 +1,6 @@
 // recover: what every changing command does first, alone, and told on standard output.
 
-#include "engine/vserver/recover.h"
+#include "engine/recover/recover.h"
 
 #include "cli/commands.h"
 

@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/prompt.h"
+#include "cli/quiesce_option.h"
 #include "cli/terminal.h"
 
 namespace vskel::cli {
@@ -72,7 +73,7 @@ ExitStatus tell_removed(Output& output, const std::vector<RemovedVserver>& repor
 
 Result<ExitStatus> remove(Session& session, const RemoveOptions& options) {
   const std::vector<VserverName> names = TRY(parse_names(options.names));
-  const Quiesce quiesce = options.quiesce == "off" ? Quiesce::off : Quiesce::automatic;
+  const Quiesce quiesce = quiesce_of(options.quiesce);
   if (!session.dry_run()) TRY(make_sure(options, names));
   const Store store = TRY(session.store_to_change(Needs::vservers));
   const std::vector<RemovedVserver> report = TRY([&] {
@@ -98,11 +99,7 @@ Action remove_vs_command(CLI::App& command) {
   const auto options = std::make_shared<RemoveOptions>();
   command.add_option("NAME", options->names, "The vservers")->type_name("")->required()->take_all();
   command.add_flag("-y,--yes", options->yes, "Do not ask");
-  command
-      .add_option("--quiesce", options->quiesce,
-                  "Hold running vservers still while seals are lifted: auto or off [auto]")
-      ->type_name("WHEN")
-      ->check(CLI::IsMember({"auto", "off"}).description(""));
+  declare_quiesce(command, options->quiesce);
   return [options](Session& session) { return remove(session, *options); };
 }
 

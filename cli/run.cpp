@@ -31,6 +31,13 @@ struct CommandEntry {
 constexpr std::array kCommands{
     CommandEntry{"build-skel", "Make a skel from the host, a directory or an archive", build_skel_command},
     CommandEntry{"create-vs", "Make vservers from a skel: one, or a fleet", create_vs_command},
+    CommandEntry{"merge-skel", "Make one tree of a skel, for a package manager to change", merge_skel_command},
+    CommandEntry{"split-skel", "Turn the merged tree back into the skel, as its next generation", split_skel_command},
+    CommandEntry{"relink", "Bring vservers to their skel's newest generation", relink_command},
+    CommandEntry{"adopt", "Make a record for a vserver that vskel did not create", adopt_command},
+    CommandEntry{"diff", "Show what changed between two generations of a skel", diff_command},
+    CommandEntry{"rollback", "Make an old generation of a skel the newest again", rollback_command},
+    CommandEntry{"prune", "Forget generations that no vserver needs", prune_command},
     CommandEntry{"list", "List skels and vservers", list_command},
     CommandEntry{"show", "Show one vserver", show_command},
     CommandEntry{"verify", "Compare skels and vservers with what is on record", verify_command},

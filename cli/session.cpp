@@ -6,8 +6,8 @@
 #include <cerrno>
 
 #include "cli/terminal.h"
+#include "engine/recover/recover.h"
 #include "engine/skel/skel.h"
-#include "engine/vserver/recover.h"
 
 namespace vskel::cli {
 

@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "cli/spelling.h"
+#include "engine/skel/layout.h"
 #include "engine/sys/kernel.h"
 #include "engine/vserver/contexts.h"
 
@@ -101,7 +102,8 @@ class ConfigReader {
     const std::string& section = item.parents[0];
     if (section == "create") return set_create(item);
     if (section == "plugins") return set_plugins(item);
-    if (section == "relink" || section == "seal") return {};  // read by the commands that they are for
+    if (section == "seal") return {};  // read by the commands that it is for
+    if (section == "relink" && is_relink_setting(item)) return set_relink(item);
     CLI::App* const command = find_command(app_, section);
     CLI::Option* const option = option_of(*command, item.name);
     if (option == nullptr) return refuse_item(item, "no such option of " + section);
@@ -180,6 +182,22 @@ class ConfigReader {
       }
     } else {
       return refuse_item(item, "no such setting");
+    }
+    return {};
+  }
+
+  /// `pkgdb` is a list of paths here and a word on the command line; the word may stand here too.
+  static bool is_relink_setting(const CLI::ConfigItem& item) {
+    if (item.name == "freeze") return true;
+    return item.name == "pkgdb" && (item.inputs.empty() || item.inputs[0].starts_with('/'));
+  }
+
+  Result<> set_relink(const CLI::ConfigItem& item) {
+    for (const std::string& value : item.inputs) {
+      if (auto checked = check_glob(value); !checked) return refuse_item(item, value + ": " + checked.error().reason);
+      if (item.name == "pkgdb" && (!value.starts_with('/') || value.find_first_of("*?[") != value.npos))
+        return refuse_item(item, value + ": wants absolute paths of directories");
+      (item.name == "freeze" ? settings_.relink.freeze : settings_.relink.pkgdb).push_back(value);
     }
     return {};
   }

@@ -4,6 +4,7 @@
 #include <CLI/App.hpp>
 #include <string>
 
+#include "engine/relink/relink.h"
 #include "engine/sys/error.h"
 #include "engine/vserver/create.h"
 #include "engine/vserver/plugins.h"
@@ -14,6 +15,7 @@ namespace vskel::cli {
 struct Settings {
   CreateSettings create;   ///< [create]
   PluginSettings plugins;  ///< [plugins]
+  RelinkSettings relink;   ///< [relink] freeze, pkgdb; its other keys are options of relink
 };
 
 enum class Presence { required, optional };

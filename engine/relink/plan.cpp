@@ -34,7 +34,7 @@ std::string joined(std::string_view directory, std::string_view name) {
 }
 
 /// One path under consideration.
-struct Place3 {
+struct Path3 {
   std::string path;
   const TreeNode* base = nullptr;
   const TreeNode* theirs = nullptr;
@@ -61,7 +61,7 @@ class Planner {
   Result<VserverPlan> run(const DirFd& root) {
     root_device_ = TRY(sys::stat(root))
     .device;
-    const Place3 place = place_at("", record_.generation);
+    const Path3 place = place_at("", record_.generation);
     (void)TRY(plan_directory(place, root));
     settle_groups();
     std::ranges::stable_sort(plan_.steps, {}, &Step::order);
@@ -73,8 +73,8 @@ class Planner {
   }
 
  private:
-  Place3 place_at(std::string path, unsigned inherited) {
-    Place3 place;
+  Path3 place_at(std::string path, unsigned inherited) {
+    Path3 place;
     place.path = std::move(path);
     const auto exception = record_.bases.find(place.path);
     place.base_generation = exception == record_.bases.end() ? inherited : exception->second;
@@ -86,8 +86,8 @@ class Planner {
   }
 
   /// The child of a place, without a search from the root where nothing is unusual.
-  Place3 child_of(const Place3& parent, const std::string& name, const TreeNode* base, const TreeNode* theirs) {
-    Place3 place{joined(parent.path, name), base, theirs, parent.base_generation, parent.base_known};
+  Path3 child_of(const Path3& parent, const std::string& name, const TreeNode* base, const TreeNode* theirs) {
+    Path3 place{joined(parent.path, name), base, theirs, parent.base_generation, parent.base_known};
     const auto exception = record_.bases.empty() ? record_.bases.end() : record_.bases.find(place.path);
     if (exception == record_.bases.end()) return place;
     return place_at(std::move(place.path), exception->second);
@@ -95,7 +95,7 @@ class Planner {
 
   [[nodiscard]] bool in_database(std::string_view path) const { return is_below_any(databases_, path); }
 
-  [[nodiscard]] bool frozen(const Place3& place) const {
+  [[nodiscard]] bool frozen(const Path3& place) const {
     if (options_.databases == PackageDatabases::force && in_database(place.path)) return true;
     const bool directory = (place.theirs != nullptr && place.theirs->is_directory()) ||
                            (place.base != nullptr && place.base->is_directory());
@@ -105,12 +105,12 @@ class Planner {
   }
 
   /// Static files hold each vserver's own values.
-  static bool is_static(const Place3& place) {
+  static bool is_static(const Path3& place) {
     return (place.theirs == nullptr || place.theirs->entry->part == Part::static_part) &&
            (place.base == nullptr || place.base->entry->part == Part::static_part);
   }
 
-  Question question_for(const Place3& place, Obstacle obstacle = Obstacle::none) const {
+  Question question_for(const Path3& place, Obstacle obstacle = Obstacle::none) const {
     Question question;
     if (place.base != nullptr) question.base = base_node(*place.base, place.theirs);
     if (place.theirs != nullptr) question.theirs = theirs_node(*place.theirs);
@@ -127,7 +127,7 @@ class Planner {
   // --- directories
 
   /// Plans all names below a directory that both sides go on with; gives how many entries stay in it when all is done.
-  Result<std::size_t> plan_directory(const Place3& place, const DirFd& dir) {
+  Result<std::size_t> plan_directory(const Path3& place, const DirFd& dir) {
     const Listing listing = TRY(Listing::read(dir));
     std::unordered_map<std::string_view, const Listed*> mine;
     mine.reserve(listing.entries().size());
@@ -136,7 +136,7 @@ class Planner {
     for (const std::string& name : names_below(place)) {
       const TreeNode* const base = place.base != nullptr ? GenerationTree::child(*place.base, name) : nullptr;
       const TreeNode* const theirs = place.theirs != nullptr ? GenerationTree::child(*place.theirs, name) : nullptr;
-      const Place3 child = child_of(place, name, base, theirs);
+      const Path3 child = child_of(place, name, base, theirs);
       if (child.base == nullptr && child.theirs == nullptr) continue;
       const auto found = mine.find(name);
       const bool goes = TRY(plan_child(child, dir, found == mine.end() ? nullptr : found->second));
@@ -146,7 +146,7 @@ class Planner {
   }
 
   /// The names that base or theirs have in a directory, and those of which the record says something.
-  std::vector<std::string> names_below(const Place3& place) const {
+  std::vector<std::string> names_below(const Path3& place) const {
     std::vector<std::string> names;
     for (const TreeNode* node : {place.base, place.theirs})
       if (node != nullptr)
@@ -160,7 +160,7 @@ class Planner {
   }
 
   /// True if the entry will be gone.
-  Result<bool> plan_child(const Place3& place, const DirFd& dir, const Listed* mine) {
+  Result<bool> plan_child(const Path3& place, const DirFd& dir, const Listed* mine) {
     const bool their_directory = place.theirs != nullptr && place.theirs->is_directory();
     const bool base_directory = place.base != nullptr && place.base->is_directory();
     if (is_static(place) && !(their_directory && mine != nullptr)) return false;
@@ -177,7 +177,7 @@ class Planner {
     return plan_file(place, dir, *mine);
   }
 
-  bool plan_absent(const Place3& place) {
+  bool plan_absent(const Path3& place) {
     const bool both_directories =
         place.base != nullptr && place.theirs != nullptr && place.base->is_directory() && place.theirs->is_directory();
     Decision decision = decide(question_for(place));
@@ -195,7 +195,7 @@ class Planner {
     return false;
   }
 
-  Result<bool> plan_common_directory(const Place3& place, const DirFd& parent, const Listed& mine) {
+  Result<bool> plan_common_directory(const Path3& place, const DirFd& parent, const Listed& mine) {
     auto opened = sys::open_dir(parent, mine.name);
     const auto blocked_by = [&](int code) { return code == ELOOP || code == ENOTDIR || code == EXDEV; };
     if (!opened && opened.error().code == ENOENT) return false;
@@ -224,13 +224,13 @@ class Planner {
       if (decision.action == Action::hold) plan_.held_back = plan_.held_back || !in_database(place.path);
     }
     // An unknown or absent base of the directory is one of all below it.
-    Place3 below = place;
+    Path3 below = place;
     if (place.base != nullptr && !place.base->is_directory()) below.base = nullptr;
     (void)TRY(plan_directory(below, dir));
     return false;
   }
 
-  Result<bool> plan_removed_directory(const Place3& place, const DirFd& dir) {
+  Result<bool> plan_removed_directory(const Path3& place, const DirFd& dir) {
     const std::size_t staying = TRY(plan_directory(place, dir));
     Question question = question_for(place);
     const sys::Stat stat = TRY(sys::stat(dir));
@@ -248,7 +248,7 @@ class Planner {
     return decision.action == Action::remove_dir;
   }
 
-  void plan_blocked(const Place3& place) {
+  void plan_blocked(const Path3& place) {
     const bool nothing_new =
         place.base != nullptr && place.theirs != nullptr && same_subtree(*place.base, *place.theirs);
     if (nothing_new) return;
@@ -257,7 +257,7 @@ class Planner {
   }
 
   /// One of theirs and mine is a directory, the other is not.
-  Result<bool> plan_type_change(const Place3& place, const DirFd& dir, const Listed& mine) {
+  Result<bool> plan_type_change(const Path3& place, const DirFd& dir, const Listed& mine) {
     const bool was_directory = place.base != nullptr && place.base->is_directory();
     const bool their_directory = place.theirs != nullptr && place.theirs->is_directory();
     if (was_directory && their_directory) {
@@ -329,7 +329,7 @@ class Planner {
     return options_.share == Share::reflink && theirs.entry->size > 0;
   }
 
-  Result<bool> plan_file(const Place3& place, const DirFd& dir, const Listed& mine) {
+  Result<bool> plan_file(const Path3& place, const DirFd& dir, const Listed& mine) {
     const TreeNode* const theirs = place.theirs;
     const bool is_theirs = theirs != nullptr && mine.type == FileType::regular && theirs->inode != 0 &&
                            root_device_ == view_.device() && mine.inode == theirs->inode;
@@ -365,7 +365,7 @@ class Planner {
     return decision.action == Action::remove;
   }
 
-  void note(const Observed& observed, Question& question, Step& step, const Place3& place) {
+  void note(const Observed& observed, Question& question, Step& step, const Path3& place) {
     question.mine = observed.node;
     step.mine = identity_of(observed.stat);
     step.in_use = observed.in_use;
@@ -393,7 +393,7 @@ class Planner {
   }
 
   /// The step for a decision; true if there is one.
-  bool add_file_step(const Place3& place, const Decision& decision, const Observed& observed, Step step,
+  bool add_file_step(const Path3& place, const Decision& decision, const Observed& observed, Step step,
                      bool is_theirs) {
     Action action = decision.action;
     // What is in use is tried at the end: planned as if it were not.
@@ -432,7 +432,7 @@ class Planner {
   }
 
   /// A set-id file that stays as the tenant has it may be the hole that an update closed.
-  Result<> look_at_set_id(const Place3& place, const DirFd& dir, const Listed& mine) {
+  Result<> look_at_set_id(const Path3& place, const DirFd& dir, const Listed& mine) {
     const auto stat = TRY(sys::stat_if_there(dir, mine.name));
     if (!stat || stat->type != FileType::regular || (stat->mode & kSetIdBits) == 0 || place.theirs == nullptr)
       return {};
@@ -449,7 +449,7 @@ class Planner {
 
   // --- what comes of it
 
-  void add_step(const Place3& place, Step step) {
+  void add_step(const Path3& place, Step step) {
     step.path = place.path;
     step.theirs = place.theirs;
     step.base = place.base;
@@ -468,10 +468,10 @@ class Planner {
     for (const TreeNode* child : node.children) count_shared_below(*child);
   }
 
-  void keep(const Place3& place, const Decision& decision) { settle(place, decision); }
+  void keep(const Path3& place, const Decision& decision) { settle(place, decision); }
 
   /// Reports a decision and notes which base the path has from now on.
-  void settle(const Place3& place, const Decision& decision) {
+  void settle(const Path3& place, const Decision& decision) {
     if (decision.action == Action::hold) plan_.held_back = plan_.held_back || !in_database(place.path);
     bool moves = decision.base_moves;
     if (decision.action == Action::keep) {
@@ -485,7 +485,7 @@ class Planner {
   }
 
   /// Below a directory that is not entered, everything keeps the base that it has.
-  void base_stays_below(const Place3& place) {
+  void base_stays_below(const Path3& place) {
     if (acknowledged_.contains(place.path)) return;
     staying_.emplace(place.path, place.base_generation);
     const std::string prefix = place.path + "/";

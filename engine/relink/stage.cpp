@@ -68,8 +68,9 @@ Result<> Stager::put_link(const TreeNode& node, const DirFd& dir, Name name) {
   const DirFd& source = *TRY(source_directory(node));
   const Name source_name = last_name(node.path());
   const auto link = [&]() -> Result<> {
-    const std::uint64_t inode = TRY(sys::stat(source, source_name))
-    .inode;
+    const sys::Stat stat = TRY(sys::stat(source, source_name));
+    const std::uint64_t inode = stat.inode;
+    if (shared_.seal == SealKind::none && stat.immutable) TRY(clear_seal(source, source_name, SealKind::immutable));
     TRY(shared_.seals.lift(source, source_name, inode));
     auto linked = sys::link(source, source_name, dir, name);
     auto restored = shared_.seals.restore(source, source_name, inode);
@@ -101,14 +102,13 @@ Result<> Stager::make_new_leader(const TreeNode& node, const DirFd& source, cons
     return exchanged;
   }
   TRY(shared_.seals.restore(source, name, inode));
-  const std::string kept = kept_files_name(shared_.view.newest().generation()) + "/global";
-  const std::string parent(parent_path(node.path()));
-  const DirFd target = TRY(ensure_dirs(shared_.view.skel().generations(), parent.empty() ? kept : kept + "/" + parent));
-  auto moved = sys::rename_new(scratch, leader, target, name);
-  if (moved) return shared_.seals.restore(target, name, stat.inode);
-  if (moved.error().code != EEXIST) return moved;
-  auto restored = shared_.seals.restore(scratch, leader, stat.inode);
-  return restored;  // goes with the staging
+  // Beside what is kept for older generations: vservers have it, and its inode says that it is the skel's.
+  const std::string old_name = std::to_string(stat.inode);
+  const DirFd leaders =
+      TRY(ensure_dirs(shared_.view.skel().generations(), former_leaders_name(shared_.view.newest().generation())));
+  auto moved = sys::rename_new(scratch, leader, leaders, *Name::check(old_name));
+  TRY(shared_.seals.restore(moved ? leaders : scratch, moved ? *Name::check(old_name) : leader, stat.inode));
+  return moved;
 }
 
 Result<> Stager::put_copy(const TreeNode& node, const DirFd& dir, Name name) {

@@ -11,18 +11,13 @@
 #include <mutex>
 
 #include "engine/content/hash.h"
+#include "engine/issue/batch_limits.h"
 #include "engine/seal/seal.h"
 #include "engine/tree/first_names.h"
 
 namespace vskel {
 
 namespace {
-
-// Files up to this size are read once into memory, where they are hashed and written from; larger ones are copied by
-// the kernel and hashed from the copy.
-constexpr std::uint64_t kSmallFile = 128 * 1024;
-constexpr std::size_t kBatchBytes = 4 << 20;
-constexpr std::size_t kBatchOpenFiles = 16;
 
 std::size_t index_of(Part part) { return static_cast<std::size_t>(part); }
 
@@ -36,7 +31,7 @@ struct PartDirs {
   std::array<bool, kParts> made{};
 };
 
-struct Shared {
+struct Distribution {
   const DistributeRequest& request;
   std::array<FirstNames, kParts> first_names;
   std::mutex mutex;  ///< guards what follows
@@ -58,7 +53,7 @@ ManifestEntry entry_for(std::string path, Part part, sys::FileType type, const M
 }
 
 /// The directory in `part`, made with its metadata if it is not there, parents first.
-Result<DirFd> open_in_part(Shared& shared, PartDirs& dirs, Part part) {
+Result<DirFd> open_in_part(Distribution& shared, PartDirs& dirs, Part part) {
   const DirFd& root = *shared.request.parts[index_of(part)];
   const std::scoped_lock lock(dirs.mutex);
   if (dirs.made[index_of(part)]) return sys::open_dirs(root, dirs.path);
@@ -78,7 +73,7 @@ Result<DirFd> open_in_part(Shared& shared, PartDirs& dirs, Part part) {
 /// The batch of one directory for one part, while it is being planned. Deques, because operations point into them.
 class PartBatch {
  public:
-  PartBatch(Shared& shared, PartDirs& dirs, const WalkDirectory& directory, Part part)
+  PartBatch(Distribution& shared, PartDirs& dirs, const WalkDirectory& directory, Part part)
       : shared_(shared), dirs_(dirs), directory_(directory), part_(part) {}
 
   Result<> add(const WalkEntry& entry) {
@@ -138,6 +133,7 @@ class PartBatch {
   Result<> add_file(const WalkEntry& entry, const sys::Stat& stat) {
     Fd file = TRY(sys::open_trusted_file(directory_.top(), entry.name));
     const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(file))));
+    if (shared_.request.put_known && TRY(put_known(entry, stat, metadata, file))) return {};
     ManifestEntry& noted = note(entry, sys::FileType::regular, metadata);
     noted.size = stat.size;
     const bool seal = part_ == Part::global_part && shared_.request.seal && is_linkable(stat, metadata.xattrs);
@@ -149,6 +145,15 @@ class PartBatch {
       TRY(plan_copy(entry, stat, std::move(file), metadata));
     }
     return bytes_ >= kBatchBytes || files_.size() >= kBatchOpenFiles ? flush() : Result<>{};
+  }
+
+  Result<bool> put_known(const WalkEntry& entry, const sys::Stat& stat, const Metadata& metadata, const Fd& file) {
+    TRY(open_target());
+    const std::string path = directory_.path_to(entry.name);
+    auto known = TRY(shared_.request.put_known({path, part_, stat, metadata, file}, *target_, entry.name));
+    if (!known) return false;
+    entries_.push_back(std::move(*known));
+    return true;
   }
 
   Result<> plan_copy(const WalkEntry& entry, const sys::Stat& stat, Fd file, const Metadata& metadata) {
@@ -233,7 +238,7 @@ class PartBatch {
     return {};
   }
 
-  Shared& shared_;
+  Distribution& shared_;
   PartDirs& dirs_;
   const WalkDirectory& directory_;
   Part part_;
@@ -263,7 +268,7 @@ Result<> read_metadata(PartDirs& dirs, const DirFd& source) {
   return {};
 }
 
-Result<> visit(Shared& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+Result<> visit(Distribution& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                const std::shared_ptr<PartDirs>& dirs) {
   const DistributeRequest& request = shared.request;
   TRY(read_metadata(*dirs, directory->top()));
@@ -299,7 +304,7 @@ Result<> visit(Shared& shared, Walk& walk, const std::shared_ptr<const WalkDirec
 }
 
 /// What waits for the last name: link counts of the manifest, and seals.
-Result<> finish_many_names(Shared& shared) {
+Result<> finish_many_names(Distribution& shared) {
   for (const auto& [index, inode] : shared.many_names) {
     ManifestEntry& entry = shared.result.entries[index];
     entry.nlink = shared.first_names[index_of(entry.part)].names_of(inode);
@@ -318,7 +323,7 @@ Result<> finish_many_names(Shared& shared) {
 }  // namespace
 
 Result<Distributed> distribute(const DistributeRequest& request) {
-  Shared shared{request, {}, {}, {}, {}};
+  Distribution shared{request, {}, {}, {}, {}};
   auto root = std::make_shared<PartDirs>();
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void> context) -> Result<> {

@@ -28,6 +28,15 @@ enum class Transfer {
   move,  ///< the source is ours and is thrown away afterwards: its inodes are linked over
 };
 
+/// A regular file of the source, about to be taken.
+struct Candidate {
+  const std::string& path;
+  Part part;
+  const sys::Stat& stat;
+  const Metadata& metadata;
+  const Fd& file;
+};
+
 struct DistributeRequest {
   const DirFd* source = nullptr;
   std::array<const DirFd*, kParts>
@@ -37,6 +46,10 @@ struct DistributeRequest {
   std::optional<SealKind> seal;  ///< for linkable files of global; nullopt: none
   std::function<Treatment(const WalkDirectory& directory, const WalkEntry& entry)>
       treatment;  ///< called from many tasks
+  /// Asked for every regular file: what the skel has already it may put as `name` into `target` itself, and give the
+  /// entry for the manifest; nullopt: the source's file is taken. May be empty. Called from many tasks.
+  std::function<Result<std::optional<ManifestEntry>>(const Candidate& candidate, const DirFd& target, Name name)>
+      put_known;
   Executor* executor = nullptr;
   Progress* progress = nullptr;
 };

@@ -11,7 +11,7 @@ namespace vskel {
 
 namespace {
 
-constexpr std::string_view kFilesSuffix = ".files";
+constexpr std::string_view kFilesSuffix = ".files", kLeadersSuffix = ".leaders";
 
 std::optional<unsigned> generation_of_files(std::string_view name) {
   unsigned number = 0;
@@ -26,6 +26,18 @@ std::optional<unsigned> generation_of_files(std::string_view name) {
 std::string kept_files_name(unsigned generation) {
   std::string name = generation_file_name(generation);
   return name.substr(0, name.rfind('.')) + std::string(kFilesSuffix);
+}
+
+std::string former_leaders_name(unsigned generation) {
+  std::string name = generation_file_name(generation);
+  return name.substr(0, name.rfind('.')) + std::string(kLeadersSuffix);
+}
+
+Result<> KeptFiles::read_former_leaders(const DirFd& generations, Name name) {
+  const DirFd dir = TRY(sys::open_dir(generations, name));
+  const Listing listing = TRY(Listing::read(dir));
+  for (const Listed& listed : listing.entries()) global_inodes_.push_back(listed.inode);
+  return {};
 }
 
 Result<> KeptFiles::read(const DirFd& files, unsigned generation, Part part) {
@@ -58,9 +70,11 @@ Result<KeptFiles> KeptFiles::load(const Skel& skel) {
   const DirFd generations = TRY(sys::reopen(skel.generations()));
   const Listing listing = TRY(Listing::read(generations));
   std::vector<unsigned> numbers;
-  for (const Listed& listed : listing.entries())
+  for (const Listed& listed : listing.entries()) {
+    if (listed.name.view().ends_with(kLeadersSuffix)) TRY(kept.read_former_leaders(generations, listed.name));
     if (const auto number = generation_of_files(listed.name.view()); number && listed.type == sys::FileType::directory)
       numbers.push_back(*number);
+  }
   std::ranges::sort(numbers);
   for (const unsigned number : numbers) {
     const std::string name = kept_files_name(number);

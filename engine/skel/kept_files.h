@@ -19,6 +19,10 @@ namespace vskel {
 /// "0001.files"
 [[nodiscard]] std::string kept_files_name(unsigned generation);
 
+/// "0001.leaders": inodes, by their number, that had all the names their file system allows, so that a copy took their
+/// place in the global tree; vservers have them still.
+[[nodiscard]] std::string former_leaders_name(unsigned generation);
+
 /// What is kept, by path. Thread-safe once loaded.
 class KeptFiles {
  public:
@@ -29,7 +33,7 @@ class KeptFiles {
   [[nodiscard]] std::optional<unsigned> holder(Part part, std::string_view path, unsigned generation) const;
   /// generations/NNNN.files/PART; `generation` must be an answer of holder() for this part.
   [[nodiscard]] const DirFd& root(unsigned generation, Part part) const;
-  /// Inode numbers of all kept files of the global part.
+  /// Inode numbers of all kept files of the global part, former leaders among them.
   [[nodiscard]] const std::vector<std::uint64_t>& global_inodes() const { return global_inodes_; }
 
  private:
@@ -39,6 +43,7 @@ class KeptFiles {
     std::map<unsigned, DirFd> roots;
   };
   [[nodiscard]] Result<> read(const DirFd& files, unsigned generation, Part part);
+  [[nodiscard]] Result<> read_former_leaders(const DirFd& generations, Name name);
   std::array<PartFiles, 2> parts_;  // global, local
   std::vector<std::uint64_t> global_inodes_;
 };

@@ -115,6 +115,21 @@ Part Layout::part_of(std::string_view relative_path) const {
   return Part::local_part;
 }
 
+std::optional<std::string> Layout::ambiguity_of(std::string_view relative_path) const {
+  const auto matches = [&](const Rule& rule) {
+    return matches_path_or_parent(std::string_view(rule.pattern).substr(1), relative_path);
+  };
+  for (const std::string_view database : kDatabases)
+    if (matches_path_or_parent(database.substr(1), relative_path)) return std::nullopt;
+  const auto decides = std::ranges::find_if(rules_, matches);
+  if (decides == rules_.end()) return std::nullopt;
+  const auto depth = [](const Rule& rule) { return std::ranges::count(rule.pattern, '/'); };
+  for (auto later = std::next(decides); later != rules_.end(); ++later)
+    if (later->part != decides->part && depth(*later) > depth(*decides) && matches(*later))
+      return std::string(part_name(later->part)) + " " + later->pattern;
+  return std::nullopt;
+}
+
 Result<> check_glob(const std::string& pattern) {
   const std::size_t end = pattern.find_last_not_of('/');
   const std::string trimmed = end == pattern.npos ? std::string() : pattern.substr(0, end + 1);

@@ -7,6 +7,7 @@
 // built-in last one.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,6 +32,9 @@ class Layout {
   [[nodiscard]] std::string text() const;
   /// The part of a path relative to the root ("usr/bin/tar"; "" is the root itself: local).
   [[nodiscard]] Part part_of(std::string_view relative_path) const;
+  /// A later rule for another part that is more to the point (has more components) than the one that decides: then the
+  /// order of the rules may be a mistake. Its text ("local /usr/local"), or nullopt.
+  [[nodiscard]] std::optional<std::string> ambiguity_of(std::string_view relative_path) const;
 
  private:
   struct Rule {

@@ -50,8 +50,7 @@ Result<Skel> Skel::open(const Store& store, const SkelName& name) {
   skel.trees_[static_cast<std::size_t>(Part::local_part)] = TRY(open_tree("local", "local.bak"));
   skel.trees_[static_cast<std::size_t>(Part::static_part)] = TRY(open_if_there(skel.dir_, "static"));
   for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
-    if (!skel.tree(part).open())
-      return fail("open skel", skel.path_ + "/" + std::string(part_name(part)), ENOENT);
+    if (!skel.tree(part).open()) return fail("open skel", skel.path_ + "/" + std::string(part_name(part)), ENOENT);
   return skel;
 }
 
@@ -68,20 +67,25 @@ Result<std::vector<SkelName>> Skel::all(const Store& store) {
   return out;
 }
 
-Result<unsigned> Skel::newest_generation() const {
-  unsigned newest = 0;
-  if (generations_.open()) {
-    const DirFd generations = TRY(sys::reopen(generations_));
-    const Listing listing = TRY(Listing::read(generations));
-    for (const Listed& listed : listing.entries()) {
-      const std::string_view name = listed.name.view();
-      unsigned number = 0;
-      const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
-      if (error == std::errc{} && std::string_view(end) == kManifestSuffix) newest = std::max(newest, number);
-    }
+Result<std::vector<unsigned>> Skel::all_generations() const {
+  std::vector<unsigned> out;
+  if (!generations_.open()) return out;
+  const DirFd generations = TRY(sys::reopen(generations_));
+  const Listing listing = TRY(Listing::read(generations));
+  for (const Listed& listed : listing.entries()) {
+    const std::string_view name = listed.name.view();
+    unsigned number = 0;
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+    if (error == std::errc{} && std::string_view(end) == kManifestSuffix) out.push_back(number);
   }
-  if (newest == 0) return fail("read generations", path_ + "/generations", "no manifest in it");
-  return newest;
+  std::ranges::sort(out);
+  return out;
+}
+
+Result<unsigned> Skel::newest_generation() const {
+  const auto all = TRY(all_generations());
+  if (all.empty()) return fail("read generations", path_ + "/generations", "no manifest in it");
+  return all.back();
 }
 
 Result<Manifest> Skel::manifest(unsigned generation) const {

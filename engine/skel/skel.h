@@ -29,6 +29,8 @@ class Skel {
   [[nodiscard]] bool merged() const { return merged_; }
   /// Number of the newest generation; an error if there is none.
   [[nodiscard]] Result<unsigned> newest_generation() const;
+  /// Numbers of all generations that have a manifest, in rising order.
+  [[nodiscard]] Result<std::vector<unsigned>> all_generations() const;
   [[nodiscard]] Result<Manifest> manifest(unsigned generation) const;
   [[nodiscard]] Result<Layout> layout() const;
   /// "VSERVERS/.skel/NAME", for messages.

@@ -17,6 +17,11 @@ std::optional<std::string_view> reason_to_look(const ManifestEntry& entry) {
   if (path.starts_with("var/log/")) return "log file";
   if (path == "var/lib/systemd/random-seed") return "random seed, the same in every vserver";
   if (path.starts_with("etc/krb5.keytab")) return "Kerberos key";
+  for (const std::string_view cache : {"var/cache/apt/", "var/lib/apt/lists/", "var/cache/dnf/", "var/cache/yum/",
+                                       "var/cache/apk/", "var/cache/pacman/pkg/", "var/cache/zypp/"})
+    if (path.starts_with(cache)) return "package cache";
+  for (const std::string_view leftover : {".dpkg-new", ".dpkg-old", ".dpkg-dist", ".rpmnew", ".rpmsave", ".rpmorig"})
+    if (name.ends_with(leftover)) return "left by a package manager";
   return std::nullopt;
 }
 

@@ -119,4 +119,25 @@ Result<std::vector<RunningProcess>> running_processes() {
   return out;
 }
 
+Result<std::vector<std::uint64_t>> mapped_inodes(int pid) {
+  std::array<char, 40> path{};
+  std::snprintf(path.data(), path.size(), "/proc/%d/maps", pid);
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen(path.data(), "re"), std::fclose);
+  std::vector<std::uint64_t> out;
+  if (maps == nullptr) {
+    if (errno == ENOENT || errno == ESRCH) return out;
+    return fail("open", path.data(), errno);
+  }
+  // proc(5): address perms offset dev inode pathname. A line that does not fit goes on in the next piece, which has no
+  // such beginning.
+  std::array<char, 4096> line{};
+  while (std::fgets(line.data(), line.size(), maps.get()) != nullptr) {
+    unsigned long long inode = 0;
+    if (std::sscanf(line.data(), "%*x-%*x %*4s %*x %*x:%*x %llu", &inode) == 1 && inode != 0) out.push_back(inode);
+  }
+  std::ranges::sort(out);
+  out.erase(std::ranges::unique(out).begin(), out.end());
+  return out;
+}
+
 }  // namespace vskel::sys

@@ -4,7 +4,7 @@
 #include <string>
 
 #include "engine/sys/error.h"
-#include "engine/vserver/tokens.h"
+#include "engine/skel/tokens.h"
 
 namespace vskel {
 

@@ -10,39 +10,32 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <ctime>
 #include <deque>
 #include <set>
 
 #include "engine/seal/quiesce.h"
 #include "engine/seal/reflink.h"
-#include "engine/seal/reseal.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/populate.h"
+#include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
+#include "engine/vserver/clock.h"
 #include "engine/vserver/configuration.h"
 #include "engine/vserver/contexts.h"
 #include "engine/vserver/create_intent.h"
 #include "engine/vserver/instances.h"
-#include "engine/vserver/populate.h"
 #include "engine/vserver/remove.h"
+#include "engine/vserver/tenants.h"
 
 namespace vskel {
 
 namespace {
 
 constexpr std::size_t kMostTemplate = 1 << 20;
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  std::array<char, 32> text{};
-  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts)};
-}
 
 std::string vserver_path(const Store& store, const std::string& name) { return store.paths().vservers + "/" + name; }
 
@@ -182,16 +175,6 @@ Result<std::vector<Planned>> plan_fleet(const Store& store, const CreateRequest&
   return plans;
 }
 
-Result<std::vector<Tenant>> tenants_of(const Store& store, const std::vector<Record>& records) {
-  std::vector<Tenant> out;
-  for (const Record& record : records) {
-    if (record.share != Share::hardlink || !must_lift(record.seal)) continue;
-    const auto stat = TRY(sys::stat_if_there(store.vservers(), *Name::check(record.name)));
-    if (stat) out.push_back({record.name, stat->device, stat->inode});
-  }
-  return out;
-}
-
 nlohmann::json first_record(const CreateRequest& request, const std::vector<Planned>& plans, SealKind seal) {
   nlohmann::json members = nlohmann::json::array();
   for (const Planned& plan : plans)
@@ -264,7 +247,12 @@ Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateReques
     if (prepared) destinations.push_back(&staged[at].destination);
   }
   const auto executor = TRY(make_executor(request.engine.backend));
-  const PopulateRequest population{&skel, request.share, seal, executor.get(), request.engine.progress};
+  PopulateRequest population;
+  population.skel = &skel;
+  population.share = request.share;
+  population.seal = seal;
+  population.executor = executor.get();
+  population.progress = request.engine.progress;
   const auto unknown = TRY(populate(population, destinations, jobs));
   if (request.engine.warn)
     for (const std::string& where : unknown) request.engine.warn(where + ": unknown token left as it is");
@@ -367,7 +355,7 @@ Result<PublishOutcome> finish(const Store& store, Intent& intent) {
   if (!publish) {
     const SealKind seal = TRY(parse_seal(first.value("seal", "none")));
     // Unsealed files are shared files in the open: sealed again before anything else is taken apart.
-    if (must_lift(seal)) (void)TRY(seal_again(skel.tree(Part::global_part), seal));
+    if (must_lift(seal)) TRY(seal_skel_again(skel, seal));
     for (const auto& member : first.at("vservers"))
       out.lines.push_back("vserver " + member.value("name", "") + ": creation was undone");
   }
@@ -475,7 +463,7 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
     return made;
   }
   std::optional<Quiescence> quiescence;
-  if (must_lift(seal)) quiescence = TRY(Quiescence::hold(TRY(tenants_of(store, records)), request.quiesce));
+  if (must_lift(seal)) quiescence = TRY(Quiescence::hold(TRY(sealed_tenants(store, records)), request.quiesce));
   Intent intent = TRY(Intent::begin(store, first_record(request, made.plans, seal)));
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
   auto staged = stage(store, request, skel, seal, made.plans, staging, jobs);

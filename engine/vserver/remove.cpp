@@ -14,8 +14,8 @@
 #include <span>
 
 #include "engine/seal/quiesce.h"
-#include "engine/seal/reseal.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/remove.h"
@@ -23,20 +23,18 @@
 #include "engine/txn/lock.h"
 #include "engine/vserver/instances.h"
 #include "engine/vserver/removal_intent.h"
+#include "engine/vserver/tenants.h"
 
 namespace vskel {
 
 namespace {
 
-/// Every vserver that has sealed inodes by hard link.
-Result<std::vector<Tenant>> sealed_tenants(const Store& store) {
+/// Every vserver of any skel that has sealed inodes by hard link.
+Result<std::vector<Tenant>> all_sealed_tenants(const Store& store) {
   std::vector<Tenant> out;
   for (const SkelName& name : TRY(Skel::all(store)))
-    for (const Record& record : TRY(read_records(TRY(Skel::open(store, name))))) {
-      if (record.share != Share::hardlink || !must_lift(record.seal)) continue;
-      const auto stat = TRY(sys::stat_if_there(store.vservers(), *Name::check(record.name)));
-      if (stat) out.push_back({record.name, stat->device, stat->inode});
-    }
+    std::ranges::move(TRY(sealed_tenants(store, TRY(read_records(TRY(Skel::open(store, name)))))),
+                      std::back_inserter(out));
   return out;
 }
 
@@ -131,7 +129,7 @@ Result<std::vector<std::string>> finish_vservers(const Store& store, Intent& int
   TRY(forget(store, skel, members));
   // From here on all that is left is garbage, which the trash holds without the intent too.
   const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
-  const bool quiet = Quiescence::hold(TRY(sealed_tenants(store)), quiesce).has_value();
+  const bool quiet = Quiescence::hold(TRY(all_sealed_tenants(store)), quiesce).has_value();
   std::vector<std::string> lines;
   for (const auto& member : members) {
     const std::string name = member.value("name", ""), trash = trash_name(intent, name);
@@ -204,7 +202,7 @@ Result<bool> seal_all_again(const Store& store) {
     const auto lock = TRY(Lock::take_if_free(store, "skel." + name.text()));
     if (!lock) return false;
     const Skel skel = TRY(Skel::open(store, name));
-    if (TRY(is_sealed(skel))) (void)TRY(seal_again(skel.tree(Part::global_part), *seal));
+    if (TRY(is_sealed(skel))) TRY(seal_skel_again(skel, *seal));
   }
   return true;
 }
@@ -216,7 +214,7 @@ Result<std::vector<std::string>> finish_removal(const Store& store, Intent& inte
   // Where the crash came between lifting a seal and restoring it, the other vservers' file is in the open.
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
   if (const auto seal = TRY(choose_seal(store.staging(), std::nullopt)); seal && TRY(is_sealed(skel)))
-    (void)TRY(seal_again(skel.tree(Part::global_part), *seal));
+    TRY(seal_skel_again(skel, *seal));
   return finish_vservers(store, intent, Quiesce::automatic);
 }
 
@@ -226,10 +224,10 @@ Result<std::vector<std::string>> empty_trash(const Store& store) {
   if (TRY(names_in_trash()).entries().empty()) return lines;
   // Nothing is waited for: what another process is working on, or a running vserver shares, keeps its place in the
   // trash until a later command.
-  if (!Quiescence::hold(TRY(sealed_tenants(store)), Quiesce::automatic)) return lines;
+  if (!Quiescence::hold(TRY(all_sealed_tenants(store)), Quiesce::automatic)) return lines;
   if (!TRY(seal_all_again(store))) return lines;
   const auto lock = TRY(Lock::take_if_free(store, "trash"));
-  if (!lock || !Quiescence::hold(TRY(sealed_tenants(store)), Quiesce::automatic)) return lines;
+  if (!lock || !Quiescence::hold(TRY(all_sealed_tenants(store)), Quiesce::automatic)) return lines;
   const Listing listing = TRY(names_in_trash());
   for (const Listed& listed : listing.entries()) {
     TRY(remove_tree(store.trash(), listed.name));

@@ -5,13 +5,14 @@
 //
 // Seals that forbid linking are lifted for the names of one directory, and restored before the next.
 
-#include "engine/vserver/populate.h"
+#include "engine/skel/populate.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <deque>
 #include <memory>
 
+#include "engine/issue/batch_limits.h"
 #include "engine/seal/seal.h"
 #include "engine/tree/first_names.h"
 #include "engine/tree/walk.h"
@@ -20,9 +21,6 @@ namespace vskel {
 
 namespace {
 
-constexpr std::uint64_t kSmallFile = 128 * 1024;
-constexpr std::size_t kBatchBytes = 4 << 20;
-constexpr std::size_t kBatchOpenFiles = 16;
 constexpr std::uint8_t kGlobalLayer = 0, kStaticLayer = 2;
 
 /// The directories of a group of destinations that belong to one directory of the skel.
@@ -34,7 +32,7 @@ struct Targets {
   std::vector<Target> all;
 };
 
-struct Shared {
+struct Population {
   const PopulateRequest& request;
   LiftedSeals seals;
   FirstNames first_global, first_other;  ///< inode numbers of the parts are one number space, but shares differ
@@ -47,7 +45,7 @@ enum class Kind : unsigned char { other, link, clone, copy };
 
 class DirectoryPlan {
  public:
-  DirectoryPlan(Shared& shared, const WalkDirectory& directory, Targets& targets)
+  DirectoryPlan(Population& shared, const WalkDirectory& directory, Targets& targets)
       : shared_(shared), directory_(directory), targets_(targets) {}
 
   Result<> add(const WalkEntry& entry) {
@@ -91,7 +89,7 @@ class DirectoryPlan {
 
   Result<> add_file(const WalkEntry& entry, const DirFd& source, const sys::Stat& stat) {
     const bool global = entry.layer == kGlobalLayer;
-    const Share share = shared_.request.share;
+    const std::optional<Share> share = shared_.request.share;
     // build-skel seals what may be shared and nothing else, so that the flag answers without asking for attributes.
     if (global && share == Share::hardlink && stat.immutable) return add_link(entry, source, stat);
     Fd file = TRY(sys::open_trusted_file(source, entry.name));
@@ -127,7 +125,8 @@ class DirectoryPlan {
       content.resize(TRY(sys::read_at(file, content, 0)));
       bytes_ += content.size();
       const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
-      if (entry.layer == kStaticLayer && has_tokens(text)) return write_filled(entry, text, metadata);
+      if (entry.layer == kStaticLayer && shared_.request.static_files == StaticFiles::filled && has_tokens(text))
+        return write_filled(entry, text, metadata);
       push(WriteFile{entry.name, content, &metadata}, Kind::copy, content.size());
     }
     return bytes_ >= kBatchBytes || files_.size() >= kBatchOpenFiles ? flush() : Result<>{};
@@ -237,7 +236,7 @@ class DirectoryPlan {
     return outcome;
   }
 
-  Shared& shared_;
+  Population& shared_;
   const WalkDirectory& directory_;
   Targets& targets_;
   std::vector<Operation> operations_;
@@ -268,7 +267,7 @@ std::shared_ptr<Targets> open_targets(const Targets& parents, const WalkDirector
   return own;
 }
 
-Result<> visit(Shared& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+Result<> visit(Population& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                std::shared_ptr<void> context) {
   const auto targets = open_targets(*std::static_pointer_cast<Targets>(context), *directory);
   context.reset();  // the parents' descriptors are closed with their last child
@@ -305,7 +304,7 @@ Result<std::set<std::string>> populate(const PopulateRequest& request, std::span
   while (!destinations.empty()) {
     const auto group = destinations.first(group_size(jobs, destinations.size()));
     destinations = destinations.subspan(group.size());
-    Shared shared{request, LiftedSeals(request.seal), {}, {}, {}, {}};
+    Population shared{request, LiftedSeals(request.seal), {}, {}, {}, {}};
     auto root = std::make_shared<Targets>();
     for (Destination* const destination : group)
       root->all.push_back({ destination, TRY(sys::reopen(destination->root)) });
@@ -313,8 +312,8 @@ Result<std::set<std::string>> populate(const PopulateRequest& request, std::span
                                 std::shared_ptr<void> context) {
       return visit(shared, walk, directory, std::move(context));
     };
-    const std::vector<const DirFd*> layers{&skel.tree(Part::global_part), &skel.tree(Part::local_part),
-                                           &skel.tree(Part::static_part)};
+    std::vector<const DirFd*> layers{&skel.tree(Part::global_part), &skel.tree(Part::local_part)};
+    if (request.static_files != StaticFiles::left_out) layers.push_back(&skel.tree(Part::static_part));
     (void)TRY(Walk::run(layers, Mounts::stop, std::move(root), visitor));
     unknown_tokens.merge(shared.unknown_tokens);
   }

@@ -1,4 +1,4 @@
-#include "engine/vserver/tokens.h"
+#include "engine/skel/tokens.h"
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 // Token filling is one pass: what was filled in is never looked at again.
 
-#include "engine/vserver/tokens.h"
+#include "engine/skel/tokens.h"
 
 #include <gtest/gtest.h>
 

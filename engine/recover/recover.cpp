@@ -1,8 +1,11 @@
-#include "engine/vserver/recover.h"
+#include "engine/recover/recover.h"
 
 #include <algorithm>
 
+#include "engine/relink/relink_intent.h"
 #include "engine/skel/build_intent.h"
+#include "engine/skel/merge_intent.h"
+#include "engine/skel/next_generation.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
@@ -23,7 +26,19 @@ Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, 
   if (operation == "build-skel") return std::vector {
       TRY(finish_build(store, intent))
     };
+  if (operation == "merge-skel" || operation == "abort-merge") return std::vector {
+      TRY(finish_merge(store, intent))
+    };
+  // The trash is emptied by recover itself, when all who share what is in it are still.
+  if (operation == "split-skel" || operation == "rollback") return std::vector {
+      TRY(finish_generation(store, intent, Trash::leave))
+    };
   if (operation == "create-vs") return finish_creation(store, intent);
+  if (operation == "prune") {  // what it had moved into the trash goes with that
+    TRY(intent.close());
+    return std::vector{"skel " + first.value("skel", "") + ": pruning it was cut off; prune again for the rest"};
+  }
+  if (operation == "relink") return finish_relink(store, intent);
   if (operation == "remove-vs" || operation == "remove-skel") return finish_removal(store, intent);
   return fail("recover", store.paths().vservers + "/.vskel/journal/" + intent.id(), "unknown operation " + operation);
 }

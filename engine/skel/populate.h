@@ -1,4 +1,5 @@
-// A fleet's trees from a skel: links from global, copies from local, static with its tokens filled in.
+// Trees from a skel's parts: links from global, copies from local, static with its tokens filled in. A fleet's, or the
+// one that merge-skel makes.
 #pragma once
 
 #include <atomic>
@@ -11,7 +12,7 @@
 #include "engine/issue/executor.h"
 #include "engine/model/sharing.h"
 #include "engine/skel/skel.h"
-#include "engine/vserver/tokens.h"
+#include "engine/skel/tokens.h"
 
 namespace vskel {
 
@@ -28,9 +29,17 @@ struct Destination {
   void fail_with(Error first);
 };
 
+/// What becomes of static files.
+enum class StaticFiles {
+  filled,  ///< copied, with their tokens filled in
+  as_they_are,
+  left_out,
+};
+
 struct PopulateRequest {
   const Skel* skel = nullptr;
-  Share share = Share::hardlink;
+  std::optional<Share> share = Share::hardlink;  ///< of global files; nullopt: private copies, cloned where that works
+  StaticFiles static_files = StaticFiles::filled;
   SealKind seal = SealKind::none;  ///< what seals shared inodes; they are sealed when populate() returns
   Executor* executor = nullptr;
   Progress* progress = nullptr;

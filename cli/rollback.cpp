@@ -1,0 +1,48 @@
+// rollback: an old generation becomes the newest again.
+
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/quiesce_option.h"
+#include "cli/split_report.h"
+#include "engine/vserver/tenants.h"
+
+namespace vskel::cli {
+
+namespace {
+
+struct RollbackOptions {
+  std::string skel, quiesce;
+  unsigned generation = 0;
+};
+
+Result<ExitStatus> rollback(Session& session, const RollbackOptions& options) {
+  const SkelName skel = TRY(SkelName::parse(options.skel));
+  const Store store = TRY(session.store_to_change(Needs::vservers, skel));
+  const SplitRequest request{skel, tenants_by_skel(store), quiesce_of(options.quiesce), session.engine()};
+  const SplitReport report = TRY(roll_back(store, request, options.generation));
+  session.output.document(split_json(report));
+  if (session.dry_run()) {
+    session.output.text("would make generation " + std::to_string(options.generation) + " of " + report.skel +
+                        " the newest, as generation " + std::to_string(report.generation + 1) + "\n");
+    return ExitStatus::done;
+  }
+  tell_split(session.output, report);
+  session.output.note("vservers follow with: vskel relink " + report.skel);
+  return ExitStatus::done;
+}
+
+}  // namespace
+
+Action rollback_command(CLI::App& command) {
+  const auto options = std::make_shared<RollbackOptions>();
+  command.add_option("SKEL", options->skel, "The skel")->type_name("")->required();
+  command.add_option("GEN", options->generation, "The generation to go back to")
+      ->type_name("")
+      ->required()
+      ->check(CLI::Range(1U, 1'000'000'000U).description(""));
+  declare_quiesce(command, options->quiesce);
+  return [options](Session& session) { return rollback(session, *options); };
+}
+
+}  // namespace vskel::cli

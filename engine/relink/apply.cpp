@@ -1,0 +1,189 @@
+#include "engine/relink/apply.h"
+
+#include <cerrno>
+
+#include "engine/relink/relink_intent.h"
+#include "engine/seal/quiesce.h"
+#include "engine/skel/reseal.h"
+#include "engine/tree/remove.h"
+#include "engine/tree/task_group.h"
+#include "engine/vserver/instances.h"
+#include "engine/vserver/tenants.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr std::size_t kMostSteps = std::size_t{1} << 30;
+
+/// Runs `work(at)` for all indices, each in a task.
+template <class Work>
+void for_each_index(std::size_t count, Work work) {
+  TaskGroup tasks;
+  tasks.run_and_wait([&] {
+    for (std::size_t at = 0; at < count; ++at) tasks.run([&work, at] { work(at); });
+  });
+}
+
+Result<> write_new_file(const DirFd& dir, Name name, std::string_view content) {
+  const Fd file = TRY(sys::create_file(dir, name, 0600));
+  return sys::write_all(file, content);
+}
+
+Result<> stage_one(StagingShared& shared, const DirFd& staging, const Planned& planned) {
+  const DirFd dir = TRY(sys::ensure_dir(staging, *Name::check(planned.record.name), 0700));
+  const DirFd slots = TRY(sys::ensure_dir(dir, "slots", 0700));
+  const auto steps = TRY(Stager(shared, planned.record.share).stage(planned.plan, slots));
+  TRY(write_new_file(dir, "record", write_record(planned.record)));
+  return write_new_file(dir, "steps", write_steps(steps));
+}
+
+/// A record with the steps that were not carried out taken back from it.
+void take_back(Record& record, const std::map<std::string, unsigned>& left) {
+  for (const auto& [path, generation] : left) {
+    if (generation == record.generation) {
+      record.bases.erase(path);
+    } else {
+      record.bases.insert_or_assign(path, generation);
+    }
+  }
+}
+
+Result<std::string> read_staged_file(const DirFd& dir, Name name) {
+  return sys::read_whole(TRY(sys::open_file(dir, name)), kMostSteps);
+}
+
+/// What is staged of one vserver, read back.
+struct StagedVserver {
+  DirFd dir, slots;
+  std::optional<Record> record;
+  std::vector<StagedStep> steps;
+  CarriedOut outcome;
+};
+
+Result<> read_staged_vserver(const DirFd& staging, const std::string& name, StagedVserver& out) {
+  out.dir = TRY(sys::open_dir(staging, *Name::check(name)));
+  out.slots = TRY(sys::open_dir(out.dir, "slots"));
+  const std::string path = sys::path_of(out.dir);
+  out.record = TRY(read_record(TRY(read_staged_file(out.dir, "record")), path + "/record"));
+  out.steps = TRY(read_steps(TRY(read_staged_file(out.dir, "steps")), path + "/steps"));
+  return {};
+}
+
+/// All steps are left where the vserver itself can't be had.
+void leave_all(StagedVserver& staged, Error error) {
+  for (const StagedStep& step : staged.steps) staged.outcome.left.emplace(step.path, step.base_generation);
+  staged.outcome.error = std::move(error);
+}
+
+Result<std::map<std::string, Applied>> carry_out_all(const Store& store, const Skel& skel, const DirFd& staging,
+                                                     const std::vector<std::string>& names, LiftedSeals& seals,
+                                                     Further further) {
+  std::vector<StagedVserver> staged(names.size());
+  for (std::size_t at = 0; at < names.size(); ++at) TRY(read_staged_vserver(staging, names[at], staged[at]));
+  for_each_index(names.size(), [&](std::size_t at) {
+    auto root = sys::open_dir(store.vservers(), *Name::check(names[at]));
+    if (!root) {
+      leave_all(staged[at], std::move(root).error());
+      return;
+    }
+    staged[at].outcome = carry_out(skel, staged[at].steps, staged[at].slots, *root, seals, further);
+  });
+  // What was exchanged is durable before a record says so, and before what it replaced is dropped.
+  TRY(sys::sync_file_system(store.vservers()));
+  std::map<std::string, Applied> out;
+  for (std::size_t at = 0; at < names.size(); ++at) {
+    CarriedOut& outcome = staged[at].outcome;
+    take_back(*staged[at].record, outcome.left);
+    TRY(save_record(skel, *staged[at].record));
+    out[names[at]] = {std::move(outcome.left), outcome.error ? outcome.error->line() : std::string()};
+  }
+  return out;
+}
+
+std::vector<std::string> names_of(const nlohmann::json& json) {
+  std::vector<std::string> names;
+  for (const auto& name : json) names.push_back(name.get<std::string>());
+  return names;
+}
+
+}  // namespace
+
+Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingShared& shared,
+                                                   const std::vector<const Planned*>& planned) {
+  std::map<std::string, Applied> out;
+  std::vector<const Planned*> working;
+  auto names = nlohmann::json::array();
+  const Skel& skel = shared.view.skel();
+  for (const Planned* one : planned) {
+    if (!one->plan.steps.empty()) {
+      working.push_back(one);
+      names.push_back(one->record.name);
+      continue;
+    }
+    auto saved = save_record(skel, one->record);
+    out[one->record.name].error = saved ? "" : saved.error().line();
+  }
+  if (working.empty()) return out;
+
+  Intent intent = TRY(Intent::begin(store, {{"version", 1},
+                                            {"operation", "relink"},
+                                            {"skel", skel.name().text()},
+                                            {"seal", seal_name(shared.seal)},
+                                            {"vservers", names}}));
+  const Name id = *Name::check(intent.id());
+  const DirFd staging = TRY(sys::ensure_dir(store.staging(), id, 0700));
+  std::vector<Result<>> staged(working.size());
+  for_each_index(working.size(), [&](std::size_t at) { staged[at] = stage_one(shared, staging, *working[at]); });
+  auto complete = nlohmann::json::array();
+  for (std::size_t at = 0; at < working.size(); ++at) {
+    const std::string& name = working[at]->record.name;
+    if (staged[at]) {
+      complete.push_back(name);
+    } else {
+      out[name].error = staged[at].error().line();
+      for (const Step& step : working[at]->plan.steps) out[name].left.emplace(step.path, step.base_generation);
+    }
+  }
+  auto announced = sys::sync_file_system(staging);
+  if (announced) announced = intent.record({{"phase", "apply"}, {"vservers", complete}});
+  if (announced) {
+    auto carried_out = TRY(carry_out_all(store, skel, staging, names_of(complete), shared.seals, Further::carry_out));
+    out.merge(carried_out);
+  }
+  TRY(remove_tree(store.staging(), id));
+  TRY(intent.close());
+  if (!announced) return std::unexpected(std::move(announced).error());
+  return out;
+}
+
+Result<std::vector<std::string>> finish_relink(const Store& store, Intent& intent) {
+  const nlohmann::json first = intent.records().front(), last = intent.records().back();
+  const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(first.value("skel", "")))));
+  const SealKind seal = TRY(parse_seal(first.value("seal", "none")));
+  if (must_lift(seal)) TRY(seal_skel_again(skel, seal));
+  const Name id = *Name::check(intent.id());
+  std::vector<std::string> lines;
+  auto staging = sys::open_dir(store.staging(), id);
+  if (!staging && staging.error().code != ENOENT) return std::unexpected(std::move(staging).error());
+  const bool apply = last.value("phase", "") == "apply";
+  if (apply && staging) {
+    const auto records = TRY(read_records(skel));
+    const bool quiet = !must_lift(seal) || Quiescence::hold(TRY(sealed_tenants(store, records)), Quiesce::automatic);
+    LiftedSeals seals(seal);
+    const auto outcomes = TRY(carry_out_all(store, skel, *staging, names_of(last.at("vservers")), seals,
+                                            quiet ? Further::carry_out : Further::leave));
+    for (const auto& [name, outcome] : outcomes)
+      lines.push_back(
+          "vserver " + name + ": relink was finished" +
+          (outcome.left.empty() ? "" : ", " + std::to_string(outcome.left.size()) + " paths are left to the next"));
+  }
+  if (!apply)
+    for (const std::string& name : names_of(first.at("vservers")))
+      lines.push_back("vserver " + name + ": relink was undone");
+  TRY(remove_tree(store.staging(), id));
+  TRY(intent.close());
+  return lines;
+}
+
+}  // namespace vskel

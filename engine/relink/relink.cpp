@@ -1,0 +1,314 @@
+// All vservers of a run share one view of the skel. They are taken a group at a time, planned in parallel, and applied
+// as one operation; so memory and open intents do not grow with the fleet.
+
+#include "engine/relink/relink.h"
+
+#include <tbb/task_arena.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+
+#include "engine/relink/anywhere.h"
+#include "engine/relink/apply.h"
+#include "engine/seal/quiesce.h"
+#include "engine/seal/reflink.h"
+#include "engine/skel/skel.h"
+#include "engine/tree/remove.h"
+#include "engine/tree/task_group.h"
+#include "engine/txn/lock.h"
+#include "engine/vserver/instances.h"
+#include "engine/vserver/tenants.h"
+
+namespace vskel {
+
+namespace {
+
+/// Vservers in flight for each worker.
+constexpr std::size_t kGroupPerJob = 4;
+
+/// One vserver on its way through the run.
+struct Member {
+  Record before;
+  Planned planned;
+  DirFd root;
+  std::optional<Error> error;  ///< of looking at it
+  RelinkedVserver report;
+};
+
+class Run {
+ public:
+  Run(const Store& store, const RelinkRequest& request, const Skel& skel, std::vector<Record> records)
+      : store_(store), request_(request), skel_(skel), records_(std::move(records)) {}
+
+  Result<RelinkReport> run(unsigned jobs) {
+    TRY(choose_members());
+    TRY(choose_sharing());
+    std::set<unsigned> bases;
+    for (const Member& member : members_) {
+      bases.insert(member.before.generation);
+      for (const auto& [path, generation] : member.before.bases) bases.insert(generation);
+    }
+    view_.emplace(TRY(SkelView::load(skel_, bases)));
+    if (request_.anywhere) by_content_.emplace(*view_);
+    const auto executor = TRY(make_executor(request_.engine.backend));
+    StagingShared shared{*view_, *executor, seal_, LiftedSeals(seal_), {}};
+    if (request_.engine.progress != nullptr) request_.engine.progress->total = members_.size();
+    const std::size_t group = std::max<std::size_t>(1, jobs * kGroupPerJob);
+    for (std::size_t first = 0; first < members_.size(); first += group)
+      TRY(run_group(shared, std::span(members_).subspan(first, std::min(group, members_.size() - first))));
+    RelinkReport report;
+    report.skel = skel_.name().text();
+    report.generation = view_->newest().generation();
+    for (Member& member : members_) report.vservers.push_back(std::move(member.report));
+    return report;
+  }
+
+ private:
+  Result<> choose_members() {
+    for (const VserverName& name : request_.vservers)
+      if (std::ranges::find(records_, name.text(), &Record::name) == records_.end())
+        return refuse("relink", name.text(), "no vserver of that name was made from skel " + skel_.name().text());
+    for (const Record& record : records_) {
+      const auto is_named = [&](const VserverName& name) { return name.text() == record.name; };
+      if (!request_.vservers.empty() && std::ranges::none_of(request_.vservers, is_named)) continue;
+      Member member;
+      member.before = record;
+      member.planned.record = record;
+      member.report.name = record.name;
+      member.report.from_generation = record.generation;
+      members_.push_back(std::move(member));
+    }
+    return {};
+  }
+
+  /// --to, and the seal that goes with hard links: one skel's inodes have one seal.
+  Result<> choose_sharing() {
+    const bool dry_run = request_.engine.dry_run == DryRun::yes;
+    const Share to = request_.to.value_or(Share::copy);
+    if (request_.to == Share::reflink && !dry_run) TRY(require_reflinks(store_.staging()));
+    const auto shares = std::ranges::find(records_, Share::hardlink, &Record::share);
+    if (shares != records_.end()) {
+      seal_ = shares->seal;
+    } else if (to == Share::hardlink && !dry_run) {
+      const auto chosen = TRY(choose_seal(store_.staging(), std::nullopt));
+      if (!chosen)
+        return fail("seal", store_.paths().vservers,
+                    "no seal is to be had on this file system and kernel; use --to copy or reflink");
+      seal_ = *chosen;
+    }
+    if (!request_.to) return {};
+    for (Member& member : members_) {
+      member.planned.record.share = to;
+      member.planned.record.seal = to == Share::hardlink ? seal_ : SealKind::none;
+    }
+    return {};
+  }
+
+  PlanOptions options_for(const Member& member) const {
+    PlanOptions options;
+    options.share = member.planned.record.share;
+    options.share_only = request_.share_only;
+    options.global_only = request_.global_only;
+    options.anywhere = request_.anywhere;
+    options.acknowledge = request_.acknowledge;
+    options.databases = request_.databases;
+    options.freeze = request_.settings.freeze;
+    options.more_databases = request_.settings.pkgdb;
+    return options;
+  }
+
+  Result<> plan(Member& member) {
+    auto root = sys::open_dir(store_.vservers(), *Name::check(member.before.name));
+    if (!root) {
+      Error error = std::move(root).error();
+      error.operation = "relink";
+      return std::unexpected(std::move(error));
+    }
+    member.root = std::move(*root);
+    const PlanOptions options = options_for(member);
+    const bool other_device = TRY(sys::stat(member.root))
+    .device != view_->device();
+    if (other_device && options.share == Share::hardlink)
+      return fail("relink", store_.paths().vservers + "/" + member.before.name,
+                  "it is on another file system than its skel, where no hard link leads; use --to reflink or copy");
+    member.planned.plan = TRY(plan_vserver(*view_, member.before, member.root, options));
+    if (by_content_) TRY(plan_anywhere(*view_, *by_content_, member.root, options, member.planned.plan));
+    member.planned.record.generation = member.planned.plan.generation;
+    member.planned.record.bases = member.planned.plan.bases;
+    return {};
+  }
+
+  Result<> run_group(StagingShared& shared, std::span<Member> group) {
+    const bool dry_run = request_.engine.dry_run == DryRun::yes;
+    std::vector<Lock> locks;
+    if (!dry_run)
+      for (const Member& member : group)
+        locks.push_back(TRY(Lock::take(store_, "vserver." + member.before.name, request_.engine.wait)));
+    TaskGroup tasks;
+    tasks.run_and_wait([&] {
+      for (Member& member : group)
+        tasks.run([this, &member] {
+          if (auto planned = plan(member); !planned) member.error = std::move(planned).error();
+          if (request_.engine.progress != nullptr) request_.engine.progress->done.fetch_add(1);
+        });
+    });
+    if (!dry_run) TRY(apply(shared, group));
+    for (Member& member : group) {
+      TRY(report_on(member));
+      member.root = DirFd();
+      member.planned.plan = {};
+    }
+    return {};
+  }
+
+  /// What a run would not change is not written: not even a record that says the same.
+  static bool has_work(const Member& member) {
+    return !member.error &&
+           (!member.planned.plan.steps.empty() || write_record(member.planned.record) != write_record(member.before));
+  }
+
+  Result<> apply(StagingShared& shared, std::span<Member> group) {
+    std::vector<const Planned*> working;
+    bool lifts = false;
+    for (const Member& member : group) {
+      if (!has_work(member)) continue;
+      working.push_back(&member.planned);
+      const bool linked = member.before.share == Share::hardlink || member.planned.record.share == Share::hardlink;
+      lifts = lifts || (linked && !member.planned.plan.steps.empty());
+    }
+    if (!request_.export_new.empty()) TRY(export_conflicts(shared, group));
+    if (working.empty()) return {};
+    std::optional<Quiescence> quiescence;
+    if (lifts && must_lift(seal_))
+      quiescence = TRY(Quiescence::hold(TRY(sealed_tenants(store_, records_)), request_.quiesce));
+    const auto applied = TRY(apply_plans(store_, shared, working));
+    for (Member& member : group)
+      if (const auto found = applied.find(member.before.name); found != applied.end()) take_in(member, found->second);
+    return {};
+  }
+
+  /// The plan, brought down to what was done.
+  static void take_in(Member& member, const Applied& applied) {
+    VserverPlan& plan = member.planned.plan;
+    member.report.error = applied.error;
+    for (Step& step : plan.steps) {
+      const bool left = applied.left.contains(step.path);
+      if (left && !step.in_use) {
+        plan.kept.push_back({"/" + step.path, std::string(why::kInUse)});
+        if (step.theirs != nullptr && step.code != "removed" && plan.shared_now > 0 && step.theirs->linkable)
+          --plan.shared_now;
+      }
+      if (!left && step.in_use) std::erase(plan.kept, KeptPath{"/" + step.path, std::string(why::kInUse)});
+      step.in_use = left;
+    }
+    std::ranges::sort(plan.kept);
+  }
+
+  /// Theirs of every conflict, outside of all vservers: EXPORT/VSERVER/PATH.
+  Result<> export_conflicts(StagingShared& shared, std::span<Member> group) {
+    const DirFd target = TRY(sys::open_root(request_.export_new));
+    for (const Member& member : group) {
+      if (member.error || member.planned.plan.conflicts.empty()) continue;
+      Stager stager(shared, Share::copy);
+      for (const TreeNode* theirs : member.planned.plan.conflicts) {
+        DirFd dir = TRY(sys::ensure_dir(target, *Name::check(member.before.name), 0700));
+        for (std::string_view parents = parent_path(theirs->path()); !parents.empty();) {
+          const std::string component(parents.substr(0, parents.find('/')));
+          parents.remove_prefix(std::min(parents.size(), component.size() + 1));
+          dir = TRY(sys::ensure_dir(dir, *Name::check(component), 0700));
+        }
+        TRY(remove_tree(dir, last_name(theirs->path())));
+        TRY(stager.put(*theirs, dir, last_name(theirs->path())));
+      }
+    }
+    return {};
+  }
+
+  static void list_paths(const Step& step, const TreeNode* node, std::vector<RelinkedPath>& out) {
+    out.push_back({step.code, "/" + (node != nullptr ? node->path() : step.path)});
+    if (node == nullptr || step.kind != Step::Kind::put_new) return;
+    for (const TreeNode* child : node->children)
+      if (child->is_directory() || child->entry->part != Part::static_part) list_paths(step, child, out);
+  }
+
+  Result<> report_on(Member& member) {
+    RelinkedVserver& report = member.report;
+    if (member.error) {
+      report.error = member.error->line();
+      return {};
+    }
+    VserverPlan& plan = member.planned.plan;
+    for (const Step& step : plan.steps)
+      if (!step.in_use) list_paths(step, step.kind == Step::Kind::put_new ? step.theirs : nullptr, report.paths);
+    std::ranges::sort(report.paths, {}, &RelinkedPath::path);
+    const auto count = [&](std::string_view code) {
+      return static_cast<std::uint64_t>(std::ranges::count(report.paths, code, &RelinkedPath::code));
+    };
+    report.updated = count("updated");
+    report.added = count("added");
+    report.removed = count("removed");
+    report.shared_before = plan.shared_before;
+    report.shared_now = plan.shared_now;
+    report.bytes_saved = plan.bytes_saved;
+    report.bytes_read = plan.bytes_read;
+    report.kept = std::move(plan.kept);
+    report.old_set_id = std::move(plan.old_set_id);
+    report.status = !report.error.empty() ? RelinkStatus::failed
+                    : plan.held_back      ? RelinkStatus::skipped
+                                          : RelinkStatus::done;
+    if (plan.held_back && report.error.empty())
+      report.error =
+          "the tenant changed its package database: upgrade inside the vserver, then relink folds the equal "
+          "files together; --pkgdb force takes the skel's files without the database";
+    if (request_.engine.dry_run == DryRun::no) TRY(find_users_of_replaced(member));
+    return {};
+  }
+
+  /// As needrestart does: who runs in the vserver and still has a replaced file mapped.
+  Result<> find_users_of_replaced(Member& member) {
+    std::set<std::uint64_t> replaced;
+    for (const Step& step : member.planned.plan.steps)
+      if (!step.in_use && (step.code == "updated" || step.code == "removed") &&
+          step.mine.type == sys::FileType::regular)
+        replaced.insert(step.mine.inode);
+    if (replaced.empty()) return {};
+    const sys::Stat root = TRY(sys::stat(member.root));
+    for (const sys::RunningProcess& process : TRY(sys::running_processes())) {
+      if (process.root_inode != root.inode || process.root_device != root.device) continue;
+      const auto mapped = TRY(sys::mapped_inodes(process.pid));
+      if (std::ranges::any_of(mapped, [&](std::uint64_t inode) { return replaced.contains(inode); }))
+        member.report.restart.push_back(printable(process.name) + " (" + std::to_string(process.pid) + ")");
+    }
+    return {};
+  }
+
+  const Store& store_;
+  const RelinkRequest& request_;
+  const Skel& skel_;
+  const std::vector<Record> records_;
+  std::vector<Member> members_;
+  SealKind seal_ = SealKind::none;
+  std::optional<SkelView> view_;
+  std::optional<ByContent> by_content_;
+};
+
+}  // namespace
+
+Result<RelinkReport> relink_vservers(const Store& store, const RelinkRequest& request) {
+  const auto start = std::chrono::steady_clock::now();
+  TRY(Skel::open(store, request.skel));  // no such skel: refused before a lock is taken
+  std::optional<Lock> lock;
+  if (request.engine.dry_run == DryRun::no)
+    lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
+  const Skel skel = TRY(Skel::open(store, request.skel));
+  if (skel.merged()) return refuse("relink", request.skel.text(), "the skel is merged; split-skel first");
+  const unsigned jobs = request.engine.jobs == 0 ? sys::usable_cpus() : request.engine.jobs;
+  tbb::task_arena arena(static_cast<int>(jobs));
+  Run run(store, request, skel, TRY(read_records(skel)));
+  auto report = arena.execute([&] { return run.run(jobs); });
+  if (report) report->elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace vskel

@@ -1,0 +1,72 @@
+#include "engine/skel/describe.h"
+
+#include <algorithm>
+#include <mutex>
+
+#include "engine/content/hash.h"
+#include "engine/tree/walk.h"
+
+namespace vskel {
+
+namespace {
+
+ManifestEntry entry_of(std::string path, Part part, const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs) {
+  ManifestEntry entry;
+  entry.path = std::move(path);
+  entry.part = part;
+  entry.type = stat.type;
+  entry.mode = stat.mode;
+  entry.uid = stat.uid;
+  entry.gid = stat.gid;
+  entry.mtime = stat.mtime;
+  entry.xattrs = hash_xattrs(xattrs);
+  return entry;
+}
+
+Result<ManifestEntry> describe_file(const WalkDirectory& directory, const WalkEntry& entry, Part part) {
+  const Fd file = TRY(sys::open_trusted_file(directory.top(), entry.name));
+  const sys::Stat stat = TRY(sys::stat(file));
+  ManifestEntry out = entry_of(directory.path_to(entry.name), part, stat, TRY(sys::xattrs(file)));
+  out.size = stat.size;
+  out.nlink = stat.nlink;
+  const ContentHash hash = TRY(hash_file(file, part == Part::local_part ? WithSha256::yes : WithSha256::no));
+  out.content = hash.xxh128;
+  out.sha256 = hash.sha256;
+  return out;
+}
+
+Result<ManifestEntry> describe_other(const WalkDirectory& directory, const WalkEntry& entry, Part part) {
+  const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
+  ManifestEntry out =
+      entry_of(directory.path_to(entry.name), part, stat, TRY(sys::xattrs(directory.top(), entry.name)));
+  if (stat.type == sys::FileType::symlink) out.link_target = TRY(sys::read_link(directory.top(), entry.name));
+  if (stat.type == sys::FileType::character || stat.type == sys::FileType::block) out.rdev = stat.rdev;
+  return out;
+}
+
+}  // namespace
+
+Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, Part part) {
+  std::vector<ManifestEntry> out;
+  std::mutex mutex;
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
+    std::vector<ManifestEntry> found;
+    found.push_back(
+        entry_of(directory->path, part, TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top()))));
+    for (const WalkEntry& entry : directory->entries) {
+      if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+      if (entry.type == sys::FileType::directory || entry.type == sys::FileType::socket) continue;
+      found.push_back(entry.type == sys::FileType::regular ? TRY(describe_file(*directory, entry, part))
+                                                           : TRY(describe_other(*directory, entry, part)));
+    }
+    const std::scoped_lock lock(mutex);
+    std::ranges::move(found, std::back_inserter(out));
+    return {};
+  };
+  (void)TRY(Walk::run({&tree}, Mounts::stop, nullptr, visitor));
+  std::ranges::sort(out, {}, &ManifestEntry::path);
+  return out;
+}
+
+}  // namespace vskel

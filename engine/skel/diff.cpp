@@ -1,0 +1,90 @@
+// Manifests tell what differs. That two files of different generations are the same they only make likely (relink.md):
+// where the hashes agree and a file was replaced in between, the bytes of both decide.
+
+#include "engine/skel/diff.h"
+
+#include <algorithm>
+
+#include "engine/content/compare.h"
+#include "engine/skel/kept_files.h"
+#include "engine/skel/skel.h"
+
+namespace vskel {
+
+namespace {
+
+class Differ {
+ public:
+  Differ(const Skel& skel, const KeptFiles& kept, unsigned from, unsigned to)
+      : skel_(skel), kept_(kept), from_(from), to_(to) {}
+
+  Result<> compare(const ManifestEntry& then, const ManifestEntry& now, GenerationDiff& out) const {
+    const bool same_metadata = (then.mode == now.mode || then.type == sys::FileType::symlink) && then.uid == now.uid &&
+                               then.gid == now.gid && then.xattrs == now.xattrs;
+    if (!TRY(has_same_content(then, now))) {
+      out.changed.push_back(label(now));
+    } else if (!same_metadata) {
+      out.metadata.push_back(label(now));
+    }
+    return {};
+  }
+
+  static std::string label(const ManifestEntry& entry) { return std::string(part_name(entry.part)) + "/" + entry.path; }
+
+ private:
+  [[nodiscard]] Result<bool> has_same_content(const ManifestEntry& then, const ManifestEntry& now) const {
+    if (then.type != now.type || then.size != now.size || then.link_target != now.link_target ||
+        then.rdev != now.rdev || then.content != now.content)
+      return false;
+    if (now.type != sys::FileType::regular || now.part == Part::static_part) return true;
+    const auto held_then = kept_.holder(then.part, then.path, from_), held_now = kept_.holder(now.part, now.path, to_);
+    if (held_then == held_now) return true;  // one file
+    return TRY(compare_content(TRY(open(then, held_then)), TRY(open(now, held_now))))
+    .same;
+  }
+
+  [[nodiscard]] Result<Fd> open(const ManifestEntry& entry, std::optional<unsigned> holder) const {
+    const DirFd& root = holder ? kept_.root(*holder, entry.part) : skel_.tree(entry.part);
+    const std::size_t slash = entry.path.rfind('/');
+    const DirFd dir = TRY(sys::open_dirs(
+        root, slash == std::string::npos ? std::string_view() : std::string_view(entry.path).substr(0, slash)));
+    return sys::open_trusted_file(dir, *Name::check(entry.path.c_str() + (slash == std::string::npos ? 0 : slash + 1)));
+  }
+
+  const Skel& skel_;
+  const KeptFiles& kept_;
+  unsigned from_, to_;
+};
+
+}  // namespace
+
+Result<GenerationDiff> diff_generations(const Store& store, const SkelName& name, unsigned from, unsigned to) {
+  const Skel skel = TRY(Skel::open(store, name));
+  const auto generations = TRY(skel.all_generations());
+  if (generations.empty()) return fail("read generations", skel.path() + "/generations", "no manifest in it");
+  GenerationDiff out;
+  out.skel = name.text();
+  out.to = to != 0 ? to : generations.back();
+  out.from = from != 0 ? from : generations.size() > 1 ? generations[generations.size() - 2] : generations.back();
+  for (const unsigned generation : {out.from, out.to})
+    if (std::ranges::find(generations, generation) == generations.end())
+      return refuse("compare generations", name.text() + " " + std::to_string(generation), "no such generation");
+  const Manifest then = TRY(skel.manifest(out.from))
+  , now = TRY(skel.manifest(out.to));
+  const KeptFiles kept = TRY(KeptFiles::load(skel));
+  const Differ differ(skel, kept, out.from, out.to);
+  const auto key = [](const ManifestEntry& entry) { return std::pair(std::string_view(entry.path), entry.part); };
+  auto old_entry = then.entries.begin();
+  for (auto new_entry = now.entries.begin(); old_entry != then.entries.end() || new_entry != now.entries.end();) {
+    if (new_entry == now.entries.end() || (old_entry != then.entries.end() && key(*old_entry) < key(*new_entry))) {
+      out.removed.push_back(Differ::label(*old_entry++));
+    } else if (old_entry == then.entries.end() || key(*new_entry) < key(*old_entry)) {
+      out.added.push_back(Differ::label(*new_entry++));
+    } else {
+      TRY(differ.compare(*old_entry++, *new_entry++, out));
+    }
+  }
+  return out;
+}
+
+}  // namespace vskel

@@ -1,0 +1,175 @@
+// The merged tree is populated in staging as a vserver would be, with private copies (clones where the file system has
+// them). Then three renames publish it: both trees aside, the merged one in. A directory of sealed files can be
+// renamed, so nothing is lifted. Aborting is the same renames backwards.
+
+#include "engine/skel/merge.h"
+
+#include <tbb/task_arena.h>
+
+#include <cerrno>
+#include <chrono>
+
+#include "engine/seal/quiesce.h"
+#include "engine/skel/merge_intent.h"
+#include "engine/skel/populate.h"
+#include "engine/skel/skel.h"
+#include "engine/tree/remove.h"
+#include "engine/tree/walk.h"
+#include "engine/txn/lock.h"
+
+namespace vskel {
+
+namespace {
+
+/// Renames what is there under its old name and not yet under its new one: repeatable.
+Result<> move_if_there(const DirFd& from_dir, Name from, const DirFd& to_dir, Name to) {
+  if (!TRY(sys::stat_if_there(from_dir, from)) || TRY(sys::stat_if_there(to_dir, to))) return {};
+  return sys::rename_new(from_dir, from, to_dir, to);
+}
+
+/// What a running system mounts on, where the skel has none; split-skel leaves it out again.
+Result<> make_runnable(const DirFd& root) {
+  const sys::Stat before = TRY(sys::stat(root));
+  const std::array<Name, 2> mount_points{Name("proc"), Name("sys")};
+  for (const Name name : mount_points)
+    if (!TRY(sys::stat_if_there(root, name))) TRY(sys::make_dir(root, name, 0555));
+  return sys::set_times(root, before.atime, before.mtime);
+}
+
+Result<> stage_merged(const Skel& skel, const DirFd& staging, MergeStatic with_static, const EngineOptions& engine,
+                      unsigned jobs) {
+  Destination merged;
+  merged.root = TRY(sys::ensure_dir(staging, "root", 0700));
+  const auto executor = TRY(make_executor(engine.backend));
+  PopulateRequest population;
+  population.skel = &skel;
+  population.share = std::nullopt;
+  population.static_files = with_static == MergeStatic::yes ? StaticFiles::as_they_are : StaticFiles::left_out;
+  population.executor = executor.get();
+  population.progress = engine.progress;
+  Destination* const only = &merged;
+  (void)TRY(populate(population, std::span(&only, 1), jobs));
+  if (merged.error) return std::unexpected(std::move(*merged.error));
+  TRY(make_runnable(merged.root));
+  return sys::sync_file_system(staging);
+}
+
+std::string trash_name_of(const Intent& intent, const std::string& merged) { return intent.id() + "." + merged; }
+
+Result<std::string> finish_abort(const Store& store, Intent& intent, const Skel& skel) {
+  const std::string merged = merged_name(skel.name()), trash = trash_name_of(intent, merged);
+  TRY(move_if_there(store.vservers(), *Name::check(merged), store.trash(), *Name::check(trash)));
+  TRY(move_if_there(skel.dir(), "global.bak", skel.dir(), "global"));
+  TRY(move_if_there(skel.dir(), "local.bak", skel.dir(), "local"));
+  TRY(sys::sync_file_system(store.vservers()));
+  const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
+  TRY(remove_tree(store.trash(), *Name::check(trash)));
+  TRY(intent.close());
+  return "skel " + skel.name().text() + ": its merge was taken back";
+}
+
+Result<std::string> finish_merging(const Store& store, Intent& intent, const Skel& skel) {
+  const Name id = *Name::check(intent.id());
+  const bool publish = intent.records().back().value("phase", "") == "publish";
+  auto staging = sys::open_dir(store.staging(), id);
+  if (!staging && staging.error().code != ENOENT) return std::unexpected(std::move(staging).error());
+  if (publish && staging) {
+    const std::string merged = merged_name(skel.name());
+    TRY(move_if_there(skel.dir(), "global", skel.dir(), "global.bak"));
+    TRY(move_if_there(skel.dir(), "local", skel.dir(), "local.bak"));
+    TRY(move_if_there(*staging, "root", store.vservers(), *Name::check(merged)));
+    TRY(sys::sync_file_system(store.vservers()));
+  }
+  TRY(remove_tree(store.staging(), id));
+  TRY(intent.close());
+  return "skel " + skel.name().text() + (publish ? ": merging it was finished" : ": merging it was undone");
+}
+
+int arena_size(const EngineOptions& engine) {
+  return static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs);
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+MergeReport report_for(const Store& store, const SkelName& skel) {
+  return {skel.text(), store.paths().vservers + "/" + merged_name(skel), 0};
+}
+
+}  // namespace
+
+std::string merged_name(const SkelName& skel) { return "tmp_skel_" + skel.text(); }
+
+Result<> require_idle_merge(const Store& store, const SkelName& skel) {
+  const std::string name = merged_name(skel), path = store.paths().vservers + "/" + name;
+  const DirFd root = TRY(sys::open_dir(store.vservers(), *Name::check(name)));
+  const sys::Stat stat = TRY(sys::stat(root));
+  const auto inside = TRY(processes_inside({name, stat.device, stat.inode}));
+  if (!inside.empty()) return fail("use merged skel", path, "a process runs in it: " + inside.front());
+  const Visitor visitor = [](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                             std::shared_ptr<void>) -> Result<> {
+    for (const WalkEntry& entry : directory->entries)
+      if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+    return {};
+  };
+  const auto mount_points = TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
+  if (!mount_points.empty())
+    return fail("use merged skel", path + "/" + mount_points.front(),
+                std::string("something is mounted there; unmount it first"));
+  return {};
+}
+
+Result<std::string> finish_merge(const Store& store, Intent& intent) {
+  const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
+  return intent.records().front().value("operation", "") == "abort-merge" ? finish_abort(store, intent, skel)
+                                                                          : finish_merging(store, intent, skel);
+}
+
+Result<MergeReport> merge_skel(const Store& store, const SkelName& name, MergeStatic with_static,
+                               const EngineOptions& engine) {
+  const auto start = std::chrono::steady_clock::now();
+  TRY(Skel::open(store, name));
+  std::optional<Lock> lock;
+  if (engine.dry_run == DryRun::no) lock = TRY(Lock::take(store, "skel." + name.text(), engine.wait));
+  const Skel skel = TRY(Skel::open(store, name));
+  MergeReport report = report_for(store, name);
+  if (skel.merged()) return refuse("merge skel", name.text(), "it is merged already, in " + report.path);
+  const std::string merged = merged_name(name);
+  if (TRY(sys::stat_if_there(store.vservers(), *Name::check(merged))))
+    return refuse("merge skel", name.text(), report.path + " is in the way");
+  if (engine.dry_run == DryRun::yes) return report;
+  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "merge-skel"}, {"skel", name.text()}}));
+  const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
+  tbb::task_arena arena(arena_size(engine));
+  auto staged = arena.execute(
+      [&] { return stage_merged(skel, staging, with_static, engine, static_cast<unsigned>(arena_size(engine))); });
+  if (staged) staged = intent.record({{"phase", "publish"}});
+  auto finished = arena.execute([&] { return finish_merging(store, intent, skel); });
+  if (!staged) return std::unexpected(std::move(staged).error().rebased(sys::path_of(staging) + "/root", report.path));
+  TRY(finished);
+  report.elapsed_s = seconds_since(start);
+  return report;
+}
+
+Result<MergeReport> abort_merge(const Store& store, const SkelName& name, const EngineOptions& engine) {
+  const auto start = std::chrono::steady_clock::now();
+  TRY(Skel::open(store, name));
+  std::optional<Lock> lock;
+  if (engine.dry_run == DryRun::no) lock = TRY(Lock::take(store, "skel." + name.text(), engine.wait));
+  const Skel skel = TRY(Skel::open(store, name));
+  MergeReport report = report_for(store, name);
+  if (!skel.merged()) return refuse("abort merge", name.text(), "the skel is not merged");
+  const std::string merged = merged_name(name);
+  tbb::task_arena arena(arena_size(engine));
+  // The administrator may have removed the tree by hand.
+  if (TRY(sys::stat_if_there(store.vservers(), *Name::check(merged))))
+    TRY(arena.execute([&] { return require_idle_merge(store, name); }));
+  if (engine.dry_run == DryRun::yes) return report;
+  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "abort-merge"}, {"skel", name.text()}}));
+  TRY(arena.execute([&] { return finish_abort(store, intent, skel); }));
+  report.elapsed_s = seconds_since(start);
+  return report;
+}
+
+}  // namespace vskel

@@ -1,0 +1,255 @@
+#include "engine/skel/next_generation.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "engine/skel/kept_files.h"
+#include "engine/skel/merge.h"
+#include "engine/skel/reseal.h"
+#include "engine/tree/metadata.h"
+#include "engine/tree/remove.h"
+#include "engine/tree/walk.h"
+#include "engine/txn/lock.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr std::uint32_t kPrivateMode = 0700;
+
+std::string_view directory_part(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == path.npos ? std::string_view() : path.substr(0, slash);
+}
+
+Name name_part(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return *Name::check(path.c_str() + (slash == std::string::npos ? 0 : slash + 1));
+}
+
+Result<DirFd> make_dirs(const DirFd& root, std::string_view path) {
+  DirFd dir = TRY(sys::reopen(root));
+  while (!path.empty()) {
+    const std::string component(path.substr(0, path.find('/')));
+    path.remove_prefix(std::min(path.size(), component.size() + 1));
+    dir = TRY(sys::ensure_dir(dir, *Name::check(component), kPrivateMode));
+  }
+  return dir;
+}
+
+/// Renames what is there under its old name and not yet under its new one: repeatable.
+Result<> move_once(const DirFd& from_dir, Name from, const DirFd& to_dir, Name to) {
+  if (!TRY(sys::stat_if_there(from_dir, from)) || TRY(sys::stat_if_there(to_dir, to))) return {};
+  return sys::rename_new(from_dir, from, to_dir, to);
+}
+
+/// New static files, one by one: the rest of static is not ours to touch.
+Result<> move_into(const DirFd& from, const DirFd& to) {
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
+    DirFd target = TRY(sys::open_dirs(to, directory->path));
+    for (const WalkEntry& entry : directory->entries) {
+      if (entry.type != sys::FileType::directory) {
+        TRY(move_once(directory->top(), entry.name, target, entry.name));
+        continue;
+      }
+      if (!TRY(sys::stat_if_there(target, entry.name))) {
+        const DirFd source = TRY(sys::open_dir(directory->top(), entry.name));
+        const DirFd made = TRY(sys::ensure_dir(target, entry.name, kPrivateMode));
+        TRY(apply_metadata(made, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no));
+      }
+      walk.descend(directory, entry, nullptr);
+    }
+    return {};
+  };
+  (void)TRY(Walk::run({&from}, Mounts::stop, nullptr, visitor));
+  return {};
+}
+
+/// An inode that could only be moved into staging is moved back to where it was.
+Result<> move_back(const DirFd& files, Part part, const Skel& skel) {
+  auto kept = part == Part::global_part ? sys::open_dir(files, "global") : sys::open_dir(files, "local");
+  if (!kept && kept.error().code == ENOENT) return {};
+  const DirFd from = TRY(std::move(kept));
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
+    const DirFd old = TRY(sys::open_dirs(skel.tree(part), directory->path));
+    for (const WalkEntry& entry : directory->entries) {
+      if (entry.type == sys::FileType::directory) {
+        walk.descend(directory, entry, nullptr);
+        continue;
+      }
+      if (TRY(sys::stat_if_there(old, entry.name))) continue;
+      const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
+      if (stat.immutable) TRY(sys::change_flags(directory->top(), entry.name, 0, sys::kImmutableFlag));
+      TRY(sys::rename_new(directory->top(), entry.name, old, entry.name));
+      if (stat.immutable) TRY(sys::change_flags(old, entry.name, sys::kImmutableFlag, 0));
+    }
+    return {};
+  };
+  (void)TRY(Walk::run({&from}, Mounts::stop, nullptr, visitor));
+  return {};
+}
+
+/// One operation of split-skel or rollback, being brought to its end.
+class Finish {
+ public:
+  Finish(const Store& store, Intent& intent, Trash trash, const Skel& skel)
+      : store_(store), intent_(intent), trash_(trash), skel_(skel), merged_(merged_name(skel.name())) {}
+
+  Result<std::string> run() {
+    const std::string phase = intent_.records().back().value("phase", "");
+    const bool split = intent_.records().front().value("operation", "") == "split-skel";
+    auto staging = sys::open_dir(store_.staging(), *Name::check(intent_.id()));
+    if (!staging && staging.error().code != ENOENT) return std::unexpected(std::move(staging).error());
+    const std::string what = split ? "splitting it" : "rolling it back";
+    std::string outcome = "skel " + skel_.name().text() + ": " + what + " was finished";
+    if (phase == "publish") {
+      if (staging) TRY(publish(*staging));
+      TRY(drop_old_trees());
+    } else if (phase == "unchanged") {
+      TRY(take_merge_back());
+    } else {
+      if (staging) TRY(undo(*staging));
+      outcome = "skel " + skel_.name().text() + ": " + what + " was undone";
+    }
+    TRY(sys::sync_file_system(store_.vservers()));
+    TRY(remove_tree(store_.staging(), *Name::check(intent_.id())));
+    TRY(empty_own_trash());
+    TRY(intent_.close());
+    return outcome;
+  }
+
+ private:
+  Result<> publish(const DirFd& staging) {
+    const unsigned last = intent_.records().front().value("generation", 0U);
+    TRY(exchange_tree(staging, "global", "global.bak"));
+    TRY(exchange_tree(staging, "local", "local.bak"));
+    const std::string files = kept_files_name(last), manifest = generation_file_name(last + 1);
+    TRY(move_once(staging, "files", skel_.generations(), *Name::check(files)));
+    const std::string aside = manifest.substr(0, manifest.rfind('.')) + ".set-aside";
+    TRY(move_once(staging, "set-aside", skel_.generations(), *Name::check(aside)));
+    if (auto added = sys::open_dir(staging, "static"); added) TRY(move_into(*added, skel_.tree(Part::static_part)));
+    return move_once(staging, "manifest", skel_.generations(), *Name::check(manifest));
+  }
+
+  /// While the new tree waits in staging the old one has to be aside first (after a merge it is).
+  Result<> exchange_tree(const DirFd& staging, Name name, Name aside) {
+    if (!TRY(sys::stat_if_there(staging, name))) return {};
+    TRY(move_once(skel_.dir(), name, skel_.dir(), aside));
+    return move_once(staging, name, skel_.dir(), name);
+  }
+
+  Result<> to_trash(const DirFd& dir, Name name) {
+    const std::string target = intent_.id() + "." + std::string(name.view());
+    return move_once(dir, name, store_.trash(), *Name::check(target));
+  }
+
+  Result<> drop_old_trees() {
+    TRY(to_trash(store_.vservers(), *Name::check(merged_)));
+    TRY(to_trash(skel_.dir(), "global.bak"));
+    return to_trash(skel_.dir(), "local.bak");
+  }
+
+  Result<> take_merge_back() {
+    TRY(to_trash(store_.vservers(), *Name::check(merged_)));
+    TRY(move_once(skel_.dir(), "global.bak", skel_.dir(), "global"));
+    return move_once(skel_.dir(), "local.bak", skel_.dir(), "local");
+  }
+
+  Result<> undo(const DirFd& staging) {
+    if (auto files = sys::open_dir(staging, "files"); files)
+      for (const Part part : {Part::global_part, Part::local_part}) TRY(move_back(*files, part, skel_));
+    const std::string seal = intent_.records().front().value("seal", "none");
+    if (seal == "immutable") TRY(seal_skel_again(skel_, SealKind::immutable));
+    return {};
+  }
+
+  Result<> empty_own_trash() {
+    if (trash_ == Trash::leave) return {};
+    const Lock lock = TRY(Lock::take(store_, "trash", sys::Wait::yes));
+    for (const std::string& name : {merged_, std::string("global.bak"), std::string("local.bak")}) {
+      const std::string target = intent_.id() + "." + name;
+      TRY(remove_tree(store_.trash(), *Name::check(target)));
+    }
+    return {};
+  }
+
+  const Store& store_;
+  Intent& intent_;
+  const Trash trash_;
+  const Skel& skel_;
+  const std::string merged_;
+};
+
+}  // namespace
+
+Result<NextGeneration> NextGeneration::begin(const Skel& skel, const DirFd& staging, const Manifest& last,
+                                             SealKind seal, Executor& executor) {
+  NextGeneration next(skel, staging, seal, executor);
+  next.trees_[0] = TRY(sys::ensure_dir(staging, "global", 0755));
+  next.trees_[1] = TRY(sys::ensure_dir(staging, "local", 0755));
+  next.trees_[2] = TRY(sys::ensure_dir(staging, "static", 0755));
+  for (const ManifestEntry& entry : last.entries)
+    if (entry.type != sys::FileType::directory && entry.part != Part::static_part)
+      next.by_path_.emplace(entry.path, &entry);
+  return next;
+}
+
+const ManifestEntry* NextGeneration::last_entry(std::string_view path) const {
+  const auto found = by_path_.find(path);
+  return found == by_path_.end() ? nullptr : found->second;
+}
+
+Result<bool> NextGeneration::link(const DirFd& source, Name source_name, const DirFd& target, Name name) {
+  const sys::Stat stat = TRY(sys::stat(source, source_name));
+  if (stat.immutable) TRY(seals_->lift(source, source_name, stat.inode));
+  auto linked = sys::link(source, source_name, target, name);
+  if (stat.immutable) TRY(seals_->restore(source, source_name, stat.inode));
+  if (linked) return true;
+  if (linked.error().code == EMLINK) return false;
+  return std::unexpected(std::move(linked).error());
+}
+
+Result<> NextGeneration::copy_old(const DirFd& source, Name name, const DirFd& target) {
+  const Fd file = TRY(sys::open_trusted_file(source, name));
+  const sys::Stat stat = TRY(sys::stat(file));
+  const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
+  const Operation copy = CopyFile{name, &file, stat.size, stat.blocks, CopyBy::either, &metadata};
+  Results results = executor_->issue({&target, std::span(&copy, 1)}, OnFailure::stop);
+  if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
+  return {};
+}
+
+Result<> NextGeneration::move_old(const DirFd& source, Name name, const sys::Stat& stat, const DirFd& target) {
+  if (stat.immutable) TRY(seals_->lift(source, name, stat.inode));
+  auto moved = sys::rename_new(source, name, target, name);
+  if (stat.immutable) TRY(seals_->restore(moved ? target : source, name, stat.inode));
+  return moved;
+}
+
+Result<> NextGeneration::keep_old(const ManifestEntry& entry) {
+  const DirFd source = TRY(sys::open_dirs(skel_->tree(entry.part), directory_part(entry.path)));
+  const Name name = name_part(entry.path);
+  const std::string parent(directory_part(entry.path)), part(part_name(entry.part));
+  const DirFd files = TRY(sys::ensure_dir(*staging_, "files", kPrivateMode));
+  const DirFd target = TRY(make_dirs(files, parent.empty() ? part : part + "/" + parent));
+  const sys::Stat stat = TRY(sys::stat(source, name));
+  // A further name would change the number of links of what stays in the local part.
+  if (entry.part != Part::global_part && stat.type == sys::FileType::regular && stat.nlink > 1)
+    return copy_old(source, name, target);
+  if (TRY(link(source, name, target, name))) return {};
+  return move_old(source, name, stat, target);
+}
+
+Result<> NextGeneration::write(const Manifest& manifest) {
+  const Fd file = TRY(sys::create_file(*staging_, "manifest", 0644));
+  return sys::write_all(file, write_manifest(manifest));
+}
+
+Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash) {
+  const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
+  return Finish(store, intent, trash, skel).run();
+}
+
+}  // namespace vskel

@@ -1,0 +1,61 @@
+// A skel's next generation while it is made, and how it takes the place of the last: common to split-skel and rollback.
+//
+// Complete new trees are made in staging (staging/ID/global, local), of links to what stays and to what is new; what
+// goes is linked into staging/ID/files, for the vservers that have it. Then a few renames publish all of it. An inode
+// that has all the names its file system allows is moved instead of linked, and moved back if the generation is not
+// made after all.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "engine/issue/executor.h"
+#include "engine/manifest/manifest.h"
+#include "engine/seal/seal.h"
+#include "engine/skel/skel.h"
+#include "engine/txn/journal.h"
+
+namespace vskel {
+
+class NextGeneration {
+ public:
+  /// Makes the staging of a generation after `last` in `staging` (staging/ID). The arguments outlive this.
+  [[nodiscard]] static Result<NextGeneration> begin(const Skel& skel, const DirFd& staging, const Manifest& last,
+                                                    SealKind seal, Executor& executor);
+
+  [[nodiscard]] const DirFd& tree(Part part) const { return trees_.at(static_cast<std::size_t>(part)); }
+  /// The last generation's entry of a path that is no directory and not static; nullptr if it has none.
+  [[nodiscard]] const ManifestEntry* last_entry(std::string_view path) const;
+  /// A further name in `target` for `source_name` in `source`, of a tree of the skel's. False where the inode takes
+  /// none. Thread-safe.
+  [[nodiscard]] Result<bool> link(const DirFd& source, Name source_name, const DirFd& target, Name name);
+  /// What the last generation has at `entry` goes into staging/ID/files. Not thread-safe.
+  [[nodiscard]] Result<> keep_old(const ManifestEntry& entry);
+  /// Lays down the new manifest. Last, before the intent's "publish".
+  [[nodiscard]] Result<> write(const Manifest& manifest);
+
+ private:
+  NextGeneration(const Skel& skel, const DirFd& staging, SealKind seal, Executor& executor)
+      : skel_(&skel), staging_(&staging), executor_(&executor), seals_(std::make_unique<LiftedSeals>(seal)) {}
+  [[nodiscard]] Result<> copy_old(const DirFd& source, Name name, const DirFd& target);
+  [[nodiscard]] Result<> move_old(const DirFd& source, Name name, const sys::Stat& stat, const DirFd& target);
+  const Skel* skel_;
+  const DirFd* staging_;
+  Executor* executor_;
+  std::unordered_map<std::string_view, const ManifestEntry*> by_path_;
+  std::array<DirFd, kParts> trees_;
+  std::unique_ptr<LiftedSeals> seals_;
+};
+
+/// What becomes of trees that are not needed any more: their names of sealed inodes may go only while the tenants that
+/// have those are still.
+enum class Trash { empty, leave };
+
+/// Of split-skel and rollback. Publishes what was staged if the intent says that all of it was complete ("phase":
+/// "publish"); "unchanged" takes a merge back without a trace; else undoes it. Removes the staging and closes the
+/// intent. Idempotent. Gives one line.
+[[nodiscard]] Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash);
+
+}  // namespace vskel

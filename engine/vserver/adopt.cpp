@@ -1,0 +1,84 @@
+#include "engine/vserver/adopt.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "engine/seal/reflink.h"
+#include "engine/seal/seal.h"
+#include "engine/skel/skel.h"
+#include "engine/tree/listing.h"
+#include "engine/txn/lock.h"
+#include "engine/vserver/clock.h"
+#include "engine/vserver/contexts.h"
+#include "engine/vserver/instances.h"
+
+namespace vskel {
+
+namespace {
+
+/// The context whose link leads to the vserver; 0 if none does.
+Result<std::uint32_t> context_of(const Store& store, const std::string& vserver_path) {
+  if (!store.contexts().open()) return 0U;
+  const DirFd contexts = TRY(sys::reopen(store.contexts()));
+  const Listing listing = TRY(Listing::read(contexts));
+  for (const Listed& listed : listing.entries()) {
+    std::uint32_t context = 0;
+    const std::string_view name = listed.name.view();
+    const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), context);
+    if (listed.type != sys::FileType::symlink || error != std::errc{} || end != name.data() + name.size()) continue;
+    if (context < 2 || context > kHighestContext) continue;
+    if (TRY(sys::read_link(contexts, listed.name)) == vserver_path) return context;
+  }
+  return 0U;
+}
+
+/// One skel's inodes have one seal: that of the vservers which share them already.
+Result<SealKind> seal_for(const Store& store, const Skel& skel, const AdoptRequest& request) {
+  if (request.share == Share::reflink && request.engine.dry_run == DryRun::no) TRY(require_reflinks(store.staging()));
+  if (request.share != Share::hardlink) return SealKind::none;
+  const auto records = TRY(read_records(skel));
+  const auto other = std::ranges::find(records, Share::hardlink, &Record::share);
+  if (other != records.end()) return other->seal;
+  if (request.engine.dry_run == DryRun::yes) return SealKind::immutable;
+  const auto seal = TRY(choose_seal(store.staging(), std::nullopt));
+  if (!seal)
+    return fail("seal", store.paths().vservers,
+                "no seal is to be had on this file system and kernel; use --share copy or reflink");
+  return *seal;
+}
+
+}  // namespace
+
+Result<Record> adopt_vserver(const Store& store, const AdoptRequest& request) {
+  TRY(Skel::open(store, request.skel));
+  const bool dry_run = request.engine.dry_run == DryRun::yes;
+  std::optional<Lock> skel_lock, lock;
+  if (!dry_run) {
+    skel_lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
+    lock = TRY(Lock::take(store, "vserver." + request.name.text(), request.engine.wait));
+  }
+  const Skel skel = TRY(Skel::open(store, request.skel));
+  const std::string path = store.paths().vservers + "/" + request.name.text();
+  const auto stat = TRY(sys::stat_if_there(store.vservers(), request.name.name()));
+  if (!stat || stat->type != sys::FileType::directory)
+    return refuse("adopt vserver", request.name.text(), "there is no directory " + path);
+  if (const auto known = TRY(find_record(store, request.name)))
+    return refuse("adopt vserver", request.name.text(), "it has a record already, from skel " + known->skel);
+  Record record;
+  record.name = request.name.text();
+  record.skel = request.skel.text();
+  if (request.fqdn) record.fqdn = request.fqdn->text();
+  if (request.address) record.ip = request.address->text();
+  record.context = TRY(context_of(store, path));
+  const std::string config = request.name.text() + ".conf";
+  if (store.etc().open() && TRY(sys::stat_if_there(store.etc(), *Name::check(config))))
+    record.config = store.paths().etc + "/" + config;
+  record.generation = 0;
+  record.share = request.share;
+  record.seal = TRY(seal_for(store, skel, request));
+  record.created = utc_now();
+  if (!dry_run) TRY(save_record(skel, record));
+  return record;
+}
+
+}  // namespace vskel
