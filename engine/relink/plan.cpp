@@ -355,6 +355,9 @@ class Planner {
       if (!is_theirs) ++plan_.shared_before;
       ++plan_.shared_now;
     }
+    // FIDEDUPERANGE compares and shares under the inode's lock: no writer is in its way, nor it in a writer's.
+    const bool by_kernel = is_equal && options_.share == Share::reflink && !is_theirs;
+    if (by_kernel) observed->in_use = step.in_use = false;
     const Decision decision = decide_with_use(question, observed->in_use);
     const bool acted = add_file_step(place, decision, *observed, std::move(step), is_theirs);
     settle(place, decision);

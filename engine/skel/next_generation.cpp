@@ -203,9 +203,9 @@ const ManifestEntry* NextGeneration::last_entry(std::string_view path) const {
 
 Result<bool> NextGeneration::link(const DirFd& source, Name source_name, const DirFd& target, Name name) {
   const sys::Stat stat = TRY(sys::stat(source, source_name));
-  if (stat.immutable) TRY(seals_->lift(source, source_name, stat.inode));
+  const bool lifted = TRY(seals_->lift_if_sealed(source, source_name, stat.inode));
   auto linked = sys::link(source, source_name, target, name);
-  if (stat.immutable) TRY(seals_->restore(source, source_name, stat.inode));
+  if (lifted) TRY(seals_->restore(source, source_name, stat.inode));
   if (linked) return true;
   if (linked.error().code == EMLINK) return false;
   return std::unexpected(std::move(linked).error());
@@ -222,9 +222,9 @@ Result<> NextGeneration::copy_old(const DirFd& source, Name name, const DirFd& t
 }
 
 Result<> NextGeneration::move_old(const DirFd& source, Name name, const sys::Stat& stat, const DirFd& target) {
-  if (stat.immutable) TRY(seals_->lift(source, name, stat.inode));
+  const bool lifted = TRY(seals_->lift_if_sealed(source, name, stat.inode));
   auto moved = sys::rename_new(source, name, target, name);
-  if (stat.immutable) TRY(seals_->restore(moved ? target : source, name, stat.inode));
+  if (lifted) TRY(seals_->restore(moved ? target : source, name, stat.inode));
   return moved;
 }
 

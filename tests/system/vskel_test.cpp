@@ -202,4 +202,10 @@ std::set<std::string> keys_of(const Json& object) {
   return keys;
 }
 
+std::map<std::string, std::string> kept_of(const Json& vserver) {
+  std::map<std::string, std::string> kept;
+  for (const Json& path : vserver.at("kept")) kept[path.at("path")] = path.at("why");
+  return kept;
+}
+
 }  // namespace vskel::test
