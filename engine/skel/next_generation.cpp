@@ -130,7 +130,28 @@ class Finish {
     const std::string aside = manifest.substr(0, manifest.rfind('.')) + ".set-aside";
     TRY(move_once(staging, "set-aside", skel_.generations(), *Name::check(aside)));
     if (auto added = sys::open_dir(staging, "static"); added) TRY(move_into(*added, skel_.tree(Part::static_part)));
+    TRY(follow_directories());
     return move_once(staging, "manifest", skel_.generations(), *Name::check(manifest));
+  }
+
+  /// One path has one owner, mode and time in all parts: static's directories take those of the new trees.
+  Result<> follow_directories() {
+    const DirFd local = TRY(sys::open_dir(skel_.dir(), "local"))
+    , global = TRY(sys::open_dir(skel_.dir(), "global"));
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                                std::shared_ptr<void>) -> Result<> {
+      for (const WalkEntry& entry : directory->entries)
+        if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+      for (const DirFd* tree : {&local, &global}) {
+        const auto source = sys::open_dirs(*tree, directory->path);
+        if (!source) continue;
+        const DirFd own = TRY(sys::reopen(directory->top()));
+        return apply_metadata(own, metadata_of(TRY(sys::stat(*source)), TRY(sys::xattrs(*source))), Fresh::no);
+      }
+      return {};
+    };
+    (void)TRY(Walk::run({&skel_.tree(Part::static_part)}, Mounts::stop, nullptr, visitor));
+    return {};
   }
 
   /// While the new tree waits in staging the old one has to be aside first (after a merge it is).

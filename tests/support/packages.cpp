@@ -3,6 +3,7 @@
 #include <fstream>
 
 #include "tests/support/process.h"
+#include "tests/support/temporary_directory.h"
 
 namespace vskel::test {
 
@@ -112,13 +113,17 @@ void install_package(PackageManager manager, const fs::path& package, const fs::
 }
 
 std::string installed_version(PackageManager manager, const std::string& name, const fs::path& root) {
+  // Merely asking leaves traces in an rpm database: a copy is asked.
+  const TemporaryDirectory scratch;
+  const fs::path copy = scratch.path() / package_database(manager);
+  fs::create_directories(copy.parent_path());
+  fs::copy(root / package_database(manager), copy, fs::copy_options::recursive);
   const std::vector<std::string> command =
       manager == PackageManager::dpkg
-          ? std::vector<std::string>{"dpkg-query", "--admindir=" + (root / "var/lib/dpkg").string(),
-                                     "-W",         "-f",
-                                     "${Version}", name}
-          : std::vector<std::string>{"rpm", "--root", root.string(), "--define", "_dbpath /var/lib/rpm",
-                                     "-q",  "--qf",   "%{VERSION}",  name};
+          ? std::vector<std::string>{"dpkg-query", "--admindir=" + copy.string(), "-W", "-f", "${Version}", name}
+          : std::vector<std::string>{
+                "rpm",        "--root", scratch.path().string(), "--define", "_dbpath /var/lib/rpm", "-q", "--qf",
+                "%{VERSION}", name};
   const ProcessResult result = run(command);
   return result.code == 0 ? result.out : "";
 }

@@ -108,7 +108,9 @@ class UpdateCycleTest : public VskelTest {
           skel() / part, vserver(name), std::vector<Exception>{{"**", Aspect::mtime | Aspect::links | Aspect::holes}});
       std::vector<std::string> missing;
       std::ranges::copy_if(differences, std::back_inserter(missing), [](const std::string& line) {
-        return line.find("should not be there") == std::string::npos;
+        // The shared memory of who asked a database is nobody's to follow.
+        return line.find("should not be there") == std::string::npos &&
+               line.find("rpmdb.sqlite-shm") == std::string::npos;
       });
       EXPECT_EQ(joined(missing), "") << name << " against " << part;
     }

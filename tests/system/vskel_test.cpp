@@ -138,7 +138,7 @@ std::string VskelTest::inconsistencies() const {
   }
   std::set<std::string> names, configured, recorded, contexts;
   for (const std::string& name : names_in(vservers())) {
-    if (!name.starts_with(".")) names.insert(name);
+    if (!name.starts_with(".") && !name.starts_with("tmp_skel_")) names.insert(name);
   }
   for (const std::string& name : names_in(etc())) {
     if (name.ends_with(".conf")) configured.insert(name.substr(0, name.size() - 5));
