@@ -131,6 +131,7 @@ TEST_P(RelinkTableSystemTest, EveryRowIsAsTheTableSays) {
     tenant(g + "r25/inside", drop);
     fs::rename(web() / g / "r25", web() / "srv25");
     fs::create_directory_symlink("/srv25", web() / g / "r25");
+    tenant(g + "r26", [](const fs::path&) {});
     tenant(g + "r29", [](const fs::path& file) { fs::create_hard_link(file, file.string() + ".tenants-link"); });
     tenant(g + "r31", [](const fs::path& file) {
       fs::remove(file);
@@ -172,7 +173,6 @@ TEST_P(RelinkTableSystemTest, EveryRowIsAsTheTableSays) {
     Json done;
     {
       // A file of the vserver's own, so that it can be open for writing: row 26.
-      tenant(g + "r26", [](const fs::path&) {});
       const int writer = ::open((web() / g / "r26").c_str(), O_WRONLY | O_CLOEXEC);
       ASSERT_GE(writer, 0);
       Arguments dry_run = frozen;
@@ -367,6 +367,62 @@ TEST_P(RelinkTableSystemTest, FilesThatCollideInXxh3AreNeverTakenForEqual) {
     remove_everything();
     if (HasFatalFailure()) return;
   }
+}
+
+// ext4 gives an inode 65,000 names: a copy leads further ones, and those who have the old inode keep it or follow.
+TEST_P(RelinkTableSystemTest, AnInodeWithAllTheNamesItCanHaveIsSucceededByACopy) {
+  if (GetParam() != FileSystem::ext4) return;
+  constexpr int kMostNames = 65'000;
+  const std::string path = "usr/share/file";
+  put(root() / path, "content");
+  put(root() / "etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+  build("hardlink");
+  create("late", "192.0.2.9", {"--share", "copy"});
+  if (HasFatalFailure()) return;
+  const fs::path shared = skel() / "global" / path;
+  const std::uint64_t old_inode = inode_of(shared);
+  clear_immutable(shared);
+  fs::create_directories(mount() / "names");
+  for (int number = static_cast<int>(fs::hard_link_count(shared)); number < kMostNames; ++number)
+    fs::create_hard_link(shared, mount() / "names" / std::to_string(number));
+  set_immutable(shared);
+  const ProcessResult result = vskel({"relink", "base", "late", "--to", "hardlink"});
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_NE(inode_of(shared), old_inode);
+  EXPECT_EQ(inode_of(vserver("late") / path), inode_of(shared));
+  EXPECT_TRUE(is_immutable(shared));
+  EXPECT_EQ(read_file(vserver("late") / path), "content");
+  EXPECT_EQ(inode_of(web() / path), old_inode);
+  EXPECT_EQ(vskel({"relink", "base"}).code, 0);  // those with the old inode follow
+  EXPECT_EQ(inode_of(web() / path), inode_of(shared));
+  const ProcessResult verified = vskel({"verify"});
+  EXPECT_EQ(verified.code, 0) << verified;
+  EXPECT_EQ(inconsistencies(), "");
+  clear_immutable(mount() / "names/500");
+}
+
+// What is written under the eyes of a relink stays: a writer's file is in use, a running process's old library is
+// named.
+TEST_P(RelinkTableSystemTest, AProcessThatStillUsesAReplacedFileIsNamed) {
+  put(root() / "etc/passwd", "root:x:0:0::/root:/bin/sh\n");
+  put(root() / "usr/lib/data.so", std::string(8192, 'x'));
+  build("copy");
+  if (HasFatalFailure()) return;
+  // mmap(2) by its number: a private, readable mapping, as of a library.
+  const Process inside({"perl", "-e",
+                        "chroot $ARGV[0] or die; open F, '<', '/usr/lib/data.so' or die;"
+                        "syscall(9, 0, 8192, 1, 2, fileno(F), 0); sleep 60",
+                        web().string()});
+  const std::string maps = "/proc/" + std::to_string(inside.pid()) + "/maps";
+  for (int attempt = 0; attempt < 500 && read_file(maps).find("data.so") == std::string::npos; ++attempt)
+    ::usleep(10'000);
+  merge();
+  if (HasFatalFailure()) return;
+  write_file(merged() / "usr/lib/data.so", std::string(8192, 'y'));
+  split();
+  const Json done = relink();
+  EXPECT_EQ(done.at("updated"), 1);
+  EXPECT_EQ(done.at("restart").size(), 1U) << done;
 }
 
 INSTANTIATE_TEST_SUITE_P(On, RelinkTableSystemTest, kAllFileSystems, kParameterName);
