@@ -39,6 +39,12 @@ struct ManifestEntry {
   friend bool operator==(const ManifestEntry&, const ManifestEntry&) = default;
 };
 
+/// Equal but for times and links. Of a regular file's content and of extended attributes only the hashes are compared,
+/// which find and do not prove (relink.md).
+[[nodiscard]] bool look_the_same(const ManifestEntry& a, const ManifestEntry& b);
+/// The order of a manifest's entries.
+[[nodiscard]] bool by_path_and_part(const ManifestEntry& a, const ManifestEntry& b);
+
 struct Manifest {
   unsigned generation = 0;
   std::vector<ManifestEntry> entries;  ///< sorted by path, then part

@@ -51,12 +51,6 @@ const TreeNode* GenerationTree::find(std::string_view path) const {
   return node;
 }
 
-bool look_the_same(const ManifestEntry& a, const ManifestEntry& b) {
-  return a.type == b.type && (a.type == sys::FileType::symlink || a.mode == b.mode) && a.uid == b.uid &&
-         a.gid == b.gid && a.size == b.size && a.rdev == b.rdev && a.link_target == b.link_target &&
-         a.content == b.content && a.xattrs == b.xattrs;
-}
-
 bool same_subtree(const TreeNode& base, const TreeNode& newest) {
   if (!base.as_newest || base.children.size() != newest.children.size()) return false;
   for (std::size_t at = 0; at < base.children.size(); ++at) {

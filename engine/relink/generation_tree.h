@@ -50,9 +50,6 @@ class GenerationTree {
   const TreeNode* root_ = nullptr;
 };
 
-/// Equal but for times and links, by what two manifests say; of a regular file's content and of extended attributes
-/// only the hashes, which is no proof (relink.md).
-[[nodiscard]] bool look_the_same(const ManifestEntry& a, const ManifestEntry& b);
 /// Two directories and all below them are the same node by node; `base` is of an older generation.
 [[nodiscard]] bool same_subtree(const TreeNode& base, const TreeNode& newest);
 

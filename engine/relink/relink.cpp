@@ -222,12 +222,8 @@ class Run {
       if (member.error || member.planned.plan.conflicts.empty()) continue;
       Stager stager(shared, Share::copy);
       for (const TreeNode* theirs : member.planned.plan.conflicts) {
-        DirFd dir = TRY(sys::ensure_dir(target, *Name::check(member.before.name), 0700));
-        for (std::string_view parents = parent_path(theirs->path()); !parents.empty();) {
-          const std::string component(parents.substr(0, parents.find('/')));
-          parents.remove_prefix(std::min(parents.size(), component.size() + 1));
-          dir = TRY(sys::ensure_dir(dir, *Name::check(component), 0700));
-        }
+        const DirFd own = TRY(sys::ensure_dir(target, *Name::check(member.before.name), 0700));
+        const DirFd dir = TRY(make_dirs(own, parent_path(theirs->path())));
         TRY(remove_tree(dir, last_name(theirs->path())));
         TRY(stager.put(*theirs, dir, last_name(theirs->path())));
       }

@@ -25,16 +25,6 @@ Result<bool> may_be_linked(const SkelView& view, const TreeNode& node) {
 
 }  // namespace
 
-std::string_view parent_path(std::string_view path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == path.npos ? std::string_view() : path.substr(0, slash);
-}
-
-Name last_name(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return *Name::check(path.c_str() + (slash == std::string::npos ? 0 : slash + 1));
-}
-
 Result<DirFd> SkelView::directory_of(const Skel& skel, unsigned kept_in, Part part, std::string_view path) {
   if (kept_in == 0) return sys::open_dirs(skel.tree(part), parent_path(path));
   const std::string directory = kept_files_name(kept_in) + "/" + std::string(part_name(part));

@@ -12,6 +12,7 @@
 #include "engine/relink/generation_tree.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/skel.h"
+#include "engine/tree/relative_path.h"
 
 namespace vskel {
 
@@ -50,10 +51,5 @@ class SkelView {
   std::map<unsigned, std::unique_ptr<GenerationTree>> bases_;
   std::unordered_set<std::uint64_t> inodes_;
 };
-
-/// The directory part and the last component of a relative path.
-[[nodiscard]] std::string_view parent_path(std::string_view path);
-/// The last component of a path that some node or string owns, zero-terminated.
-[[nodiscard]] Name last_name(const std::string& path);
 
 }  // namespace vskel

@@ -7,21 +7,6 @@
 
 namespace vskel {
 
-namespace {
-
-/// A directory of what is kept, made as far as it is not there.
-Result<DirFd> ensure_dirs(const DirFd& root, std::string_view path) {
-  DirFd dir = TRY(sys::reopen(root));
-  while (!path.empty()) {
-    const std::string component(path.substr(0, path.find('/')));
-    path.remove_prefix(std::min(path.size(), component.size() + 1));
-    dir = TRY(sys::ensure_dir(dir, *Name::check(component), 0700));
-  }
-  return dir;
-}
-
-}  // namespace
-
 Result<const DirFd*> Stager::source_directory(const TreeNode& node) {
   std::string key = std::to_string(static_cast<int>(node.entry->part)) + "/" + std::string(parent_path(node.path()));
   if (cached_.open() && key == cached_key_) return &cached_;
@@ -95,6 +80,7 @@ Result<> Stager::make_new_leader(const TreeNode& node, const DirFd& source, cons
   TRY(issue(CopyFile{leader, &file, stat.size, stat.blocks, CopyBy::either, &metadata}, scratch));
   const std::uint64_t inode = TRY(sys::stat(scratch, leader))
   .inode;
+  const sys::Stat directory = TRY(sys::stat(source));
   TRY(shared_.seals.lift(source, name, stat.inode));
   auto exchanged = sys::exchange(scratch, leader, source, name);
   if (!exchanged) {
@@ -102,10 +88,11 @@ Result<> Stager::make_new_leader(const TreeNode& node, const DirFd& source, cons
     return exchanged;
   }
   TRY(shared_.seals.restore(source, name, inode));
+  TRY(sys::set_times(source, directory.atime, directory.mtime));
   // Beside what is kept for older generations: vservers have it, and its inode says that it is the skel's.
   const std::string old_name = std::to_string(stat.inode);
   const DirFd leaders =
-      TRY(ensure_dirs(shared_.view.skel().generations(), former_leaders_name(shared_.view.newest().generation())));
+      TRY(make_dirs(shared_.view.skel().generations(), former_leaders_name(shared_.view.newest().generation())));
   auto moved = sys::rename_new(scratch, leader, leaders, *Name::check(old_name));
   TRY(shared_.seals.restore(moved ? leaders : scratch, moved ? *Name::check(old_name) : leader, stat.inode));
   return moved;

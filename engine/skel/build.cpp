@@ -283,9 +283,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   TRY(make_missing_directories(local, now, distributed.entries));
   TRY(sys::set_times(local, local_root.atime, local_root.mtime));
   distributed.entries.push_back(TRY(write_hosts(static_tree, now, distributed.entries)));
-  std::ranges::sort(distributed.entries, [](const ManifestEntry& a, const ManifestEntry& b) {
-    return a.path != b.path ? a.path < b.path : a.part < b.part;
-  });
+  std::ranges::sort(distributed.entries, by_path_and_part);
 
   TRY(link_plugins_and_template(store, staged, request.engine.wait));
   TRY(write_small_file(staged.dir, "layout", layout.text(), 0644));

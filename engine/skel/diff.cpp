@@ -8,6 +8,7 @@
 #include "engine/content/compare.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/skel.h"
+#include "engine/tree/relative_path.h"
 
 namespace vskel {
 
@@ -45,10 +46,7 @@ class Differ {
 
   [[nodiscard]] Result<Fd> open(const ManifestEntry& entry, std::optional<unsigned> holder) const {
     const DirFd& root = holder ? kept_.root(*holder, entry.part) : skel_.tree(entry.part);
-    const std::size_t slash = entry.path.rfind('/');
-    const DirFd dir = TRY(sys::open_dirs(
-        root, slash == std::string::npos ? std::string_view() : std::string_view(entry.path).substr(0, slash)));
-    return sys::open_trusted_file(dir, *Name::check(entry.path.c_str() + (slash == std::string::npos ? 0 : slash + 1)));
+    return sys::open_trusted_file(TRY(sys::open_dirs(root, parent_path(entry.path))), last_name(entry.path));
   }
 
   const Skel& skel_;

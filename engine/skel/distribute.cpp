@@ -338,9 +338,7 @@ Result<Distributed> distribute(const DistributeRequest& request) {
     TRY(open_in_part(shared, *root, part));
     TRY(sys::set_times(*request.parts[index_of(part)], root->metadata.atime, root->metadata.mtime));
   }
-  std::ranges::sort(shared.result.entries, [](const ManifestEntry& a, const ManifestEntry& b) {
-    return a.path != b.path ? a.path < b.path : a.part < b.part;
-  });
+  std::ranges::sort(shared.result.entries, by_path_and_part);
   std::ranges::sort(shared.result.notes);
   return std::move(shared.result);
 }

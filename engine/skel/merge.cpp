@@ -16,25 +16,11 @@
 #include "engine/tree/remove.h"
 #include "engine/tree/walk.h"
 #include "engine/txn/lock.h"
+#include "engine/txn/move_once.h"
 
 namespace vskel {
 
 namespace {
-
-/// Renames what is there under its old name and not yet under its new one: repeatable.
-Result<> move_if_there(const DirFd& from_dir, Name from, const DirFd& to_dir, Name to) {
-  if (!TRY(sys::stat_if_there(from_dir, from)) || TRY(sys::stat_if_there(to_dir, to))) return {};
-  return sys::rename_new(from_dir, from, to_dir, to);
-}
-
-/// What a running system mounts on, where the skel has none; split-skel leaves it out again.
-Result<> make_runnable(const DirFd& root) {
-  const sys::Stat before = TRY(sys::stat(root));
-  const std::array<Name, 2> mount_points{Name("proc"), Name("sys")};
-  for (const Name name : mount_points)
-    if (!TRY(sys::stat_if_there(root, name))) TRY(sys::make_dir(root, name, 0555));
-  return sys::set_times(root, before.atime, before.mtime);
-}
 
 Result<> stage_merged(const Skel& skel, const DirFd& staging, MergeStatic with_static, const EngineOptions& engine,
                       unsigned jobs) {
@@ -50,7 +36,8 @@ Result<> stage_merged(const Skel& skel, const DirFd& staging, MergeStatic with_s
   Destination* const only = &merged;
   (void)TRY(populate(population, std::span(&only, 1), jobs));
   if (merged.error) return std::unexpected(std::move(*merged.error));
-  TRY(make_runnable(merged.root));
+  // split-skel leaves them out again.
+  TRY(make_mount_points(merged.root));
   return sys::sync_file_system(staging);
 }
 
@@ -58,9 +45,9 @@ std::string trash_name_of(const Intent& intent, const std::string& merged) { ret
 
 Result<std::string> finish_abort(const Store& store, Intent& intent, const Skel& skel) {
   const std::string merged = merged_name(skel.name()), trash = trash_name_of(intent, merged);
-  TRY(move_if_there(store.vservers(), *Name::check(merged), store.trash(), *Name::check(trash)));
-  TRY(move_if_there(skel.dir(), "global.bak", skel.dir(), "global"));
-  TRY(move_if_there(skel.dir(), "local.bak", skel.dir(), "local"));
+  TRY(move_once(store.vservers(), *Name::check(merged), store.trash(), *Name::check(trash)));
+  TRY(move_once(skel.dir(), "global.bak", skel.dir(), "global"));
+  TRY(move_once(skel.dir(), "local.bak", skel.dir(), "local"));
   TRY(sys::sync_file_system(store.vservers()));
   const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
   TRY(remove_tree(store.trash(), *Name::check(trash)));
@@ -75,9 +62,9 @@ Result<std::string> finish_merging(const Store& store, Intent& intent, const Ske
   if (!staging && staging.error().code != ENOENT) return std::unexpected(std::move(staging).error());
   if (publish && staging) {
     const std::string merged = merged_name(skel.name());
-    TRY(move_if_there(skel.dir(), "global", skel.dir(), "global.bak"));
-    TRY(move_if_there(skel.dir(), "local", skel.dir(), "local.bak"));
-    TRY(move_if_there(*staging, "root", store.vservers(), *Name::check(merged)));
+    TRY(move_once(skel.dir(), "global", skel.dir(), "global.bak"));
+    TRY(move_once(skel.dir(), "local", skel.dir(), "local.bak"));
+    TRY(move_once(*staging, "root", store.vservers(), *Name::check(merged)));
     TRY(sys::sync_file_system(store.vservers()));
   }
   TRY(remove_tree(store.staging(), id));

@@ -8,41 +8,17 @@
 #include "engine/skel/merge.h"
 #include "engine/skel/reseal.h"
 #include "engine/tree/metadata.h"
+#include "engine/tree/relative_path.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/walk.h"
 #include "engine/txn/lock.h"
+#include "engine/txn/move_once.h"
 
 namespace vskel {
 
 namespace {
 
 constexpr std::uint32_t kPrivateMode = 0700;
-
-std::string_view directory_part(std::string_view path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == path.npos ? std::string_view() : path.substr(0, slash);
-}
-
-Name name_part(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return *Name::check(path.c_str() + (slash == std::string::npos ? 0 : slash + 1));
-}
-
-Result<DirFd> make_dirs(const DirFd& root, std::string_view path) {
-  DirFd dir = TRY(sys::reopen(root));
-  while (!path.empty()) {
-    const std::string component(path.substr(0, path.find('/')));
-    path.remove_prefix(std::min(path.size(), component.size() + 1));
-    dir = TRY(sys::ensure_dir(dir, *Name::check(component), kPrivateMode));
-  }
-  return dir;
-}
-
-/// Renames what is there under its old name and not yet under its new one: repeatable.
-Result<> move_once(const DirFd& from_dir, Name from, const DirFd& to_dir, Name to) {
-  if (!TRY(sys::stat_if_there(from_dir, from)) || TRY(sys::stat_if_there(to_dir, to))) return {};
-  return sys::rename_new(from_dir, from, to_dir, to);
-}
 
 /// New static files, one by one: the rest of static is not ours to touch.
 Result<> move_into(const DirFd& from, const DirFd& to) {
@@ -253,9 +229,9 @@ Result<> NextGeneration::move_old(const DirFd& source, Name name, const sys::Sta
 }
 
 Result<> NextGeneration::keep_old(const ManifestEntry& entry) {
-  const DirFd source = TRY(sys::open_dirs(skel_->tree(entry.part), directory_part(entry.path)));
-  const Name name = name_part(entry.path);
-  const std::string parent(directory_part(entry.path)), part(part_name(entry.part));
+  const DirFd source = TRY(sys::open_dirs(skel_->tree(entry.part), parent_path(entry.path)));
+  const Name name = last_name(entry.path);
+  const std::string parent(parent_path(entry.path)), part(part_name(entry.part));
   const DirFd files = TRY(sys::ensure_dir(*staging_, "files", kPrivateMode));
   const DirFd target = TRY(make_dirs(files, parent.empty() ? part : part + "/" + parent));
   const sys::Stat stat = TRY(sys::stat(source, name));

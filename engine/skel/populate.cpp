@@ -320,4 +320,12 @@ Result<std::set<std::string>> populate(const PopulateRequest& request, std::span
   return unknown_tokens;
 }
 
+Result<> make_mount_points(const DirFd& root) {
+  const sys::Stat before = TRY(sys::stat(root));
+  const std::array<Name, 2> mount_points{Name("proc"), Name("sys")};
+  for (const Name name : mount_points)
+    if (!TRY(sys::stat_if_there(root, name))) TRY(sys::make_dir(root, name, 0555));
+  return sys::set_times(root, before.atime, before.mtime);
+}
+
 }  // namespace vskel

@@ -51,4 +51,7 @@ struct PopulateRequest {
 [[nodiscard]] Result<std::set<std::string>> populate(const PopulateRequest& request,
                                                      std::span<Destination* const> destinations, unsigned jobs);
 
+/// Makes proc/ and sys/ in a tree where the skel has none, without moving the root's times.
+[[nodiscard]] Result<> make_mount_points(const DirFd& root);
+
 }  // namespace vskel

@@ -22,33 +22,12 @@
 #include "engine/skel/merge.h"
 #include "engine/skel/next_generation.h"
 #include "engine/skel/suspects.h"
-#include "engine/tree/remove.h"
+#include "engine/tree/relative_path.h"
 #include "engine/txn/lock.h"
 
 namespace vskel {
 
 namespace {
-
-std::string_view directory_of_path(std::string_view path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == path.npos ? std::string_view() : path.substr(0, slash);
-}
-
-Name name_of_path(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return *Name::check(path.c_str() + (slash == std::string::npos ? 0 : slash + 1));
-}
-
-/// Equal but for times and links; contents by their hashes, which the caller has proved or does not need to.
-bool same_but_for_times(const ManifestEntry& a, const ManifestEntry& b) {
-  return a.type == b.type && (a.type == sys::FileType::symlink || a.mode == b.mode) && a.uid == b.uid &&
-         a.gid == b.gid && a.size == b.size && a.rdev == b.rdev && a.link_target == b.link_target &&
-         a.content == b.content && a.xattrs == b.xattrs;
-}
-
-bool by_path_and_part(const ManifestEntry& a, const ManifestEntry& b) {
-  return a.path != b.path ? a.path < b.path : a.part < b.part;
-}
 
 /// The old inodes of a skel, asked for every file of the merged tree.
 class OldFiles {
@@ -85,8 +64,8 @@ class OldFiles {
     if (entry.type != sys::FileType::regular || entry.size != stat.size || entry.mode != stat.mode ||
         entry.uid != stat.uid || entry.gid != stat.gid || entry.xattrs != hash_xattrs(candidate.metadata.xattrs))
       return false;
-    const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry.part), directory_of_path(entry.path)));
-    const Fd old = TRY(sys::open_trusted_file(dir, name_of_path(entry.path)));
+    const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry.part), parent_path(entry.path)));
+    const Fd old = TRY(sys::open_trusted_file(dir, last_name(entry.path)));
     if (!candidate.metadata.xattrs.empty() && TRY(sys::xattrs(old)) != candidate.metadata.xattrs) return false;
     return TRY(compare_content(old, candidate.file))
     .same;
@@ -105,8 +84,8 @@ class OldFiles {
 
   Result<std::optional<ManifestEntry>> link(const ManifestEntry& old, const Candidate& candidate, const DirFd& target,
                                             Name name) {
-    const DirFd dir = TRY(sys::open_dirs(skel_.tree(old.part), directory_of_path(old.path)));
-    const Name old_name = name_of_path(old.path);
+    const DirFd dir = TRY(sys::open_dirs(skel_.tree(old.part), parent_path(old.path)));
+    const Name old_name = last_name(old.path);
     const std::uint64_t inode = TRY(sys::stat(dir, old_name))
     .inode;
     // It has all the names that its file system allows: the merged tree's inode leads from now on.
@@ -248,7 +227,7 @@ class Split {
       if (entry->part != Part::static_part) displaced_.push_back(entry);
     }
     const auto same_directory = [](const auto& a, const auto& b) {
-      return a.first == b.first && same_but_for_times(*a.second, *b.second);
+      return a.first == b.first && look_the_same(*a.second, *b.second);
     };
     const PartChanges all = report_.all();
     report_.new_generation = all.changed + all.added + all.removed > 0 ||
@@ -259,7 +238,7 @@ class Split {
     const auto reused = old_files.reused().find(now.path);
     const bool old_inode = reused != old_files.reused().end() && reused->second == before;
     const bool moved_part = before != nullptr && before->part != now.part;
-    const bool same = before != nullptr && !moved_part && same_but_for_times(*before, now) &&
+    const bool same = before != nullptr && !moved_part && look_the_same(*before, now) &&
                       (now.type != sys::FileType::regular || old_inode || now.part == Part::static_part);
     if (same) {
       ++changes(now.part).unchanged;
@@ -283,20 +262,16 @@ class Split {
   /// unless it is the same.
   Result<> set_aside(const DirFd& source, const DirFd& staging) {
     for (const std::string& path : beside_static_) {
-      const DirFd dir = TRY(sys::open_dirs(source, directory_of_path(path)));
-      const DirFd static_dir = TRY(sys::open_dirs(skel_.tree(Part::static_part), directory_of_path(path)));
-      const Name name = name_of_path(path);
+      const DirFd dir = TRY(sys::open_dirs(source, parent_path(path)));
+      const DirFd static_dir = TRY(sys::open_dirs(skel_.tree(Part::static_part), parent_path(path)));
+      const Name name = last_name(path);
       if (TRY(is_the_same_file(dir, static_dir, name))) continue;
       const std::string file = generation_file_name(last_.generation + 1);
       report_.set_aside.push_back("/" + path + ": static has it and stays as it is; the merged tree's is in " +
                                   skel_.path() + "/generations/" + file.substr(0, file.rfind('.')) + ".set-aside/" +
                                   path);
-      DirFd target = TRY(sys::ensure_dir(staging, "set-aside", 0700));
-      for (std::string_view rest = directory_of_path(path); !rest.empty();) {
-        const std::string component(rest.substr(0, rest.find('/')));
-        rest.remove_prefix(std::min(rest.size(), component.size() + 1));
-        target = TRY(sys::ensure_dir(target, *Name::check(component), 0700));
-      }
+      const DirFd aside = TRY(sys::ensure_dir(staging, "set-aside", 0700));
+      const DirFd target = TRY(make_dirs(aside, parent_path(path)));
       if (TRY(sys::stat(dir, name)).type != sys::FileType::directory) TRY(sys::link(dir, name, target, name));
     }
     return {};
@@ -369,15 +344,15 @@ class Restoration {
   PartChanges& changes(Part part) { return report_.parts.at(static_cast<std::size_t>(part)); }
 
   Result<> restore(ManifestEntry& entry, NextGeneration& next, Executor& executor) {
-    const DirFd target = TRY(sys::open_dirs(next.tree(entry.part), directory_of_path(entry.path)));
+    const DirFd target = TRY(sys::open_dirs(next.tree(entry.part), parent_path(entry.path)));
     if (entry.type == sys::FileType::directory) {
-      if (!entry.path.empty()) TRY(sys::make_dir(target, name_of_path(entry.path), 0700));
+      if (!entry.path.empty()) TRY(sys::make_dir(target, last_name(entry.path), 0700));
       return {};
     }
     const auto holder = kept_.holder(entry.part, entry.path, wanted_.generation);
     const DirFd& root = holder ? kept_.root(*holder, entry.part) : skel_.tree(entry.part);
-    const DirFd source = TRY(sys::open_dirs(root, directory_of_path(entry.path)));
-    const Name name = name_of_path(entry.path);
+    const DirFd source = TRY(sys::open_dirs(root, parent_path(entry.path)));
+    const Name name = last_name(entry.path);
     const sys::Stat stat = TRY(sys::stat(source, name));
     if (!holder) taken_.insert(entry.path);
     restored_.insert(entry.path);

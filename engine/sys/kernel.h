@@ -236,8 +236,8 @@ struct RunningProcess {
 /// are left out.
 [[nodiscard]] Result<std::vector<RunningProcess>> running_processes();
 
-/// Inode numbers of all files that a process has mapped (/proc/PID/maps: programs and libraries, those that were deleted
-/// too). Empty for a process that is gone.
+/// Inode numbers of all files that a process has mapped (/proc/PID/maps: programs and libraries, those that were
+/// deleted too). Empty for a process that is gone.
 [[nodiscard]] Result<std::vector<std::uint64_t>> mapped_inodes(int pid);
 
 }  // namespace vskel::sys

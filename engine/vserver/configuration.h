@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "engine/sys/error.h"
 #include "engine/skel/tokens.h"
+#include "engine/sys/error.h"
 
 namespace vskel {
 

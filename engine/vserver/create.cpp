@@ -186,15 +186,6 @@ nlohmann::json first_record(const CreateRequest& request, const std::vector<Plan
           {"vservers", std::move(members)}};
 }
 
-/// proc/ and sys/, where the skel has none, without moving the root's times.
-Result<> make_mount_points(const DirFd& root) {
-  const sys::Stat before = TRY(sys::stat(root));
-  const std::array<Name, 2> mount_points{Name("proc"), Name("sys")};
-  for (const Name name : mount_points)
-    if (!TRY(sys::stat_if_there(root, name))) TRY(sys::make_dir(root, name, 0555));
-  return sys::set_times(root, before.atime, before.mtime);
-}
-
 /// The staged form of one vserver: staging/ID/NAME with root/, config and record.
 struct Staged {
   DirFd dir;

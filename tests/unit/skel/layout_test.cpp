@@ -93,5 +93,18 @@ TEST(GlobTest, ThatIsEmptyMatchesNothingAndIsRefused) {
   for (const std::string& glob : {"*.log"s, "/var/cache/"s, "/var/*"s, "a/b"s}) EXPECT_TRUE(check_glob(glob)) << glob;
 }
 
+TEST(LayoutTest, ALaterMoreSpecificRuleForAnotherPartIsTold) {
+  const auto layout = Layout::parse("global /usr\nlocal /usr/local\nglobal /usr/local/share\nlocal /var\n", "layout");
+  ASSERT_TRUE(layout);
+  EXPECT_EQ(layout->part_of("usr/local/x"), Part::global_part);
+  EXPECT_EQ(layout->ambiguity_of("usr/local/x"), "local /usr/local");
+  EXPECT_EQ(layout->ambiguity_of("usr/share/x"), std::nullopt);
+  EXPECT_EQ(layout->ambiguity_of("var/x"), std::nullopt);
+  EXPECT_EQ(layout->ambiguity_of("srv/x"), std::nullopt);
+  const auto defaults = Layout::with_defaults({}, {});
+  ASSERT_TRUE(defaults);
+  EXPECT_EQ(defaults->ambiguity_of("usr/local/x"), std::nullopt) << "the order of the default rules is right";
+}
+
 }  // namespace
 }  // namespace vskel

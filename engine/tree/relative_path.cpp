@@ -1,0 +1,28 @@
+#include "engine/tree/relative_path.h"
+
+#include <algorithm>
+
+namespace vskel {
+
+std::string_view parent_path(std::string_view path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == path.npos ? std::string_view() : path.substr(0, slash);
+}
+
+Name last_name(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return *Name::check(path.c_str() + (slash == std::string::npos ? 0 : slash + 1));
+}
+
+Result<DirFd> make_dirs(const DirFd& root, std::string_view path) {
+  constexpr std::uint32_t kPrivate = 0700;
+  DirFd dir = TRY(sys::reopen(root));
+  while (!path.empty()) {
+    const std::string component(path.substr(0, path.find('/')));
+    path.remove_prefix(std::min(path.size(), component.size() + 1));
+    dir = TRY(sys::ensure_dir(dir, *Name::check(component), kPrivate));
+  }
+  return dir;
+}
+
+}  // namespace vskel

@@ -1,0 +1,18 @@
+// Paths relative to a root, as manifests have them ("usr/bin/tar"): taken apart, and their directories made.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "engine/sys/kernel.h"
+
+namespace vskel {
+
+/// "usr/bin" of "usr/bin/tar"; "" of "tar".
+[[nodiscard]] std::string_view parent_path(std::string_view path);
+/// The last component. `path` is not empty and outlives the Name.
+[[nodiscard]] Name last_name(const std::string& path);
+/// Opens a directory below `root`, which is ours; what is not there of the way to it is made, with mode 0700.
+[[nodiscard]] Result<DirFd> make_dirs(const DirFd& root, std::string_view path);
+
+}  // namespace vskel
