@@ -57,6 +57,7 @@ class AnywherePlanner {
     const ContentHash hash = TRY(hash_file(*file, WithSha256::no));
     std::uint64_t bytes_read = stat->size;
     const TreeNode* found = nullptr;
+    const auto extents = options_.share == Share::reflink ? TRY(sys::physical_extents(*file)) : std::nullopt;
     for (const TreeNode* candidate : *candidates) {
       if (candidate->entry->content != hash.xxh128) continue;
       const Fd theirs = TRY(view_.open(*candidate));
@@ -66,11 +67,12 @@ class AnywherePlanner {
       if (compared.same) found = candidate;
       if (found != nullptr) break;
     }
+    if (found != nullptr && extents && TRY(sys::physical_extents(TRY(view_.open(*found)))) == extents) found = nullptr;
     const std::scoped_lock lock(mutex_);
     plan_.bytes_read += bytes_read;
     if (found == nullptr) return {};
     Step step;
-    step.kind = Step::Kind::put_over;
+    step.kind = options_.share == Share::reflink ? Step::Kind::share_extents : Step::Kind::put_over;
     step.path = path;
     step.code = "shared";
     step.theirs = found;

@@ -167,8 +167,8 @@ class Carrier {
   Result<bool> share_extents(const StagedStep& step, const DirFd& dir, Name name) {
     const Fd target = TRY(sys::open_file(dir, name));
     if (!is_still(step.mine, TRY(sys::stat(target)))) return false;
-    const DirFd source_dir = TRY(SkelView::directory_of(skel_, 0, step.part, step.path));
-    const Fd source = TRY(sys::open_trusted_file(source_dir, last_name(step.path)));
+    const DirFd source_dir = TRY(SkelView::directory_of(skel_, 0, Part::global_part, step.source));
+    const Fd source = TRY(sys::open_trusted_file(source_dir, last_name(step.source)));
     for (std::uint64_t at = 0; at < step.mine.size;) {
       const sys::Deduped deduped = TRY(sys::dedupe(source, target, at, std::min(kDedupePiece, step.mine.size - at)));
       if (!deduped.same || deduped.bytes == 0) return false;

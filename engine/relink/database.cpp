@@ -14,12 +14,10 @@ namespace vskel {
 
 namespace {
 
-// dpkg(1) and rpm(8) take these to read, too; the shared memory and the empty log of an SQLite database come and go
-// with its readers (sqlite.org/walformat.html).
-constexpr std::array<std::string_view, 8> kVolatile{
-    "lock", "lock-frontend", "Lock", ".rpm.lock", "rpmdb.sqlite-shm", "rpmdb.sqlite-wal", ".dbenv.lock", "db.lck"};
-
-bool is_volatile(std::string_view name) { return std::ranges::find(kVolatile, name) != kVolatile.end(); }
+// dpkg(1) and rpm(8) take these to read, too; the shared memory of an SQLite database comes and goes with its readers
+// (sqlite.org/walformat.html; its log does not: it may hold what the database lacks).
+constexpr std::array<std::string_view, 7> kLeftovers{"lock",   "lock-frontend",    "Lock",       ".rpm.lock",
+                                                     "db.lck", "rpmdb.sqlite-shm", ".dbenv.lock"};
 
 class DatabaseComparison {
  public:
@@ -34,13 +32,14 @@ class DatabaseComparison {
       if (!look_.untouched) return {};
       const std::string name(listed.name.view());
       present.insert(name);
-      if (!is_volatile(name)) TRY(compare_entry(path + "/" + name, own.generation, dir, listed));
+      if (!is_database_leftover(name)) TRY(compare_entry(path + "/" + name, own.generation, dir, listed));
     }
     // What both generations have and is not there was deleted; what one of them lacks may be missing.
     if (own.base == nullptr || own.theirs == nullptr) return {};
     for (const TreeNode* child : own.base->children) {
       const bool in_both = GenerationTree::child(*own.theirs, child->name) != nullptr;
-      if (in_both && !is_volatile(child->name) && !present.contains(std::string(child->name))) look_.untouched = false;
+      if (in_both && !is_database_leftover(child->name) && !present.contains(std::string(child->name)))
+        look_.untouched = false;
     }
     return {};
   }
@@ -121,6 +120,8 @@ unsigned base_generation_of(const Record& record, std::string_view path) {
 }
 
 }  // namespace
+
+bool is_database_leftover(std::string_view name) { return std::ranges::find(kLeftovers, name) != kLeftovers.end(); }
 
 std::vector<std::string> database_paths(std::span<const std::string> more) {
   std::vector<std::string> out;

@@ -17,6 +17,9 @@ namespace vskel {
 /// Is `path` one of `directories` or below it?
 [[nodiscard]] bool is_below_any(std::span<const std::string> directories, std::string_view path);
 
+/// A lock, or shared memory of its readers: a file that a database leaves behind and that says nothing.
+[[nodiscard]] bool is_database_leftover(std::string_view name);
+
 struct DatabaseLook {
   bool untouched = true;
   std::uint64_t bytes_read = 0;

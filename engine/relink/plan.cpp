@@ -169,6 +169,7 @@ class Planner {
       if (their_directory || base_directory) base_stays_below(place);
       return false;
     }
+    if (in_database(place.path) && is_database_leftover(place.any().name)) return false;
     if (mine == nullptr) return plan_absent(place);
     const bool my_directory = mine->type == FileType::directory;
     if (my_directory && (their_directory || (base_directory && place.theirs == nullptr)))
@@ -344,6 +345,9 @@ class Planner {
       if (set_id) TRY(look_at_set_id(place, dir, mine));
       return false;
     }
+    if (place.unchanged() && options_.share == Share::reflink && !is_theirs &&
+        TRY(is_as_shared_as_can_be(*theirs, dir, mine.name)))
+      return false;
     auto observed = TRY(observe(view_, dir, mine.name, place.base, theirs));
     if (!observed) return false;
     Question question = question_for(place);
@@ -355,6 +359,9 @@ class Planner {
       if (!is_theirs) ++plan_.shared_before;
       ++plan_.shared_now;
     }
+    // FIDEDUPERANGE compares and shares under the inode's lock: no writer is in its way, nor it in a writer's.
+    const bool by_kernel = is_equal && options_.share == Share::reflink && !is_theirs;
+    if (by_kernel) observed->in_use = step.in_use = false;
     const Decision decision = decide_with_use(question, observed->in_use);
     const bool acted = add_file_step(place, decision, *observed, std::move(step), is_theirs);
     settle(place, decision);
@@ -363,6 +370,20 @@ class Planner {
         (observed->stat.mode & kSetIdBits) != 0)
       plan_.old_set_id.push_back("/" + place.path);
     return decision.action == Action::remove;
+  }
+
+  /// Of a file that the skel did not change: the map of its extents says, without a byte read, that nothing is to be
+  /// gained. What a writer has not yet brought to the disk is the tenant's change and stays his.
+  Result<bool> is_as_shared_as_can_be(const TreeNode& theirs, const DirFd& dir, Name name) {
+    const auto stat = TRY(sys::stat_if_there(dir, name));
+    if (!stat || stat->type != FileType::regular || stat->size != theirs.entry->size) return true;
+    const auto wanted = TRY(sys::physical_extents(TRY(view_.open(theirs))));
+    if (!wanted) return true;  // packed into metadata: there is nothing to share
+    const auto file = sys::open_file(dir, name);
+    if (!file || TRY(sys::physical_extents(*file)) != wanted) return false;
+    ++plan_.shared_before;
+    ++plan_.shared_now;
+    return true;
   }
 
   void note(const Observed& observed, Question& question, Step& step, const Path3& place) {

@@ -34,7 +34,7 @@ struct Identity {
   std::uint64_t inode = 0, size = 0;
   std::uint32_t mode = 0, uid = 0, gid = 0;
   sys::Time mtime;
-  bool sealed = false;
+  bool sealed = false;  ///< as the flag said when it was looked at
 };
 [[nodiscard]] Identity identity_of(const sys::Stat& stat);
 /// The same inode, not changed since as far as stat(2) tells.

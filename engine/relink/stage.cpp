@@ -147,7 +147,7 @@ Result<std::vector<StagedStep>> Stager::stage(const VserverPlan& plan, const Dir
     staged.path = step.path;
     staged.slot = std::to_string(out.size());
     staged.mine = step.mine;
-    staged.mine.sealed = step.mine.sealed && shared_.view.is_skel_inode(step.mine.inode);
+    staged.mine.sealed = step.mine.type == sys::FileType::regular && shared_.view.is_skel_inode(step.mine.inode);
     staged.proof = step.proof;
     staged.base_generation = step.base_generation;
     staged.in_use = step.in_use;
@@ -156,13 +156,14 @@ Result<std::vector<StagedStep>> Stager::stage(const VserverPlan& plan, const Dir
       staged.kept_in = step.base->kept_in;
     }
     if (step.proof == Proof::digest) staged.sha256 = hex_of(*step.base->entry->sha256);
-    if (step.kind == Step::Kind::share_extents) staged.part = step.theirs->entry->part;
+    if (step.kind == Step::Kind::share_extents) staged.source = step.theirs->path();
     const Name slot = *Name::check(staged.slot);
     if (step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over) {
       TRY(put(*step.theirs, slots, slot));
-      const sys::Stat stat = TRY(sys::stat(slots, slot));
-      staged.slot_inode = stat.inode;
-      staged.slot_sealed = stat.immutable;
+      staged.slot_inode = TRY(sys::stat(slots, slot))
+      .inode;
+      // Not asked of the flag, which another vserver's staging may have lifted just now.
+      staged.slot_sealed = share_ == Share::hardlink && step.theirs->linkable;
     }
     if (step.kind == Step::Kind::set_metadata) {
       // An empty directory carries the metadata.

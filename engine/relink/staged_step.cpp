@@ -39,6 +39,7 @@ StagedStep step_from(const nlohmann::json& json) {
   step.proof = json.at("proof").get<Proof>();
   step.part = json.at("part").get<Part>();
   step.kept_in = json.at("kept_in").get<unsigned>();
+  step.source = decode_path(json.at("source").get<std::string>()).value_or("");
   step.sha256 = json.at("sha256").get<std::string>();
   step.base_generation = json.at("base_generation").get<unsigned>();
   step.in_use = json.at("in_use").get<bool>();
@@ -59,6 +60,7 @@ std::string write_steps(const std::vector<StagedStep>& steps) {
                               {"proof", step.proof},
                               {"part", step.part},
                               {"kept_in", step.kept_in},
+                              {"source", encode_path(step.source)},
                               {"sha256", step.sha256},
                               {"base_generation", step.base_generation},
                               {"in_use", step.in_use}};

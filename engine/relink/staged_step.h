@@ -15,11 +15,12 @@ struct StagedStep {
   std::string path;              ///< relative to the vserver's root
   std::string slot;              ///< name in staging/ID/VSERVER/slots: what comes, and after an exchange what was there
   std::uint64_t slot_inode = 0;  ///< of what comes: tells whether the exchange has been
-  bool slot_sealed = false;      ///< what comes is an inode of the skel's under seal
-  Identity mine;                 ///< with `sealed` only for an inode of the skel's
+  bool slot_sealed = false;      ///< what comes is an inode of the skel's, under its seal
+  Identity mine;                 ///< `sealed`: it is an inode of the skel's
   Proof proof = Proof::inode;
-  Part part = Part::global_part;  ///< where the base's file stands, for Proof::base, and theirs, to share its extents
+  Part part = Part::global_part;  ///< where the base's file stands, for Proof::base
   unsigned kept_in = 0;           ///< likewise
+  std::string source;             ///< path of the global file whose extents are to be shared
   std::string sha256;             ///< hex; for Proof::digest
   unsigned base_generation = 0;   ///< goes into the record if the step is not carried out
   bool in_use = false;            ///< to be tried last

@@ -73,6 +73,21 @@ Result<> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode) {
   return {};
 }
 
+Result<bool> LiftedSeals::lift_if_sealed(const DirFd& dir, Name name, std::uint64_t inode) {
+  if (!must_lift(seal_)) return false;
+  Stripe& stripe = stripe_of(inode);
+  const std::scoped_lock lock(stripe.mutex);
+  const auto users = stripe.users.find(inode);
+  if (users != stripe.users.end()) {
+    ++users->second;
+    return true;
+  }
+  if (!TRY(sys::stat(dir, name)).immutable) return false;
+  TRY(clear_seal(dir, name, seal_));
+  stripe.users.emplace(inode, 1);
+  return true;
+}
+
 Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) {
   if (!must_lift(seal_)) return set_seal(dir, name, seal_);
   Stripe& stripe = stripe_of(inode);

@@ -37,6 +37,9 @@ class LiftedSeals {
   explicit LiftedSeals(SealKind seal) : seal_(seal) {}
   /// Before work on names of `inode`, reached as `name` in `dir`. Does nothing for seals that need no lifting.
   [[nodiscard]] Result<> lift(const DirFd& dir, Name name, std::uint64_t inode);
+  /// The same for an inode of which nobody knows whether it is sealed: a flag that another task has just lifted says
+  /// nothing. False if it is not, or its seal needs no lifting: then there is nothing to restore.
+  [[nodiscard]] Result<bool> lift_if_sealed(const DirFd& dir, Name name, std::uint64_t inode);
   /// After it, whatever came of the work; the last one seals again (also what was not sealed before).
   [[nodiscard]] Result<> restore(const DirFd& dir, Name name, std::uint64_t inode);
 

@@ -130,7 +130,28 @@ class Finish {
     const std::string aside = manifest.substr(0, manifest.rfind('.')) + ".set-aside";
     TRY(move_once(staging, "set-aside", skel_.generations(), *Name::check(aside)));
     if (auto added = sys::open_dir(staging, "static"); added) TRY(move_into(*added, skel_.tree(Part::static_part)));
+    TRY(follow_directories());
     return move_once(staging, "manifest", skel_.generations(), *Name::check(manifest));
+  }
+
+  /// One path has one owner, mode and time in all parts: static's directories take those of the new trees.
+  Result<> follow_directories() {
+    const DirFd local = TRY(sys::open_dir(skel_.dir(), "local"))
+    , global = TRY(sys::open_dir(skel_.dir(), "global"));
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                                std::shared_ptr<void>) -> Result<> {
+      for (const WalkEntry& entry : directory->entries)
+        if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+      for (const DirFd* tree : {&local, &global}) {
+        const auto source = sys::open_dirs(*tree, directory->path);
+        if (!source) continue;
+        const DirFd own = TRY(sys::reopen(directory->top()));
+        return apply_metadata(own, metadata_of(TRY(sys::stat(*source)), TRY(sys::xattrs(*source))), Fresh::no);
+      }
+      return {};
+    };
+    (void)TRY(Walk::run({&skel_.tree(Part::static_part)}, Mounts::stop, nullptr, visitor));
+    return {};
   }
 
   /// While the new tree waits in staging the old one has to be aside first (after a merge it is).
@@ -203,9 +224,9 @@ const ManifestEntry* NextGeneration::last_entry(std::string_view path) const {
 
 Result<bool> NextGeneration::link(const DirFd& source, Name source_name, const DirFd& target, Name name) {
   const sys::Stat stat = TRY(sys::stat(source, source_name));
-  if (stat.immutable) TRY(seals_->lift(source, source_name, stat.inode));
+  const bool lifted = TRY(seals_->lift_if_sealed(source, source_name, stat.inode));
   auto linked = sys::link(source, source_name, target, name);
-  if (stat.immutable) TRY(seals_->restore(source, source_name, stat.inode));
+  if (lifted) TRY(seals_->restore(source, source_name, stat.inode));
   if (linked) return true;
   if (linked.error().code == EMLINK) return false;
   return std::unexpected(std::move(linked).error());
@@ -222,9 +243,9 @@ Result<> NextGeneration::copy_old(const DirFd& source, Name name, const DirFd& t
 }
 
 Result<> NextGeneration::move_old(const DirFd& source, Name name, const sys::Stat& stat, const DirFd& target) {
-  if (stat.immutable) TRY(seals_->lift(source, name, stat.inode));
+  const bool lifted = TRY(seals_->lift_if_sealed(source, name, stat.inode));
   auto moved = sys::rename_new(source, name, target, name);
-  if (stat.immutable) TRY(seals_->restore(moved ? target : source, name, stat.inode));
+  if (lifted) TRY(seals_->restore(moved ? target : source, name, stat.inode));
   return moved;
 }
 

@@ -153,7 +153,7 @@ class Split {
       if (entry.type == sys::FileType::regular && old_files.reused().contains(entry.path))
         entry.nlink = old_files.names_of(entry.path);
     report_.notes = std::move(distributed.notes);
-    std::vector<ManifestEntry> entries = TRY(with_static(std::move(distributed.entries)));
+    std::vector<ManifestEntry> entries = with_static(std::move(distributed.entries));
     compare(entries, old_files);
     TRY(set_aside(source, staging));
     if (!report_.new_generation) return std::move(report_);
@@ -202,17 +202,26 @@ class Split {
     return found != last_.entries.end() && found->path == path;
   }
 
-  /// Static as it lies there, with what the layout newly gives it.
-  Result<std::vector<ManifestEntry>> with_static(std::vector<ManifestEntry> entries) const {
-    const auto is_new = [&](const ManifestEntry& entry) {
-      if (entry.part != Part::static_part) return true;
-      return std::ranges::find(static_entries_, entry.path, &ManifestEntry::path) == static_entries_.end();
+  /// Static as it lies there, with what the layout newly gives it. Its directories follow the merged tree's: one path
+  /// has one owner and mode in all parts, in a manifest and in a vserver.
+  [[nodiscard]] std::vector<ManifestEntry> with_static(std::vector<ManifestEntry> entries) const {
+    std::map<std::string_view, const ManifestEntry*> directories;
+    for (const ManifestEntry& entry : entries)
+      if (entry.type == sys::FileType::directory) directories.emplace(entry.path, &entry);
+    std::vector<ManifestEntry> out = static_entries_;
+    for (ManifestEntry& entry : out) {
+      const auto found = directories.find(entry.path);
+      if (entry.type != sys::FileType::directory || found == directories.end()) continue;
+      entry = *found->second;
+      entry.part = Part::static_part;
+    }
+    const auto is_known = [&](const ManifestEntry& entry) {
+      return entry.part == Part::static_part &&
+             std::ranges::find(static_entries_, entry.path, &ManifestEntry::path) != static_entries_.end();
     };
-    std::erase_if(entries, [&](const ManifestEntry& entry) { return !is_new(entry); });
-    // A static directory without a new static file in it is only the merged tree's.
-    std::ranges::copy(static_entries_, std::back_inserter(entries));
-    std::ranges::sort(entries, by_path_and_part);
-    return entries;
+    std::ranges::copy_if(entries, std::back_inserter(out), std::not_fn(is_known));
+    std::ranges::sort(out, by_path_and_part);
+    return out;
   }
 
   void compare(const std::vector<ManifestEntry>& entries, const OldFiles& old_files) {
@@ -340,8 +349,17 @@ class Restoration {
         if (!restored_.contains(entry.path)) ++changes(entry.part).removed;
       }
     report_.new_generation = true;
-    auto static_entries = TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part));
-    std::ranges::move(static_entries, std::back_inserter(entries));
+    for (ManifestEntry& entry : TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part))) {
+      const auto same_directory = [&](const ManifestEntry& other) {
+        return other.path == entry.path && other.type == sys::FileType::directory && other.part != Part::static_part;
+      };
+      const auto found = std::ranges::find_if(wanted_.entries, same_directory);
+      if (entry.type == sys::FileType::directory && found != wanted_.entries.end()) {
+        entry = *found;
+        entry.part = Part::static_part;
+      }
+      entries.push_back(std::move(entry));
+    }
     std::ranges::sort(entries, by_path_and_part);
     TRY(next.write({last_.generation + 1, std::move(entries)}));
     return std::move(report_);

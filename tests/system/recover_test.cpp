@@ -149,6 +149,98 @@ TEST_P(RecoverTest, RemoveVsKilledAtAnyCall) {
   EXPECT_GT(killed, 4);
 }
 
+// Two generations of one skel: killed anywhere, merge, split and rollback leave the one or the other.
+TEST_P(RecoverTest, MergeSplitAndRollbackKilledAtAnyCall) {
+  build_base();
+  create("web1", "192.0.2.1");
+  const fs::path merged = vservers() / "tmp_skel_base";
+  const auto generations = [&] { return names_in(skel() / "generations"); };
+  int killed = 0, round = 0;
+  for (const KillPoint& point : points()) {
+    SCOPED_TRACE(text_of(point));
+    const ProcessResult merge = vskel_killed_at(point, {"merge-skel", "base"});
+    killed += was_killed(merge) ? 1 : 0;
+    ASSERT_TRUE(was_killed(merge) || merge.code == 0) << merge;
+    expect_sound_after_recovery();
+    if (!fs::exists(skel() / "global.bak")) {
+      ASSERT_EQ(vskel({"merge-skel", "base"}).code, 0);
+    }
+    write_file(merged / "usr/bin/updated", "round " + std::to_string(++round));
+    write_file(merged / "etc/updated", "round " + std::to_string(round));
+
+    const std::size_t before = generations().size();
+    const ProcessResult split = vskel_killed_at(point, {"split-skel", "base"});
+    killed += was_killed(split) ? 1 : 0;
+    ASSERT_TRUE(was_killed(split) || split.code == 0) << split;
+    expect_sound_after_recovery();
+    if (fs::exists(merged)) {
+      ASSERT_EQ(generations().size(), before) << "undone, with something of the new generation left";
+      ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);
+    }
+    ASSERT_EQ(read_file(skel() / "global/usr/bin/updated"), "round " + std::to_string(round));
+    ASSERT_TRUE(is_immutable(skel() / "global/usr/bin/updated"));
+
+    const ProcessResult back = vskel_killed_at(point, {"rollback", "base", "1"});
+    ASSERT_TRUE(was_killed(back) || back.code == 0) << back;
+    expect_sound_after_recovery();
+    const bool rolled_back = !fs::exists(skel() / "global/usr/bin/updated");
+    ASSERT_TRUE(rolled_back || was_killed(back));
+    ASSERT_EQ(fs::exists(skel() / "local/etc/updated"), !rolled_back);
+    expect_sealed_skel();
+    ASSERT_EQ(differences_from_source("web1"), "");
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(killed, 8);
+}
+
+// Killed anywhere, a relink leaves every path of a vserver at the one generation or the other; the next run brings the
+// rest, and what the tenant changed stays.
+TEST_P(RecoverTest, RelinkKilledAtAnyCall) {
+  build_base();
+  for (const char* share : {"hardlink", "copy"}) {
+    SCOPED_TRACE(share);
+    create(std::string("web-") + share, share == std::string("copy") ? "192.0.2.1" : "192.0.2.2", {"--share", share});
+  }
+  const fs::path merged = vservers() / "tmp_skel_base";
+  int killed = 0, round = 0;
+  for (const KillPoint& point : points()) {
+    SCOPED_TRACE(text_of(point));
+    const std::string before = "round " + std::to_string(round), after = "round " + std::to_string(++round);
+    ASSERT_EQ(vskel({"merge-skel", "base"}).code, 0);
+    for (const char* path : {"usr/bin/updated", "usr/lib/updated", "etc/updated", "etc/kept"})
+      write_file(merged / path, after);
+    fs::create_directories(merged / "usr/share" / after);
+    write_file(merged / "usr/share" / after / "inside", after);
+    if (round > 1) fs::remove_all(merged / "usr/share" / before);
+    ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);
+    const ProcessResult relink = vskel_killed_at(point, {"relink", "base"});
+    killed += was_killed(relink) ? 1 : 0;
+    ASSERT_TRUE(was_killed(relink) || relink.code == 0) << relink;
+    expect_sound_after_recovery();
+    expect_sealed_skel();
+    for (const char* name : {"web-hardlink", "web-copy"})
+      for (const char* path : {"usr/bin/updated", "usr/lib/updated", "etc/updated"})
+        if (round > 1) {
+          const std::string content = read_file(vserver(name) / path);
+          ASSERT_TRUE(content == before || content == after) << name << "/" << path << ": " << content;
+        }
+    const ProcessResult rest = vskel({"relink", "base"});
+    ASSERT_EQ(rest.code, 0) << rest;
+    for (const char* name : {"web-hardlink", "web-copy"}) {
+      for (const char* path : {"usr/bin/updated", "usr/lib/updated", "etc/updated"})
+        ASSERT_EQ(read_file(vserver(name) / path), after) << name << "/" << path;
+      ASSERT_EQ(read_file(vserver(name) / "usr/share" / after / "inside"), after);
+      ASSERT_FALSE(round > 1 && fs::exists(vserver(name) / "usr/share" / before)) << name;
+      ASSERT_EQ(read_file(vserver(name) / "etc/kept"), round == 1 ? after : "the tenant's") << name;
+      write_file(vserver(name) / "etc/kept", "the tenant's");
+    }
+    ASSERT_EQ(inode_of(vserver("web-hardlink") / "usr/bin/updated"), inode_of(skel() / "global/usr/bin/updated"));
+    ASSERT_EQ(inconsistencies(), "");
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(killed, 4);
+}
+
 TEST_P(RecoverTest, RecoverKilledAndRepeated) {
   build_base();
   int number = 0;

@@ -56,6 +56,15 @@ TEST_P(RelinkAdoptTest, ShareOnlyFoldsInWhatIsEqual) {
   EXPECT_EQ(is(kCommon, "srv/a"), "");
 }
 
+TEST_P(RelinkAdoptTest, AnAdoptedCopySharesNoInode) {
+  ASSERT_EQ(vskel({"adopt", "base", "old", "--share", "copy"}).code, 0);
+  const Relinked relinked = relink({"--share-only"});
+  EXPECT_EQ(relinked.process.code, 0) << relinked.process;
+  EXPECT_EQ(relinked.kept("old"), (std::map<std::string, std::string>{}));
+  EXPECT_EQ(shared_files("old"), 0U);
+  EXPECT_FALSE(is_immutable(vserver("old") / "usr/share/a"));
+}
+
 TEST_P(RelinkAdoptTest, WithoutABaseNothingIsReplacedAndAllThatDiffersIsNamed) {
   adopt();
   const Relinked relinked = relink();

@@ -175,6 +175,22 @@ TEST_P(RelinkOptionsTest, AnywhereIsNotDeceivedByAHash) {
   EXPECT_EQ(is(collision("b-4096"), "usr/share/own/b-4096"), "");
 }
 
+TEST_P(RelinkOptionsTest, SplittingIsNotDeceivedByAHash) {
+  const auto bytes = [](const std::string& name) {
+    return read_file(fs::path(VSKEL_TEST_DATA) / "xxh3-collision" / (name + ".bin"));
+  };
+  for (const char* size : {"32", "4096"}) {
+    SCOPED_TRACE(size);
+    const std::string a = bytes("a-" + std::string(size)), b = bytes("b-" + std::string(size));
+    update_skel({{"usr/share/a", file(a)}, {"srv/a", file(a)}});
+    update_skel({{"usr/share/a", file(b)}, {"srv/a", file(b)}});
+    EXPECT_EQ(read_file(skel() / "global/usr/share/a"), b);
+    EXPECT_EQ(read_file(skel() / "local/srv/a"), b);
+    const Json diff = vskel_json({"diff", "base"});
+    EXPECT_EQ(diff.at("changed"), Json::array({"global/usr/share/a", "local/srv/a"}));
+  }
+}
+
 TEST_P(RelinkOptionsTest, ToHardlinkSharesWhatWasCopied) {
   create_vserver("copy1", {"--share", "copy"});
   EXPECT_FALSE(shares("usr/share/a", "copy1"));
@@ -187,8 +203,10 @@ TEST_P(RelinkOptionsTest, ToHardlinkSharesWhatWasCopied) {
   EXPECT_EQ(vskel({"verify"}).code, 0);
 }
 
-TEST_P(RelinkOptionsTest, ToCopyMakesUpdatesPrivateFromThenOn) {
+TEST_P(RelinkOptionsTest, ToCopyMakesAllPrivateAndUpdatesFromThenOn) {
   EXPECT_EQ(relink({"--to", "copy"}).process.code, 0);
+  EXPECT_EQ(shared_files("web1"), 0U);
+  EXPECT_FALSE(is_immutable(vserver("web1") / "usr/share/b"));
   EXPECT_EQ(recorded()["share"], "copy");
   update_skel({{"usr/share/a", kNewFile}});
   EXPECT_EQ(relink().process.code, 0);

@@ -502,11 +502,15 @@ TEST_P(MergedSkelTest, FilesThatTheUpgradeWroteAnewUnchangedKeepTheirInodes) {
   install_and_build(PackageManager::dpkg);
   if (IsSkipped() || HasFatalFailure()) return;
   create_vserver("web1");
-  const std::uint64_t program = inode_of(skel() / "global/usr/bin/odd-same");
+  const fs::path global = skel() / "global";
+  const std::uint64_t same = inode_of(global / "usr/bin/odd-same"), moved = inode_of(global / "usr/share/odd/moves"),
+                      changed = inode_of(global / "usr/bin/odd");
   upgrade_skel();
   if (HasFatalFailure()) return;
-  EXPECT_EQ(inode_of(skel() / "global/usr/bin/odd-same"), program);
-  EXPECT_EQ(inode_of(vserver("web1") / "usr/bin/odd-same"), program);
+  EXPECT_EQ(inode_of(global / "usr/bin/odd-same"), same);
+  EXPECT_EQ(inode_of(global / "usr/share/odd/moved/here"), moved);
+  EXPECT_EQ(inode_of(skel() / "generations/0001.files/global/usr/bin/odd"), changed);
+  EXPECT_EQ(inode_of(vserver("web1") / "usr/bin/odd"), changed) << "until it is relinked";
 }
 
 TEST_P(MergedSkelTest, AskingRpmInAVserverDoesNotCloseItsGate) {

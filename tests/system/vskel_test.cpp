@@ -138,7 +138,7 @@ std::string VskelTest::inconsistencies() const {
   }
   std::set<std::string> names, configured, recorded, contexts;
   for (const std::string& name : names_in(vservers())) {
-    if (!name.starts_with(".")) names.insert(name);
+    if (!name.starts_with(".") && !name.starts_with("tmp_skel_")) names.insert(name);
   }
   for (const std::string& name : names_in(etc())) {
     if (name.ends_with(".conf")) configured.insert(name.substr(0, name.size() - 5));
@@ -200,6 +200,12 @@ std::set<std::string> keys_of(const Json& object) {
   std::set<std::string> keys;
   for (const auto& [key, value] : object.items()) keys.insert(key);
   return keys;
+}
+
+std::map<std::string, std::string> kept_of(const Json& vserver) {
+  std::map<std::string, std::string> kept;
+  for (const Json& path : vserver.at("kept")) kept[path.at("path")] = path.at("why");
+  return kept;
 }
 
 }  // namespace vskel::test

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -88,6 +89,9 @@ void write_file(const fs::path& path, const std::string& content);
 [[nodiscard]] std::set<std::string> names_in(const fs::path& directory);
 /// The keys of a JSON object.
 [[nodiscard]] std::set<std::string> keys_of(const Json& object);
+
+/// Path -> why, of what relink says of one vserver.
+[[nodiscard]] std::map<std::string, std::string> kept_of(const Json& vserver);
 
 /// For INSTANTIATE_TEST_SUITE_P.
 inline const auto kAllFileSystems =

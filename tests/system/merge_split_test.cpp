@@ -1,0 +1,289 @@
+// A skel becomes one tree and parts again; what was not changed stays what it was, inode by inode.
+#include <algorithm>
+
+#include "tests/support/inode_extras.h"
+#include "tests/support/odd_root.h"
+#include "tests/support/requirement.h"
+#include "tests/system/vskel_test.h"
+
+namespace vskel::test {
+namespace {
+
+class MergeSplitTest : public VskelTest {
+ protected:
+  [[nodiscard]] fs::path merged() const { return vservers() / "tmp_skel_base"; }
+  void merge(const Arguments& options = {}) const {
+    Arguments arguments = {"merge-skel", "base"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const ProcessResult result = vskel(arguments);
+    ASSERT_EQ(result.code, 0) << result;
+  }
+  void expect_verified() const {
+    const ProcessResult verified = vskel({"verify"});
+    EXPECT_EQ(verified.code, 0) << verified;
+  }
+  /// The inodes of the regular files of a tree.
+  [[nodiscard]] static std::map<std::string, std::uint64_t> file_inodes(const fs::path& root) {
+    std::map<std::string, std::uint64_t> inodes;
+    for (const auto& [path, node] : snapshot_tree(root))
+      if (S_ISREG(node.mode)) inodes.emplace(path, node.inode);
+    return inodes;
+  }
+  /// Trees, manifests and records of the skel, with inodes.
+  [[nodiscard]] TreeSnapshot skel_snapshot() const { return snapshot_tree(skel()); }
+  [[nodiscard]] static std::string differences(const TreeSnapshot& before, const TreeSnapshot& after,
+                                               const std::vector<Exception>& exceptions = {}) {
+    return joined(compare_snapshots(before, after, exceptions, Identity::compared));
+  }
+  // Renames of its trees move the times of the skel's directory.
+  const std::vector<Exception> own_directory = {{"", Aspect::mtime}, {"generations", Aspect::mtime | Aspect::size}};
+};
+
+TEST_P(MergeSplitTest, TheMergedTreeIsTheSourceWithInodesOfItsOwn) {
+  build_base();
+  merge();
+  EXPECT_TRUE(fs::is_directory(skel() / "global.bak"));
+  EXPECT_TRUE(fs::is_directory(skel() / "local.bak"));
+  EXPECT_FALSE(fs::exists(skel() / "global"));
+  EXPECT_FALSE(fs::exists(merged() / "etc/passwd")) << "static is not merged";
+  const TreeSnapshot global = snapshot_tree(skel() / "global.bak"), tree = snapshot_tree(merged());
+  for (const auto& [path, node] : global) {
+    if (S_ISDIR(node.mode)) continue;
+    ASSERT_TRUE(tree.contains(path)) << path;
+    EXPECT_NE(tree.at(path).inode, node.inode) << path;
+    EXPECT_EQ(tree.at(path).content_digest, node.content_digest) << path;
+    EXPECT_EQ(tree.at(path).mode, node.mode) << path;
+    EXPECT_FALSE(S_ISREG(node.mode) && is_immutable(merged() / path)) << path;
+  }
+}
+
+TEST_P(MergeSplitTest, NothingDoneInTheMergedTreeReachesAVserver) {
+  build_base();
+  create("web1", "192.0.2.1");
+  create("web2", "192.0.2.2");
+  merge();
+  const TreeSnapshot before = snapshot_tree(vserver("web1"));
+  for (const auto& entry : fs::recursive_directory_iterator(merged())) {
+    if (!entry.is_regular_file() || entry.is_symlink()) continue;
+    fs::permissions(entry.path(), fs::perms::all);
+    write_file(entry.path(), "written in place");
+  }
+  EXPECT_EQ(differences(before, snapshot_tree(vserver("web1"))), "");
+  fs::remove_all(merged() / "usr");
+  EXPECT_EQ(differences(before, snapshot_tree(vserver("web1"))), "");
+}
+
+TEST_P(MergeSplitTest, SplittingAnUntouchedMergeChangesNothing) {
+  build_base();
+  create("web1", "192.0.2.1");
+  const TreeSnapshot before = skel_snapshot();
+  merge();
+  const Json document = vskel_json({"split-skel", "base"});
+  EXPECT_EQ(document.at("generation"), 1);
+  EXPECT_EQ(document.at("changed"), 0) << document;
+  EXPECT_EQ(document.at("added"), 0) << document;
+  EXPECT_EQ(document.at("removed"), 0) << document;
+  EXPECT_GT(document.at("unchanged"), 10);
+  EXPECT_EQ(differences(before, skel_snapshot(), own_directory), "");
+  EXPECT_FALSE(fs::exists(merged()));
+  EXPECT_EQ(inconsistencies(), "");
+  expect_verified();
+}
+
+TEST_P(MergeSplitTest, AbortGivesTheSkelAsItWas) {
+  build_base();
+  create("web1", "192.0.2.1");
+  const TreeSnapshot before = skel_snapshot();
+  merge();
+  write_file(merged() / "usr/new", "new");
+  const ProcessResult aborted = vskel({"merge-skel", "base", "--abort"});
+  EXPECT_EQ(aborted.code, 0) << aborted;
+  EXPECT_EQ(differences(before, skel_snapshot(), own_directory), "");
+  EXPECT_FALSE(fs::exists(merged()));
+  EXPECT_EQ(inconsistencies(), "");
+  expect_verified();
+}
+
+TEST_P(MergeSplitTest, ChangesGoToTheirPartsAndOldInodesAreKept) {
+  build_base();
+  create("web1", "192.0.2.1");
+  merge();
+  const std::string kept = "usr/bin/kept-one", rewritten = "usr/bin/rewritten-one";
+  write_file(merged() / kept, "one of two");
+  write_file(merged() / rewritten, "two of two");
+  ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);
+  const std::uint64_t kept_inode = inode_of(skel() / "global" / kept);
+  const std::uint64_t old_inode = inode_of(skel() / "global" / rewritten);
+  EXPECT_TRUE(is_immutable(skel() / "global" / kept));
+  merge();
+  fs::remove(merged() / kept);
+  write_file(merged() / kept, "one of two");  // anew, but the same
+  write_file(merged() / rewritten, "two");    // as a package manager that writes in place does
+  write_file(merged() / "etc/new.conf", "local");
+  fs::create_directories(merged() / "usr/local/bin");
+  write_file(merged() / "usr/local/bin/mine", "local too");
+  write_file(merged() / "root/.bash_history", "rm -rf /\n");
+  fs::create_directories(merged() / "var/log");
+  write_file(merged() / "var/log/dpkg.log", "log\n");
+  const ProcessResult split = vskel({"split-skel", "base", "--json"});
+  ASSERT_EQ(split.code, 0) << split;
+  const Json document = Json::parse(split.out);
+  const std::set<std::string> contract = {"command", "skel",    "generation", "changed",
+                                          "added",   "removed", "unchanged",  "elapsed_s"};
+  for (const std::string& key : contract) EXPECT_TRUE(document.contains(key)) << key;
+  EXPECT_EQ(document.at("generation"), 3);
+  EXPECT_EQ(document.at("parts").at("global").at("changed"), 1) << document;
+  EXPECT_EQ(document.at("parts").at("local").at("added"), 4) << document;
+  std::set<std::string> looked;
+  for (const Json& line : document.at("look_at")) {
+    const std::string text = line;
+    looked.insert(text.substr(0, text.find(':')));
+  }
+  EXPECT_EQ(looked, (std::set<std::string>{"/root/.bash_history", "/var/log/dpkg.log"}));
+  EXPECT_EQ(inode_of(skel() / "global" / kept), kept_inode);
+  EXPECT_NE(inode_of(skel() / "global" / rewritten), old_inode);
+  EXPECT_EQ(inode_of(skel() / "generations/0002.files/global" / rewritten), old_inode);
+  EXPECT_TRUE(is_immutable(skel() / "generations/0002.files/global" / rewritten));
+  EXPECT_TRUE(is_immutable(skel() / "global" / rewritten));
+  EXPECT_EQ(read_file(skel() / "local/etc/new.conf"), "local");
+  EXPECT_EQ(read_file(skel() / "local/usr/local/bin/mine"), "local too");
+  expect_verified();
+  EXPECT_EQ(inconsistencies(), "");
+}
+
+TEST_P(MergeSplitTest, ANewModeAloneIsANewGenerationAndTheSharedInodeStaysAsItWas) {
+  build_base();
+  merge();
+  write_file(merged() / "usr/bin/new-tool", "one");
+  ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);
+  create("web1", "192.0.2.1");
+  merge();
+  fs::permissions(merged() / "usr/bin/new-tool", fs::perms::owner_all);
+  EXPECT_EQ(vskel_json({"split-skel", "base"}).at("changed"), 1);
+  EXPECT_EQ(fs::status(skel() / "global/usr/bin/new-tool").permissions(), fs::perms::owner_all);
+  EXPECT_NE(fs::status(vserver("web1") / "usr/bin/new-tool").permissions(), fs::perms::owner_all);
+  EXPECT_EQ(vskel_json({"diff", "base"}).at("metadata"), Json::array({"global/usr/bin/new-tool"}));
+}
+
+TEST_P(MergeSplitTest, StaticFilesAreNeverTouchedAndTheTreesAreSetAside) {
+  build_base();
+  const std::string passwd = read_file(skel() / "static/etc/passwd"), hosts = read_file(skel() / "static/etc/hosts");
+  merge({"--with-static"});
+  EXPECT_EQ(read_file(merged() / "etc/hosts"), hosts) << "tokens stay as they are";
+  EXPECT_EQ(vskel_json({"split-skel", "base"}).at("generation"), 1) << "taken back out as it was laid in";
+  merge({"--with-static"});
+  write_file(merged() / "etc/passwd", passwd + "daemon:x:2:2::/:/bin/false\n");
+  write_file(merged() / "etc/new", "new");
+  const Json document = vskel_json({"split-skel", "base"});
+  EXPECT_EQ(document.at("set_aside").size(), 1U) << document;
+  EXPECT_EQ(read_file(skel() / "static/etc/passwd"), passwd);
+  EXPECT_EQ(read_file(skel() / "generations/0002.set-aside/etc/passwd"), passwd + "daemon:x:2:2::/:/bin/false\n");
+  EXPECT_EQ(read_file(skel() / "static/etc/hosts"), hosts);
+  expect_verified();
+}
+
+TEST_P(MergeSplitTest, APathThatANewRuleMovesIsReported) {
+  build_base();
+  merge();
+  fs::create_directories(merged() / "opt/x");
+  write_file(merged() / "opt/x/file", "x");
+  ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);
+  EXPECT_TRUE(fs::exists(skel() / "local/opt/x/file"));
+  merge();
+  write_file(skel() / "layout", "global /opt\n" + read_file(skel() / "layout"));
+  const Json document = vskel_json({"split-skel", "base"});
+  const Json& moved = document.at("moved");
+  EXPECT_NE(std::ranges::find(moved, "/opt/x/file: from local to global"), moved.end()) << moved;
+  EXPECT_TRUE(fs::exists(skel() / "global/opt/x/file"));
+  EXPECT_FALSE(fs::exists(skel() / "local/opt/x/file"));
+  expect_verified();
+}
+
+TEST_P(MergeSplitTest, RollbackGivesTheOldInodesBackAndPruneForgets) {
+  build_base();
+  merge();
+  write_file(merged() / "usr/bin/new-tool", "one");
+  write_file(merged() / "etc/conf", "one");
+  ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);  // generation 2
+  create("web1", "192.0.2.1");
+  const TreeSnapshot global = snapshot_tree(skel() / "global"), local = snapshot_tree(skel() / "local");
+  const std::map<std::string, std::uint64_t> inodes = file_inodes(skel() / "global");
+  merge();
+  write_file(merged() / "usr/bin/new-tool", "two");
+  write_file(merged() / "usr/bin/more", "two");
+  write_file(merged() / "etc/conf", "two");
+  ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);  // generation 3
+  ASSERT_EQ(vskel({"relink", "base"}).code, 0);
+  EXPECT_EQ(read_file(vserver("web1") / "usr/bin/new-tool"), "two");
+  const Json back = vskel_json({"rollback", "base", "2"});
+  EXPECT_EQ(back.at("generation"), 4);
+  EXPECT_EQ(file_inodes(skel() / "global"), inodes);
+  EXPECT_EQ(joined(compare_snapshots(global, snapshot_tree(skel() / "global"))), "");
+  EXPECT_EQ(joined(compare_snapshots(local, snapshot_tree(skel() / "local"))), "");
+  expect_verified();
+  const Json relinked = vskel_json({"relink", "base"}).at("vservers").at(0);
+  EXPECT_EQ(relinked.at("removed"), 1) << relinked;
+  EXPECT_EQ(read_file(vserver("web1") / "usr/bin/new-tool"), "one");
+  EXPECT_EQ(read_file(vserver("web1") / "etc/conf"), "one");
+  EXPECT_EQ(inode_of(vserver("web1") / "usr/bin/new-tool"), inode_of(skel() / "global/usr/bin/new-tool"));
+  const Json pruned = vskel_json({"prune", "base"});
+  EXPECT_EQ(pruned.at("forgotten"), Json::array({1, 2, 3}));
+  EXPECT_EQ(names_in(skel() / "generations"), (std::set<std::string>{"0004.mtree"}));
+  expect_verified();
+  EXPECT_EQ(inconsistencies(), "");
+}
+
+TEST_P(MergeSplitTest, WhileAProcessRunsInTheMergedTreeItIsNotSplit) {
+  build_base();
+  merge();
+  fs::create_directories(merged() / "bin");
+  const Process inside({"perl", "-e", "chroot $ARGV[0] or die; $| = 1; print 1; sleep 60", merged().string()});
+  ProcessResult split;
+  for (int attempt = 0; attempt < 50; ++attempt) {  // until perl is inside
+    split = vskel({"split-skel", "base", "--dry-run"});
+    if (split.code != 0) break;
+  }
+  EXPECT_EQ(split.code, 1) << split;
+  EXPECT_NE(split.err.find("perl"), std::string::npos) << split.err;
+  EXPECT_EQ(vskel({"merge-skel", "base", "--abort"}).code, 1);
+  EXPECT_TRUE(fs::exists(merged()));
+}
+
+TEST_P(MergeSplitTest, WrongRequestsTouchNothing) {
+  build_base();
+  const StoreSnapshot before = snapshot_store();
+  for (const Arguments& arguments : std::vector<Arguments>{{"split-skel", "base"},
+                                                           {"merge-skel", "base", "--abort"},
+                                                           {"merge-skel", "none"},
+                                                           {"merge-skel"},
+                                                           {"relink", "none"},
+                                                           {"relink", "base", "web9"},
+                                                           {"relink", "base", "--to", "symlink"},
+                                                           {"rollback", "base", "1"},
+                                                           {"rollback", "base", "7"},
+                                                           {"rollback", "base", "x"},
+                                                           {"diff", "base", "3"},
+                                                           {"adopt", "base", "none"},
+                                                           {"prune", "none"}}) {
+    const ProcessResult result = vskel(arguments);
+    EXPECT_EQ(result.code, 2) << result;
+  }
+  EXPECT_EQ(changes_since(before), "");
+  merge();
+  const StoreSnapshot merged_before = snapshot_store();
+  for (const Arguments& arguments : std::vector<Arguments>{{"merge-skel", "base"},
+                                                           {"create-vs", "base", "w", "w.example.com", "192.0.2.9"},
+                                                           {"relink", "base"},
+                                                           {"rollback", "base", "1"},
+                                                           {"prune", "base"},
+                                                           {"remove-skel", "base", "--yes"}}) {
+    const ProcessResult result = vskel(arguments);
+    EXPECT_EQ(result.code, 2) << result;
+  }
+  EXPECT_EQ(changes_since(merged_before), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(On, MergeSplitTest, kAllFileSystems, kParameterName);
+
+}  // namespace
+}  // namespace vskel::test
