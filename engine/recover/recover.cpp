@@ -6,6 +6,7 @@
 #include "engine/skel/build_intent.h"
 #include "engine/skel/merge_intent.h"
 #include "engine/skel/next_generation.h"
+#include "engine/skel/skel.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
@@ -57,6 +58,27 @@ Result<> sweep_temporaries(const Store& store) {
   return sweep(store.own_etc(), ".configfile.default.");
 }
 
+/// The same for records, which are written under the lock of the skel or of the vserver.
+Result<> sweep_records(const Store& store) {
+  constexpr std::string_view kSuffix = ".json.";
+  for (const SkelName& name : TRY(Skel::all(store))) {
+    const auto skel_lock = TRY(Lock::take_if_free(store, "skel." + name.text()));
+    if (!skel_lock) continue;
+    const Skel skel = TRY(Skel::open(store, name));
+    if (!skel.instances().open()) continue;
+    const DirFd instances = TRY(sys::reopen(skel.instances()));
+    const Listing listing = TRY(Listing::read(instances));
+    for (const Listed& listed : listing.entries()) {
+      const std::string_view file = listed.name.view();
+      const std::size_t suffix = file.rfind(kSuffix);
+      if (!file.starts_with('.') || suffix == file.npos) continue;
+      const auto lock = TRY(Lock::take_if_free(store, "vserver." + std::string(file.substr(1, suffix - 1))));
+      if (lock) TRY(sys::unlink_if_there(instances, listed.name));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> recover(const Store& store, const EngineOptions& engine) {
@@ -69,6 +91,7 @@ Result<std::vector<std::string>> recover(const Store& store, const EngineOptions
   for (Intent& intent : TRY(crashed_intents(store)))
     std::ranges::move(TRY(finish_one(store, intent, engine.wait)), std::back_inserter(lines));
   TRY(sweep_temporaries(store));
+  TRY(sweep_records(store));
   std::ranges::move(TRY(empty_trash(store)), std::back_inserter(lines));
   return lines;
 }

@@ -76,9 +76,9 @@ void leave_all(StagedVserver& staged, Error error) {
   staged.outcome.error = std::move(error);
 }
 
-Result<std::map<std::string, Applied>> carry_out_all(const Store& store, const Skel& skel, const DirFd& staging,
-                                                     const std::vector<std::string>& names, LiftedSeals& seals,
-                                                     Further further) {
+Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent& intent, const Skel& skel,
+                                                     const DirFd& staging, const std::vector<std::string>& names,
+                                                     LiftedSeals& seals, Further further) {
   std::vector<StagedVserver> staged(names.size());
   for (std::size_t at = 0; at < names.size(); ++at) TRY(read_staged_vserver(staging, names[at], staged[at]));
   for_each_index(names.size(), [&](std::size_t at) {
@@ -98,6 +98,8 @@ Result<std::map<std::string, Applied>> carry_out_all(const Store& store, const S
     TRY(save_record(skel, *staged[at].record));
     out[names[at]] = {std::move(outcome.left), outcome.error ? outcome.error->line() : std::string()};
   }
+  // From here on the staging is garbage, and half of it would be misread.
+  TRY(intent.record({{"phase", "done"}}));
   return out;
 }
 
@@ -148,7 +150,8 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   auto announced = sys::sync_file_system(staging);
   if (announced) announced = intent.record({{"phase", "apply"}, {"vservers", complete}});
   if (announced) {
-    auto carried_out = TRY(carry_out_all(store, skel, staging, names_of(complete), shared.seals, Further::carry_out));
+    auto carried_out =
+        TRY(carry_out_all(store, intent, skel, staging, names_of(complete), shared.seals, Further::carry_out));
     out.merge(carried_out);
   }
   TRY(remove_tree(store.staging(), id));
@@ -171,14 +174,14 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
     const auto records = TRY(read_records(skel));
     const bool quiet = !must_lift(seal) || Quiescence::hold(TRY(sealed_tenants(store, records)), Quiesce::automatic);
     LiftedSeals seals(seal);
-    const auto outcomes = TRY(carry_out_all(store, skel, *staging, names_of(last.at("vservers")), seals,
+    const auto outcomes = TRY(carry_out_all(store, intent, skel, *staging, names_of(last.at("vservers")), seals,
                                             quiet ? Further::carry_out : Further::leave));
     for (const auto& [name, outcome] : outcomes)
       lines.push_back(
           "vserver " + name + ": relink was finished" +
           (outcome.left.empty() ? "" : ", " + std::to_string(outcome.left.size()) + " paths are left to the next"));
   }
-  if (!apply)
+  if (last.value("phase", "").empty())
     for (const std::string& name : names_of(first.at("vservers")))
       lines.push_back("vserver " + name + ": relink was undone");
   TRY(remove_tree(store.staging(), id));

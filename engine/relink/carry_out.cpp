@@ -65,7 +65,24 @@ class Carrier {
     return false;
   }
 
+  /// Before a crash: then the directory that it was done in may be gone by now.
+  Result<bool> is_done(const StagedStep& step, Name slot) {
+    const auto in_slot = TRY(sys::stat_if_there(slots_, slot));
+    switch (step.kind) {
+      case Step::Kind::put_new:
+        return !in_slot;
+      case Step::Kind::put_over:
+        return in_slot && in_slot->inode != step.slot_inode && in_slot->inode == step.mine.inode;
+      case Step::Kind::remove:
+        return in_slot.has_value();
+      default:
+        return false;
+    }
+  }
+
   Result<bool> carry_out_one(const StagedStep& step) {
+    if (TRY(is_done(step, *Name::check(step.slot)))) return true;
+    if (further_ == Further::leave) return false;
     const DirFd* const dir = TRY(directory_of(step.path));
     const Name name = last_name(step.path), slot = *Name::check(step.slot);
     switch (step.kind) {
@@ -107,8 +124,6 @@ class Carrier {
   // --- steps
 
   Result<bool> put_new(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
-    if (!TRY(sys::stat_if_there(slots_, slot))) return true;  // before a crash
-    if (further_ == Further::leave) return false;
     TRY(lift(step.slot_sealed, slots_, slot, step.slot_inode));
     auto renamed = sys::rename_new(slots_, slot, dir, name);
     TRY(restore(step.slot_sealed, renamed ? dir : slots_, renamed ? name : slot, step.slot_inode));
@@ -117,9 +132,7 @@ class Carrier {
   }
 
   Result<bool> put_over(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
-    const sys::Stat in_slot = TRY(sys::stat(slots_, slot));
-    if (in_slot.inode != step.slot_inode) return in_slot.inode == step.mine.inode;  // exchanged before a crash
-    if (further_ == Further::leave) return false;
+    if (TRY(sys::stat(slots_, slot)).inode != step.slot_inode) return false;
     std::optional<Fd> leased;
     if (!TRY(prove(step, dir, name, slot, leased))) return false;
     TRY(exchange(step, dir, name, slot));
@@ -132,8 +145,6 @@ class Carrier {
   }
 
   Result<bool> remove(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
-    if (TRY(sys::stat_if_there(slots_, slot))) return true;  // before a crash
-    if (further_ == Further::leave) return false;
     std::optional<Fd> leased;
     if (!TRY(prove(step, dir, name, slot, leased))) return false;
     TRY(lift(step.mine.sealed, dir, name, step.mine.inode));

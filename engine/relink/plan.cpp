@@ -221,8 +221,7 @@ class Planner {
         add_step(place, std::move(step));
       }
       // Its own base goes along with what is below it in any case but a conflict.
-      if (decision.action == Action::keep) settle(place, decision);
-      if (decision.action == Action::hold) plan_.held_back = plan_.held_back || !in_database(place.path);
+      if (decision.action == Action::keep || decision.action == Action::hold) settle(place, decision);
     }
     // An unknown or absent base of the directory is one of all below it.
     Path3 below = place;

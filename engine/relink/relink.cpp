@@ -180,8 +180,18 @@ class Run {
     if (!request_.export_new.empty()) TRY(export_conflicts(shared, group));
     if (working.empty()) return {};
     std::optional<Quiescence> quiescence;
-    if (lifts && must_lift(seal_))
-      quiescence = TRY(Quiescence::hold(TRY(sealed_tenants(store_, records_)), request_.quiesce));
+    if (lifts && must_lift(seal_)) {
+      auto held = Quiescence::hold(TRY(sealed_tenants(store_, records_)), request_.quiesce);
+      // Before the first change it is the whole run that is refused.
+      if (!held && !changed_something_) return std::unexpected(std::move(held).error());
+      if (!held) {
+        for (Member& member : group)
+          if (has_work(member)) member.error = held.error();
+        return {};
+      }
+      quiescence.emplace(std::move(*held));
+    }
+    changed_something_ = true;
     const auto applied = TRY(apply_plans(store_, shared, working));
     for (Member& member : group)
       if (const auto found = applied.find(member.before.name); found != applied.end()) take_in(member, found->second);
@@ -289,6 +299,7 @@ class Run {
   const std::vector<Record> records_;
   std::vector<Member> members_;
   SealKind seal_ = SealKind::none;
+  bool changed_something_ = false;
   std::optional<SkelView> view_;
   std::optional<ByContent> by_content_;
 };

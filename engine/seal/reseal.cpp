@@ -27,4 +27,18 @@ Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal) {
   return sealed.load();
 }
 
+Result<> unseal_all(const DirFd& tree) {
+  const Visitor visitor = [](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                             std::shared_ptr<void>) -> Result<> {
+    for (const WalkEntry& entry : directory->entries) {
+      if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+      if (entry.type != sys::FileType::regular || !TRY(sys::stat(directory->top(), entry.name)).immutable) continue;
+      TRY(clear_seal(directory->top(), entry.name, SealKind::immutable));
+    }
+    return {};
+  };
+  (void)TRY(Walk::run({&tree}, Mounts::stop, nullptr, visitor));
+  return {};
+}
+
 }  // namespace vskel

@@ -1,4 +1,4 @@
-// Sealing again what a crash left unsealed.
+// Sealing again what a crash left unsealed, and unsealing what it left sealed.
 #pragma once
 
 #include "engine/model/sharing.h"
@@ -9,5 +9,9 @@ namespace vskel {
 /// Seals every linkable file below `global` that is not sealed. Gives how many there were. Runs inside the caller's TBB
 /// arena or on its own.
 [[nodiscard]] Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal);
+
+/// Takes the immutable flag off every file below `tree`, which no vserver shares: a merged tree, whose new files a
+/// split sealed before it was undone. Runs inside the caller's TBB arena or on its own.
+[[nodiscard]] Result<> unseal_all(const DirFd& tree);
 
 }  // namespace vskel

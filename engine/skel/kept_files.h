@@ -33,6 +33,10 @@ class KeptFiles {
   [[nodiscard]] std::optional<unsigned> holder(Part part, std::string_view path, unsigned generation) const;
   /// generations/NNNN.files/PART; `generation` must be an answer of holder() for this part.
   [[nodiscard]] const DirFd& root(unsigned generation, Part part) const;
+  /// All of them, by generation.
+  [[nodiscard]] const std::map<unsigned, DirFd>& roots(Part part) const {
+    return parts_.at(static_cast<std::size_t>(part)).roots;
+  }
   /// Inode numbers of all kept files of the global part, former leaders among them.
   [[nodiscard]] const std::vector<std::uint64_t>& global_inodes() const { return global_inodes_; }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "engine/seal/reseal.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/merge.h"
 #include "engine/skel/reseal.h"
@@ -181,9 +182,11 @@ class Finish {
   Result<> undo(const DirFd& staging) {
     if (auto files = sys::open_dir(staging, "files"); files)
       for (const Part part : {Part::global_part, Part::local_part}) TRY(move_back(*files, part, skel_));
-    const std::string seal = intent_.records().front().value("seal", "none");
-    if (seal == "immutable") TRY(seal_skel_again(skel_, SealKind::immutable));
-    return {};
+    if (intent_.records().front().value("seal", "none") != "immutable") return {};
+    TRY(seal_skel_again(skel_, SealKind::immutable));
+    // What was to be new is the merged tree's still, where no seal may be in a package manager's way.
+    const auto merged = sys::open_dir(store_.vservers(), *Name::check(merged_));
+    return merged ? unseal_all(*merged) : Result<>{};
   }
 
   Result<> empty_own_trash() {

@@ -11,6 +11,7 @@
 
 #include "engine/content/hash.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/kept_files.h"
 #include "engine/skel/skel.h"
 #include "engine/tree/walk.h"
 #include "engine/vserver/inspect.h"
@@ -134,14 +135,35 @@ Result<std::optional<SealKind>> wanted_seal(const Store& store, const std::vecto
   return choose_seal(store.staging(), std::nullopt);
 }
 
+/// What is kept of older generations is shared by the vservers that still have it.
+Result<> verify_kept_seals(const Skel& skel, Differences& out) {
+  const KeptFiles kept = TRY(KeptFiles::load(skel));
+  for (const auto& [generation, root] : kept.roots(Part::global_part)) {
+    const std::string name = kept_files_name(generation);
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                                std::shared_ptr<void>) -> Result<> {
+      for (const WalkEntry& entry : directory->entries) {
+        if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+        if (entry.type != sys::FileType::regular) continue;
+        const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
+        if (!stat.immutable && is_linkable(stat, TRY(sys::xattrs(directory->top(), entry.name))))
+          out.add("skel " + skel.name().text(), "generations/" + name + "/global/" + directory->path_to(entry.name),
+                  "not sealed");
+      }
+      return {};
+    };
+    (void)TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
+  }
+  return {};
+}
+
 Result<> verify_skel(const Store& store, const Skel& skel, const std::vector<Record>& records, Differences& out) {
-  if (skel.merged()) return {};
   const Manifest manifest = TRY(skel.manifest(TRY(skel.newest_generation())));
   (void)TRY(skel.layout());
   const auto seal = TRY(wanted_seal(store, records));
   for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
     TRY(PartCheck(skel, part, manifest, seal, out).run());
-  return {};
+  return seal && seal != SealKind::none ? verify_kept_seals(skel, out) : Result<>{};
 }
 
 bool exists(const std::string& path) {

@@ -488,6 +488,21 @@ TEST_P(RelinkLinkLimitTest, AnInodeWithoutRoomForNamesIsFollowedByASecondOne) {
   }
   EXPECT_EQ(inode_of(vserver("web1") / "usr/share/a"), inode_of(vserver("web2") / "usr/share/a"));
   EXPECT_EQ(inconsistencies(), "");
+  EXPECT_EQ(vskel({"verify"}).code, 0);
+}
+
+TEST_P(RelinkLinkLimitTest, ThoseWhoHaveTheFullInodeFollowToTheNewOne) {
+  create_vserver("late", {"--share", "copy"});
+  exhaust(skel() / "global/usr/share/a");
+  if (HasFatalFailure()) return;
+  const std::uint64_t full = inode_of(skel() / "global/usr/share/a");
+  EXPECT_EQ(relink({"--to", "hardlink", "late"}).process.code, 0);
+  EXPECT_EQ(inode_of(vserver("web1") / "usr/share/a"), full) << "it was not named";
+  EXPECT_NE(inode_of(skel() / "global/usr/share/a"), full);
+  EXPECT_TRUE(shares("usr/share/a", "late"));
+  EXPECT_EQ(relink().process.code, 0);
+  EXPECT_TRUE(shares("usr/share/a", "web1"));
+  EXPECT_EQ(vskel({"verify"}).code, 0);
 }
 
 TEST_P(RelinkLinkLimitTest, AnUpdateIsDeliveredAlthoughItsInodeIsFull) {

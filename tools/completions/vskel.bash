@@ -9,7 +9,7 @@ _vskel() {
   }
   current=${words[cword]} previous=${words[cword - 1]}
 
-  local commands="build-skel create-vs list show verify run-plugins remove-vs remove-skel recover"
+  local commands="build-skel create-vs merge-skel split-skel relink adopt diff rollback prune list show verify run-plugins remove-vs remove-skel recover"
   local globals="--vservers --etc --config --jobs --backend --progress --dry-run --json --quiet --verbose --no-wait --help --version"
   local vservers=${VSKEL_VSERVERS:-/vservers} command="" place=0 i
   for ((i = 1; i < cword; i++)); do
@@ -17,7 +17,7 @@ _vskel() {
       --vservers) vservers=${words[++i]} ;;
       --vservers=*) vservers=${words[i]#*=} ;;
       --etc | --config | --jobs | -j | --backend | --progress) ((i++)) ;;
-      --from | --exclude | --global | --local | --fleet | --count | --name | --fqdn | --ip-from | --context | --share | --seal | --quiesce) ((i++)) ;;
+      --from | --exclude | --global | --local | --fleet | --count | --name | --fqdn | --ip-from | --context | --share | --seal | --quiesce | --pkgdb | --to | --export-new) ((i++)) ;;
       -*)
         if [[ -z $command && " $commands " == *" ${words[i]#--} "* ]]; then command=${words[i]#--}; fi
         ;;
@@ -30,8 +30,10 @@ _vskel() {
     --progress) COMPREPLY=($(compgen -W "auto always never" -- "$current")); return ;;
     --share) COMPREPLY=($(compgen -W "hardlink reflink copy" -- "$current")); return ;;
     --seal) COMPREPLY=($(compgen -W "auto iunlink guard immutable none" -- "$current")); return ;;
+    --to) COMPREPLY=($(compgen -W "hardlink reflink copy" -- "$current")); return ;;
+    --pkgdb) COMPREPLY=($(compgen -W "skip force" -- "$current")); return ;;
     --quiesce) COMPREPLY=($(compgen -W "auto off" -- "$current")); return ;;
-    --vservers | --etc) compopt -o filenames; COMPREPLY=($(compgen -d -- "$current")); return ;;
+    --vservers | --etc | --export-new) compopt -o filenames; COMPREPLY=($(compgen -d -- "$current")); return ;;
     --config | --from | --fleet | --global | --local) compopt -o filenames; COMPREPLY=($(compgen -f -- "$current")); return ;;
     --jobs | -j | --exclude | --count | --name | --fqdn | --ip-from | --context) return ;;
   esac
@@ -43,6 +45,18 @@ _vskel() {
     create-vs)
       options="--fleet --count --name --fqdn --ip-from --share --seal --quiesce --context --no-plugins --strict-plugins"
       ((place == 0)) && skels=yes
+      ;;
+    merge-skel) options="--with-static --abort"; ((place == 0)) && skels=yes ;;
+    split-skel | prune) options="--quiesce"; ((place == 0)) && skels=yes ;;
+    rollback) options="--quiesce"; ((place == 0)) && skels=yes ;;
+    diff) ((place == 0)) && skels=yes ;;
+    relink)
+      options="--share-only --global-only --pkgdb --anywhere --to --export-new --ack --quiesce"
+      if ((place == 0)); then skels=yes; else names=yes; fi
+      ;;
+    adopt)
+      options="--share"
+      if ((place == 0)); then skels=yes; elif ((place == 1)); then names=yes; fi
       ;;
     show | run-plugins) ((place == 0)) && names=yes ;;
     verify) names=yes ;;

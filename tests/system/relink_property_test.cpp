@@ -1,0 +1,152 @@
+// Random worlds: what the skel had, what it has, and what a tenant made of it, against the plainest model of the table.
+// Paths are few and choices are many, so that every combination comes up.
+#include <sys/stat.h>
+
+#include <random>
+
+#include "tests/support/inode_extras.h"
+#include "tests/system/vskel_test.h"
+
+namespace vskel::test {
+namespace {
+
+/// A file, a symlink or nothing.
+struct Thing {
+  char kind = '-';  ///< '-' nothing, 'f' file, 'l' symlink
+  char content = '-';
+  unsigned mode = 0;
+  friend bool operator==(const Thing&, const Thing&) = default;
+};
+
+std::string text_of(const Thing& thing) {
+  return thing.kind == '-' ? "nothing"
+                           : std::string(1, thing.kind) + " " + thing.content + " " + std::to_string(thing.mode);
+}
+
+using World = std::map<std::string, Thing>;
+
+class RelinkPropertyTest : public VskelTest {
+ protected:
+  static constexpr int kPaths = 40;
+
+  Thing random_thing() {
+    const auto pick = [&](int most) { return static_cast<int>(random_() % static_cast<unsigned>(most)); };
+    const int kind = pick(10);
+    if (kind < 2) return {};
+    if (kind == 2) return {'l', static_cast<char>('a' + pick(2)), 0};
+    return {'f', static_cast<char>('a' + pick(2)), pick(3) == 0 ? 0600U : 0644U};
+  }
+
+  /// Half of a world is as another one.
+  World random_world(const World& like) {
+    World world;
+    for (int number = 0; number < kPaths; ++number) {
+      const std::string path = (number % 2 == 0 ? "usr/share/p" : "srv/p") + std::to_string(number);
+      const auto old = like.find(path);
+      world[path] = old != like.end() && random_() % 2 == 0 ? old->second : random_thing();
+    }
+    return world;
+  }
+
+  static void lay(const fs::path& root, const World& world) {
+    for (const auto& [path, thing] : world) {
+      const fs::path target = root / path;
+      fs::create_directories(target.parent_path());
+      if (look(root, path) == thing) continue;
+      fs::remove(target);
+      if (thing.kind == 'l') fs::create_symlink(std::string(1, thing.content), target);
+      if (thing.kind != 'f') continue;
+      write_file(target, std::string(200, thing.content));
+      fs::permissions(target, static_cast<fs::perms>(thing.mode));
+    }
+  }
+
+  /// The same in a vserver, where a file may be a sealed inode of the skel's: its name is taken away from that first.
+  void lay_as_tenant(const std::string& name, const World& world) const {
+    for (const auto& [path, thing] : world) {
+      const fs::path own = vserver(name) / path;
+      if (look(vserver(name), path) == thing || !fs::is_regular_file(fs::symlink_status(own)) || !is_immutable(own))
+        continue;
+      const fs::path shared = skel() / "global" / path;
+      clear_immutable(own);
+      fs::remove(own);
+      set_immutable(shared);
+    }
+    lay(vserver(name), world);
+  }
+
+  static Thing look(const fs::path& root, const std::string& path) {
+    const fs::path target = root / path;
+    const fs::file_status status = fs::symlink_status(target);
+    if (fs::is_symlink(status)) return {'l', fs::read_symlink(target).string()[0], 0};
+    if (!fs::is_regular_file(status)) return {};
+    return {'f', read_file(target)[0], static_cast<unsigned>(status.permissions()) & 07777U};
+  }
+
+  /// The table, for what is no directory.
+  static std::pair<Thing, std::string> model(bool global, const Thing& base, const Thing& theirs, const Thing& mine) {
+    const Thing nothing;
+    if (mine == theirs || base == theirs) return {mine, ""};
+    if (mine == base && theirs != nothing) return {theirs, ""};
+    if (mine == base && global) return {nothing, ""};
+    if (mine == base) return {mine, "removed in the skel"};
+    if (theirs == nothing) return {mine, base == nothing ? "" : "removed in the skel, changed here"};
+    if (mine == nothing) return {mine, "deleted here, changed in the skel"};
+    return {mine, base == nothing ? "added on both sides" : "changed on both sides"};
+  }
+
+  std::mt19937 random_{20031123};
+};
+
+TEST_P(RelinkPropertyTest, RandomWorldsEndAsTheModelSays) {
+  std::vector<std::string> shares = {"hardlink", "copy"};
+  if (has_reflinks(GetParam())) shares.emplace_back("reflink");
+  const fs::path root = mount() / "root", merged = vservers() / "tmp_skel_base";
+  write_file((fs::create_directories(root / "etc"), root / "etc/passwd"), "root:x:0:0::/root:/bin/sh\n");
+  World base = random_world({});
+  lay(root, base);
+  ASSERT_EQ(vskel({"build-skel", "base", "--from", root.string()}).code, 0);
+  for (std::size_t at = 0; at < shares.size(); ++at)
+    create(shares[at], "192.0.2." + std::to_string(at + 1), {"--share", shares[at]});
+  for (int round = 0; round < 6; ++round) {
+    const World theirs = random_world(base);
+    std::map<std::string, World> mine;
+    for (const std::string& share : shares) {
+      mine[share] = random_world(base);
+      lay_as_tenant(share, mine[share]);
+    }
+    ASSERT_EQ(vskel({"merge-skel", "base"}).code, 0);
+    lay(merged, theirs);
+    const ProcessResult split = vskel({"split-skel", "base"});
+    ASSERT_EQ(split.code, 0) << split;
+    const ProcessResult result = vskel({"relink", "base", "--json"});
+    ASSERT_EQ(result.code, 0) << result;
+    for (const Json& vserver : Json::parse(result.out).at("vservers")) {
+      const std::string share = vserver.at("name");
+      auto kept = kept_of(vserver);
+      for (const auto& [path, thing] : mine.at(share)) {
+        const bool global = path.starts_with("usr/");
+        const auto [expected, why] = model(global, base.at(path), theirs.at(path), thing);
+        const std::string trace = "round " + std::to_string(round) + ", " + share + ", " + path + ": base " +
+                                  text_of(base.at(path)) + ", theirs " + text_of(theirs.at(path)) + ", mine " +
+                                  text_of(thing);
+        EXPECT_EQ(text_of(look(this->vserver(share), path)), text_of(expected)) << trace;
+        EXPECT_EQ(kept["/" + path], why) << trace;
+        const bool shared = share == "hardlink" && global && expected.kind == 'f' && expected == theirs.at(path);
+        if (shared) {
+          EXPECT_EQ(inode_of(this->vserver(share) / path), inode_of(skel() / "global" / path)) << trace;
+        }
+      }
+    }
+    // The next round begins with the base known and equal everywhere: what was kept has been seen.
+    ASSERT_EQ(vskel({"relink", "base", "--ack"}).code, 0);
+    ASSERT_EQ(vskel({"verify"}).code, 0);
+    base = theirs;
+    if (HasFailure()) return;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(On, RelinkPropertyTest, kAllFileSystems, kParameterName);
+
+}  // namespace
+}  // namespace vskel::test
