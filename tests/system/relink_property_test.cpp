@@ -11,25 +11,25 @@ namespace vskel::test {
 namespace {
 
 /// A file, a symlink or nothing.
-struct Thing {
+struct Leaf {
   char kind = '-';  ///< '-' nothing, 'f' file, 'l' symlink
   char content = '-';
   unsigned mode = 0;
-  friend bool operator==(const Thing&, const Thing&) = default;
+  friend bool operator==(const Leaf&, const Leaf&) = default;
 };
 
-std::string text_of(const Thing& thing) {
-  return thing.kind == '-' ? "nothing"
-                           : std::string(1, thing.kind) + " " + thing.content + " " + std::to_string(thing.mode);
+std::string text_of(const Leaf& leaf) {
+  return leaf.kind == '-' ? "nothing"
+                          : std::string(1, leaf.kind) + " " + leaf.content + " " + std::to_string(leaf.mode);
 }
 
-using World = std::map<std::string, Thing>;
+using World = std::map<std::string, Leaf>;
 
 class RelinkPropertyTest : public VskelTest {
  protected:
   static constexpr int kPaths = 40;
 
-  Thing random_thing() {
+  Leaf random_leaf() {
     const auto pick = [&](int most) { return static_cast<int>(random_() % static_cast<unsigned>(most)); };
     const int kind = pick(10);
     if (kind < 2) return {};
@@ -43,29 +43,29 @@ class RelinkPropertyTest : public VskelTest {
     for (int number = 0; number < kPaths; ++number) {
       const std::string path = (number % 2 == 0 ? "usr/share/p" : "srv/p") + std::to_string(number);
       const auto old = like.find(path);
-      world[path] = old != like.end() && random_() % 2 == 0 ? old->second : random_thing();
+      world[path] = old != like.end() && random_() % 2 == 0 ? old->second : random_leaf();
     }
     return world;
   }
 
   static void lay(const fs::path& root, const World& world) {
-    for (const auto& [path, thing] : world) {
+    for (const auto& [path, leaf] : world) {
       const fs::path target = root / path;
       fs::create_directories(target.parent_path());
-      if (look(root, path) == thing) continue;
+      if (look(root, path) == leaf) continue;
       fs::remove(target);
-      if (thing.kind == 'l') fs::create_symlink(std::string(1, thing.content), target);
-      if (thing.kind != 'f') continue;
-      write_file(target, std::string(200, thing.content));
-      fs::permissions(target, static_cast<fs::perms>(thing.mode));
+      if (leaf.kind == 'l') fs::create_symlink(std::string(1, leaf.content), target);
+      if (leaf.kind != 'f') continue;
+      write_file(target, std::string(200, leaf.content));
+      fs::permissions(target, static_cast<fs::perms>(leaf.mode));
     }
   }
 
   /// The same in a vserver, where a file may be a sealed inode of the skel's: its name is taken away from that first.
   void lay_as_tenant(const std::string& name, const World& world) const {
-    for (const auto& [path, thing] : world) {
+    for (const auto& [path, leaf] : world) {
       const fs::path own = vserver(name) / path;
-      if (look(vserver(name), path) == thing || !fs::is_regular_file(fs::symlink_status(own)) || !is_immutable(own))
+      if (look(vserver(name), path) == leaf || !fs::is_regular_file(fs::symlink_status(own)) || !is_immutable(own))
         continue;
       const fs::path shared = skel() / "global" / path;
       clear_immutable(own);
@@ -75,7 +75,7 @@ class RelinkPropertyTest : public VskelTest {
     lay(vserver(name), world);
   }
 
-  static Thing look(const fs::path& root, const std::string& path) {
+  static Leaf look(const fs::path& root, const std::string& path) {
     const fs::path target = root / path;
     const fs::file_status status = fs::symlink_status(target);
     if (fs::is_symlink(status)) return {'l', fs::read_symlink(target).string()[0], 0};
@@ -84,8 +84,8 @@ class RelinkPropertyTest : public VskelTest {
   }
 
   /// The table, for what is no directory.
-  static std::pair<Thing, std::string> model(bool global, const Thing& base, const Thing& theirs, const Thing& mine) {
-    const Thing nothing;
+  static std::pair<Leaf, std::string> model(bool global, const Leaf& base, const Leaf& theirs, const Leaf& mine) {
+    const Leaf nothing;
     if (mine == theirs || base == theirs) return {mine, ""};
     if (mine == base && theirs != nothing) return {theirs, ""};
     if (mine == base && global) return {nothing, ""};
@@ -124,12 +124,12 @@ TEST_P(RelinkPropertyTest, RandomWorldsEndAsTheModelSays) {
     for (const Json& vserver : Json::parse(result.out).at("vservers")) {
       const std::string share = vserver.at("name");
       auto kept = kept_of(vserver);
-      for (const auto& [path, thing] : mine.at(share)) {
+      for (const auto& [path, leaf] : mine.at(share)) {
         const bool global = path.starts_with("usr/");
-        const auto [expected, why] = model(global, base.at(path), theirs.at(path), thing);
+        const auto [expected, why] = model(global, base.at(path), theirs.at(path), leaf);
         const std::string trace = "round " + std::to_string(round) + ", " + share + ", " + path + ": base " +
                                   text_of(base.at(path)) + ", theirs " + text_of(theirs.at(path)) + ", mine " +
-                                  text_of(thing);
+                                  text_of(leaf);
         EXPECT_EQ(text_of(look(this->vserver(share), path)), text_of(expected)) << trace;
         EXPECT_EQ(kept["/" + path], why) << trace;
         const bool shared = share == "hardlink" && global && expected.kind == 'f' && expected == theirs.at(path);
