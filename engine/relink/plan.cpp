@@ -29,10 +29,6 @@ bool is_library(std::string_view path) {
   return path.starts_with("lib");
 }
 
-std::string joined(std::string_view directory, std::string_view name) {
-  return directory.empty() ? std::string(name) : std::string(directory) + "/" + std::string(name);
-}
-
 /// One path under consideration.
 struct Path3 {
   std::string path;
@@ -66,7 +62,6 @@ class Planner {
     settle_groups();
     std::ranges::stable_sort(plan_.steps, {}, &Step::order);
     std::ranges::sort(plan_.kept);
-    std::ranges::sort(plan_.old_set_id);
     plan_.gate = gate_;
     decide_bases();
     return std::move(plan_);
@@ -87,7 +82,7 @@ class Planner {
 
   /// The child of a place, without a search from the root where nothing is unusual.
   Path3 child_of(const Path3& parent, const std::string& name, const TreeNode* base, const TreeNode* theirs) {
-    Path3 place{joined(parent.path, name), base, theirs, parent.base_generation, parent.base_known};
+    Path3 place{joined_path(parent.path, name), base, theirs, parent.base_generation, parent.base_known};
     const auto exception = record_.bases.empty() ? record_.bases.end() : record_.bases.find(place.path);
     if (exception == record_.bases.end()) return place;
     return place_at(std::move(place.path), exception->second);
@@ -193,6 +188,7 @@ class Planner {
       count_shared_below(*place.theirs);
     }
     settle(place, decision);
+    if (both_directories && decision.action == Action::keep) base_stays_below(place);
     return false;
   }
 
@@ -336,6 +332,7 @@ class Planner {
     if (is_theirs) ++plan_.shared_before;
     if (is_theirs && options_.share == Share::hardlink && theirs->linkable) {
       ++plan_.shared_now;
+      if (!place.unchanged()) moved_.emplace(place.path, place.base_generation);
       return false;
     }
     const bool set_id =
@@ -367,7 +364,7 @@ class Planner {
     const bool stays_old = set_id && !acted && theirs != nullptr && !is_equal;
     if ((stays_old || (set_id && theirs == nullptr && decision.action == Action::keep)) &&
         (observed->stat.mode & kSetIdBits) != 0)
-      plan_.old_set_id.push_back("/" + place.path);
+      plan_.old_set_id.insert(place.path);
     return decision.action == Action::remove;
   }
 
@@ -457,13 +454,15 @@ class Planner {
     if (!stat || stat->type != FileType::regular || (stat->mode & kSetIdBits) == 0 || place.theirs == nullptr)
       return {};
     const ManifestEntry& entry = *place.theirs->entry;
-    const bool untouched = stat->size == entry.size && stat->mtime == entry.mtime && stat->uid == entry.uid &&
+    // What has not changed since the record was written is as the record says; its ctime is not the tenant's to set.
+    const bool seen = stat->ctime <= record_.written && !record_.set_id.contains(place.path);
+    const bool untouched = seen && stat->size == entry.size && stat->mtime == entry.mtime && stat->uid == entry.uid &&
                            stat->gid == entry.gid && stat->mode == entry.mode;
     if (untouched) return {};
     const auto observed = TRY(observe(view_, dir, mine.name, nullptr, place.theirs));
     if (!observed) return {};
     plan_.bytes_read += observed->bytes_read;
-    if (!same_node(observed->node, theirs_node(*place.theirs))) plan_.old_set_id.push_back("/" + place.path);
+    if (!same_node(observed->node, theirs_node(*place.theirs))) plan_.old_set_id.insert(place.path);
     return {};
   }
 
@@ -538,6 +537,7 @@ class Planner {
   void keep_torn(const Step& step) {
     if (step.theirs != nullptr && is_to_be_shared(*step.theirs) && !step.in_use) --plan_.shared_now;
     if (step.code == "shared") return;  // equal: there is nothing to tell
+    if ((step.mine.mode & kSetIdBits) != 0) plan_.old_set_id.insert(step.path);
     plan_.kept.push_back(
         {"/" + step.path, std::string(step.theirs == nullptr ? why::kRemovedInSkel : why::kChangedOnBothSides)});
     if (step.theirs != nullptr) plan_.conflicts.push_back(step.theirs);
@@ -550,6 +550,9 @@ class Planner {
 
   /// The record names one generation and what differs from it: the way in which less differs.
   void decide_bases() {
+    // What nothing was to be said of is as the newest is, or nowhere any more.
+    for (const auto& [path, generation] : record_.bases)
+      if (!staying_.contains(path)) moved_.emplace(path, generation);
     const unsigned newest = view_.newest().generation();
     // Steps that fail are put back by whoever carries them out.
     const bool forward = staying_.size() <= moved_.size() || record_.generation == newest;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -71,7 +72,7 @@ struct KeptPath {
 struct VserverPlan {
   std::vector<Step> steps;  ///< in the order in which they are to be carried out
   std::vector<KeptPath> kept;
-  std::vector<std::string> old_set_id;     ///< set-id files that are not the skel's: "/usr/bin/su"
+  std::set<std::string> old_set_id;        ///< set-id files that are not the skel's: "usr/bin/su"
   std::vector<const TreeNode*> conflicts;  ///< theirs of what is kept, for --export-new
   Gate gate = Gate::open;
   bool held_back = false;  ///< the gate is closed, and something but the database itself waits behind it

@@ -136,6 +136,7 @@ class Run {
     if (by_content_) TRY(plan_anywhere(*view_, *by_content_, member.root, options, member.planned.plan));
     member.planned.record.generation = member.planned.plan.generation;
     member.planned.record.bases = member.planned.plan.bases;
+    member.planned.record.set_id = member.planned.plan.old_set_id;
     return {};
   }
 
@@ -259,7 +260,7 @@ class Run {
     report.bytes_saved = plan.bytes_saved;
     report.bytes_read = plan.bytes_read;
     report.kept = std::move(plan.kept);
-    report.old_set_id = std::move(plan.old_set_id);
+    for (const std::string& path : plan.old_set_id) report.old_set_id.push_back("/" + path);
     report.status = !report.error.empty() ? RelinkStatus::failed
                     : plan.held_back      ? RelinkStatus::skipped
                                           : RelinkStatus::done;

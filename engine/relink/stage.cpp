@@ -1,6 +1,7 @@
 #include "engine/relink/stage.h"
 
 #include <cerrno>
+#include <utility>
 
 #include "engine/content/hash.h"
 #include "engine/tree/metadata.h"
@@ -36,10 +37,12 @@ Result<> Stager::put_directory(const TreeNode& node, const DirFd& dir, Name name
   constexpr std::uint32_t kPrivate = 0700;
   TRY(sys::make_dir(dir, name, kPrivate));
   const DirFd made = TRY(sys::open_dir(dir, name));
+  const std::string outside = std::exchange(here_, joined_path(here_, name.view()));
   for (const TreeNode* child : node.children) {
     if (child->entry->part == Part::static_part && !child->is_directory()) continue;  // each vserver's own
     TRY(put(*child, made, last_name(child->path())));
   }
+  here_ = outside;
   const DirFd source = TRY(sys::open_dirs(shared_.view.skel().tree(node.entry->part), node.path()));
   return apply_metadata(made, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no);
 }
@@ -103,10 +106,10 @@ Result<> Stager::put_copy(const TreeNode& node, const DirFd& dir, Name name) {
   const Fd file = TRY(sys::open_trusted_file(source, last_name(node.path())));
   const sys::Stat stat = TRY(sys::stat(file));
   const std::pair key{node.entry->part, stat.inode};
-  if (node.entry->nlink > 1 && slots_ == &dir) {
-    const auto first = first_names_.find(key);
-    if (first != first_names_.end()) return sys::link(dir, *Name::check(first->second), dir, name);
-    first_names_.emplace(key, std::string(name.view()));
+  if (node.entry->nlink > 1 && slots_ != nullptr) {
+    const auto [first, is_first] = first_names_.emplace(key, joined_path(here_, name.view()));
+    if (!is_first)
+      return sys::link(TRY(sys::open_dirs(*slots_, parent_path(first->second))), last_name(first->second), dir, name);
   }
   const bool clone_only = share_ == Share::reflink && node.entry->part == Part::global_part && stat.size > 0;
   const bool data_only = share_ == Share::copy && node.entry->part == Part::global_part;

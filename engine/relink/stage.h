@@ -32,9 +32,6 @@ class Stager {
   [[nodiscard]] Result<std::vector<StagedStep>> stage(const VserverPlan& plan, const DirFd& slots);
 
  private:
-  struct First {
-    std::string slot;  ///< directly in slots
-  };
   [[nodiscard]] Result<const DirFd*> source_directory(const TreeNode& node);
   [[nodiscard]] Result<> put_directory(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_file(const TreeNode& node, const DirFd& dir, Name name);
@@ -48,8 +45,9 @@ class Stager {
   std::string cached_key_;
   DirFd cached_;
   const DirFd* slots_ = nullptr;
-  std::map<std::pair<Part, std::uint64_t>, std::string>
-      first_names_;  ///< inode of the skel's with several names -> slot
+  std::string here_;  ///< the directory at work, relative to slots_
+  /// Of a skel's inode with several names, the first that was staged, relative to slots_.
+  std::map<std::pair<Part, std::uint64_t>, std::string> first_names_;
 };
 
 }  // namespace vskel

@@ -28,7 +28,7 @@ enum class FileType : std::uint8_t { unknown, regular, directory, symlink, fifo,
 struct Time {
   std::int64_t seconds = 0;
   std::uint32_t nanoseconds = 0;
-  friend bool operator==(const Time&, const Time&) = default;
+  friend auto operator<=>(const Time&, const Time&) = default;
 };
 
 /// What statx(2) says of one inode, without following.
@@ -43,6 +43,7 @@ struct Stat {
   std::uint64_t size = 0;    ///< bytes
   std::uint64_t blocks = 0;  ///< units of 512 bytes
   Time atime, mtime;
+  Time ctime;               ///< the one time stamp that no owner of a file can set
   bool immutable = false;   ///< STATX_ATTR_IMMUTABLE
   bool mount_root = false;  ///< STATX_ATTR_MOUNT_ROOT: something is mounted here
 };

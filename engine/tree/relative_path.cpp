@@ -9,6 +9,10 @@ std::string_view parent_path(std::string_view path) {
   return slash == path.npos ? std::string_view() : path.substr(0, slash);
 }
 
+std::string joined_path(std::string_view directory, std::string_view name) {
+  return directory.empty() ? std::string(name) : std::string(directory) + "/" + std::string(name);
+}
+
 Name last_name(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return *Name::check(path.c_str() + (slash == std::string::npos ? 0 : slash + 1));

@@ -12,6 +12,8 @@ namespace vskel {
 [[nodiscard]] std::string_view parent_path(std::string_view path);
 /// The last component. `path` is not empty and outlives the Name.
 [[nodiscard]] Name last_name(const std::string& path);
+/// "usr/bin/tar" of "usr/bin" and "tar"; "tar" of "" and "tar".
+[[nodiscard]] std::string joined_path(std::string_view directory, std::string_view name);
 /// Opens a directory below `root`, which is ours; what is not there of the way to it is made, with mode 0700.
 [[nodiscard]] Result<DirFd> make_dirs(const DirFd& root, std::string_view path);
 

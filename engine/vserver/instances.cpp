@@ -13,12 +13,21 @@ namespace {
 constexpr std::string_view kRecordSuffix = ".json";
 constexpr std::size_t kMostRecord = 64 << 20;
 
-/// nullopt where there is none, or none any more: who only looks holds no lock, and remove-vs may be at work.
-Result<std::optional<Record>> read_record_file(const Skel& skel, Name name) {
+Result<std::optional<Fd>> open_record_file(const Skel& skel, Name name) {
   auto file = sys::open_file(skel.instances(), name);
   if (!file && file.error().code == ENOENT) return std::nullopt;
-  const Fd opened = TRY(std::move(file));
-  return read_record(TRY(sys::read_whole(opened, kMostRecord)), skel.path() + "/instances/" + std::string(name.view()));
+  return TRY(std::move(file));
+}
+
+/// nullopt where there is none, or none any more: who only looks holds no lock, and remove-vs may be at work.
+Result<std::optional<Record>> read_record_file(const Skel& skel, Name name) {
+  const std::optional<Fd> opened = TRY(open_record_file(skel, name));
+  if (!opened) return std::nullopt;
+  const std::string text = TRY(sys::read_whole(*opened, kMostRecord));
+  Record record = TRY(read_record(text, skel.path() + "/instances/" + std::string(name.view())));
+  record.written = TRY(sys::stat(*opened))
+  .mtime;
+  return record;
 }
 
 }  // namespace
@@ -47,8 +56,11 @@ Result<std::optional<Record>> find_record(const Store& store, const VserverName&
 }
 
 Result<> save_record(const Skel& skel, const Record& record) {
-  const std::string file_name = record.name + std::string(kRecordSuffix);
-  return write_file_atomically(skel.instances(), *Name::check(file_name), write_record(record), 0600);
+  const std::string file_name = record.name + std::string(kRecordSuffix), text = write_record(record);
+  const Name name = *Name::check(file_name);
+  if (const auto there = TRY(open_record_file(skel, name)); there && TRY(sys::read_whole(*there, kMostRecord)) == text)
+    return {};
+  return write_file_atomically(skel.instances(), name, text, 0600);
 }
 
 }  // namespace vskel

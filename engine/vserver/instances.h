@@ -13,7 +13,7 @@ namespace vskel {
 [[nodiscard]] Result<std::vector<Record>> read_records(const Skel& skel);
 /// The record of a vserver, whichever skel it came from; nullopt if none has one.
 [[nodiscard]] Result<std::optional<Record>> find_record(const Store& store, const VserverName& name);
-/// Writes instances/NAME.json atomically and durably.
+/// Writes instances/NAME.json atomically and durably; one that says the same already is left as it is.
 [[nodiscard]] Result<> save_record(const Skel& skel, const Record& record);
 
 }  // namespace vskel

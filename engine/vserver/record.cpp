@@ -110,6 +110,8 @@ std::string write_record(const Record& record) {
   // A path is bytes and JSON is UTF-8: written as in a manifest.
   if (!record.bases.empty()) json["bases"] = nlohmann::ordered_json::object();
   for (const auto& [path, generation] : record.bases) json["bases"][encode_path(path)] = generation;
+  if (!record.set_id.empty()) json["set_id"] = nlohmann::ordered_json::array();
+  for (const std::string& path : record.set_id) json["set_id"].push_back(encode_path(path));
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -134,6 +136,11 @@ Result<Record> read_record(std::string_view text, const std::string& source) {
       auto path = decode_path(base.key());
       if (!path) return bad("a path of bases is not encoded as in a manifest: " + base.key());
       record.bases.emplace(std::move(*path), base.value().get<unsigned>());
+    }
+    for (const auto& encoded : json.value("set_id", nlohmann::json::array())) {
+      auto path = decode_path(encoded.get<std::string>());
+      if (!path) return bad("a path of set_id is not encoded as in a manifest: " + encoded.dump());
+      record.set_id.insert(std::move(*path));
     }
     for (const auto& plugin : json.at("plugins")) {
       const auto status = find_in<PluginStatus>(kStatuses, plugin.at("status").get<std::string>());

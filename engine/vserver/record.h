@@ -3,12 +3,14 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/model/sharing.h"
 #include "engine/sys/error.h"
+#include "engine/sys/kernel.h"
 
 namespace vskel {
 
@@ -45,6 +47,9 @@ struct Record {
   /// Paths (relative to the root) whose base is another generation than `generation`: what a relink kept, or what it
   /// could not move along with the rest. 0: unknown.
   std::map<std::string, unsigned> bases;
+  /// Set-id files (relative paths) that were not the skel's when a relink last looked.
+  std::set<std::string> set_id;
+  sys::Time written;  ///< when the record's file was written; not part of its text
 };
 
 /// JSON text, a trailing newline, keys in the order above; "version": 1.
