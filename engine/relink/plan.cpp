@@ -491,7 +491,7 @@ class Planner {
 
   /// Reports a decision and notes which base the path has from now on.
   void settle(const Path3& place, const Decision& decision) {
-    if (decision.action == Action::hold) plan_.held_back = plan_.held_back || !in_database(place.path);
+    if (decision.action == Action::hold && gate_ == Gate::closed && !in_database(place.path)) plan_.held_back = true;
     bool moves = decision.base_moves;
     if (decision.action == Action::keep) {
       plan_.kept.push_back({"/" + place.path, std::string(decision.why)});
@@ -555,7 +555,8 @@ class Planner {
       if (!staying_.contains(path)) moved_.emplace(path, generation);
     const unsigned newest = view_.newest().generation();
     // Steps that fail are put back by whoever carries them out.
-    const bool forward = staying_.size() <= moved_.size() || record_.generation == newest;
+    // An unknown base is one of the paths that differ today, not of those that the skel gets tomorrow.
+    const bool forward = staying_.size() <= moved_.size() || record_.generation == newest || record_.generation == 0;
     plan_.generation = forward ? newest : record_.generation;
     if (forward) {
       for (const auto& [path, generation] : staying_)

@@ -420,7 +420,10 @@ TEST_P(RelinkTableTest, EveryRowInEveryWayOfSharing) {
   const Relinked second = relink({"--config", configuration_});
   EXPECT_EQ(second.process.code, 0) << second.process.err;
   EXPECT_EQ(changes_since(after), "") << "by a second run";
-  for (const std::string& name : vservers_) EXPECT_EQ(second.kept(name), expected_kept()) << name;
+  for (const std::string& name : vservers_) {
+    EXPECT_EQ(second.kept(name), expected_kept()) << name;
+    EXPECT_EQ(second.of(name)["set_id"], real.of(name)["set_id"]) << name;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(On, RelinkTableTest, kAllFileSystems, kParameterName);

@@ -46,9 +46,11 @@ TEST(RecordTest, ReadsWhatItWrote) {
 TEST(RecordTest, KeepsBasesOfPathsThatAreNotText) {
   Record record = full_record();
   record.bases = {{"etc/motd", 1}, {"srv/\xff\n \"x\"", 0}};
+  record.set_id = {"usr/bin/su", "srv/\xff"};
   const auto read = read_record(write_record(record), "web1.json");
   ASSERT_TRUE(read) << read.error().line();
   EXPECT_EQ(read->bases, record.bases);
+  EXPECT_EQ(read->set_id, record.set_id);
 }
 
 TEST(RecordTest, AnAdoptedVserverMayLackAllButItsNameAndItsSkel) {
@@ -90,6 +92,8 @@ TEST(RecordTest, RefusesEveryFieldThatIsNotWhatItShouldBe) {
                                                                    {"context", -3},
                                                                    {"config", "web1.conf"},
                                                                    {"bases", 7},
+                                                                   {"set_id", {7}},
+                                                                   {"set_id", {"a\\777"}},
                                                                    {"bases", {{"a\\777", 1}}},
                                                                    {"generation", "1"},
                                                                    {"share", "symlink"},
