@@ -3,8 +3,9 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/generation_report.h"
 #include "cli/quiesce_option.h"
-#include "cli/split_report.h"
+#include "engine/skel/rollback.h"
 #include "engine/vserver/tenants.h"
 
 namespace vskel::cli {
@@ -19,16 +20,12 @@ struct RollbackOptions {
 Result<ExitStatus> rollback(Session& session, const RollbackOptions& options) {
   const SkelName skel = TRY(SkelName::parse(options.skel));
   const Store store = TRY(session.store_to_change(Needs::vservers, skel));
-  const SplitRequest request{skel, tenants_by_skel(store), quiesce_of(options.quiesce), session.engine()};
-  const SplitReport report = TRY(roll_back(store, request, options.generation));
-  session.output.document(split_json(report));
-  if (session.dry_run()) {
-    session.output.text("would make generation " + std::to_string(options.generation) + " of " + report.skel +
-                        " the newest, as generation " + std::to_string(report.generation + 1) + "\n");
-    return ExitStatus::done;
-  }
-  tell_split(session.output, report);
-  session.output.note("vservers follow with: vskel relink " + report.skel);
+  const GenerationRequest request{skel, tenants_by_skel(store), quiesce_of(options.quiesce), session.engine()};
+  const GenerationReport report = TRY(roll_back(store, request, options.generation));
+  session.output.document(generation_json(report));
+  tell_generation(session.output, report, session.engine().dry_run);
+  session.output.note(session.dry_run() ? "nothing was changed (--dry-run)"
+                                        : "vservers follow with: vskel relink " + report.skel);
   return ExitStatus::done;
 }
 

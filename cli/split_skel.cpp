@@ -3,8 +3,9 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/generation_report.h"
 #include "cli/quiesce_option.h"
-#include "cli/split_report.h"
+#include "engine/skel/split.h"
 #include "engine/vserver/tenants.h"
 
 namespace vskel::cli {
@@ -18,18 +19,14 @@ struct SplitOptions {
 Result<ExitStatus> split(Session& session, const SplitOptions& options) {
   const SkelName skel = TRY(SkelName::parse(options.skel));
   const Store store = TRY(session.store_to_change(Needs::vservers, skel));
-  const SplitRequest request{skel, tenants_by_skel(store), quiesce_of(options.quiesce), session.engine()};
-  const SplitReport report = TRY([&] {
+  const GenerationRequest request{skel, tenants_by_skel(store), quiesce_of(options.quiesce), session.engine()};
+  const GenerationReport report = TRY([&] {
     const auto bar = session.show_progress();
     return split_skel(store, request);
   }());
-  session.output.document(split_json(report));
-  if (session.dry_run()) {
-    session.output.text("would split " + report.skel + ", now at generation " + std::to_string(report.generation) +
-                        "\n");
-  } else {
-    tell_split(session.output, report);
-  }
+  session.output.document(generation_json(report));
+  tell_generation(session.output, report, session.engine().dry_run);
+  if (session.dry_run()) session.output.note("nothing was changed (--dry-run)");
   return ExitStatus::done;
 }
 

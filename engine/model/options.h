@@ -30,4 +30,9 @@ struct EngineOptions {
   std::function<void(const std::string&)> warn;  ///< one line for the user; may be empty
 };
 
+/// How many threads are to work.
+[[nodiscard]] inline int workers(const EngineOptions& options) {
+  return static_cast<int>(options.jobs == 0 ? sys::usable_cpus() : options.jobs);
+}
+
 }  // namespace vskel

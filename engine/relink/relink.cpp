@@ -311,10 +311,10 @@ Result<RelinkReport> relink_vservers(const Store& store, const RelinkRequest& re
     lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
   const Skel skel = TRY(Skel::open(store, request.skel));
   if (skel.merged()) return refuse("relink", request.skel.text(), "the skel is merged; split-skel first");
-  const unsigned jobs = request.engine.jobs == 0 ? sys::usable_cpus() : request.engine.jobs;
-  tbb::task_arena arena(static_cast<int>(jobs));
+  const int jobs = workers(request.engine);
+  tbb::task_arena arena(jobs);
   Run run(store, request, skel, TRY(read_records(skel)));
-  auto report = arena.execute([&] { return run.run(jobs); });
+  auto report = arena.execute([&] { return run.run(static_cast<unsigned>(jobs)); });
   if (report) report->elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

@@ -401,7 +401,7 @@ Result<BuildReport> build_skel(const Store& store, const BuildRequest& request) 
   TRY(Layout::with_defaults(request.global, request.local));
   for (const std::string& glob : request.exclude) TRY(check_glob(glob));
   TRY(refuse_existing(store, request.skel));
-  tbb::task_arena arena(static_cast<int>(request.engine.jobs == 0 ? sys::usable_cpus() : request.engine.jobs));
+  tbb::task_arena arena(workers(request.engine));
   auto report = arena.execute([&] {
     return request.engine.dry_run == DryRun::yes ? look_only(store, request, kind)
                                                  : build_in_transaction(store, request, kind);

@@ -46,19 +46,25 @@ Result<ManifestEntry> describe_other(const WalkDirectory& directory, const WalkE
 
 }  // namespace
 
-Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, Part part) {
+Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, const DescribedPart& part_of) {
   std::vector<ManifestEntry> out;
   std::mutex mutex;
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
-                              std::shared_ptr<void>) -> Result<> {
+                              std::shared_ptr<void> context) -> Result<> {
+    const Part own_part = context == nullptr ? Part::local_part : *std::static_pointer_cast<Part>(context);
     std::vector<ManifestEntry> found;
     found.push_back(
-        entry_of(directory->path, part, TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top()))));
+        entry_of(directory->path, own_part, TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top()))));
     for (const WalkEntry& entry : directory->entries) {
-      if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
-      if (entry.type == sys::FileType::directory || entry.type == sys::FileType::socket) continue;
-      found.push_back(entry.type == sys::FileType::regular ? TRY(describe_file(*directory, entry, part))
-                                                           : TRY(describe_other(*directory, entry, part)));
+      if (entry.type == sys::FileType::socket) continue;
+      const std::optional<Part> part = part_of(*directory, entry);
+      if (!part) continue;
+      if (entry.type == sys::FileType::directory) {
+        walk.descend(directory, entry, std::make_shared<Part>(*part));
+      } else {
+        found.push_back(entry.type == sys::FileType::regular ? TRY(describe_file(*directory, entry, *part))
+                                                             : TRY(describe_other(*directory, entry, *part)));
+      }
     }
     const std::scoped_lock lock(mutex);
     std::ranges::move(found, std::back_inserter(out));
@@ -67,6 +73,12 @@ Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, Part part) {
   (void)TRY(Walk::run({&tree}, Mounts::stop, nullptr, visitor));
   std::ranges::sort(out, {}, &ManifestEntry::path);
   return out;
+}
+
+Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, Part part) {
+  auto entries = TRY(describe_tree(tree, [part](const WalkDirectory&, const WalkEntry&) { return part; }));
+  for (ManifestEntry& entry : entries) entry.part = part;
+  return entries;
 }
 
 }  // namespace vskel

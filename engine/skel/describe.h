@@ -1,15 +1,24 @@
 // What a manifest says of a tree that lies there already.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <vector>
 
 #include "engine/manifest/manifest.h"
 #include "engine/sys/kernel.h"
+#include "engine/tree/walk.h"
 
 namespace vskel {
 
-/// Entries for all of `tree`, as those of `part`, sorted by path; files are read and hashed. Sockets are left out. Runs
-/// inside the caller's TBB arena.
+/// The part that a name of a tree is to be described in; nullopt: it is left out, with all below it. Called from many
+/// tasks.
+using DescribedPart = std::function<std::optional<Part>(const WalkDirectory& directory, const WalkEntry& entry)>;
+
+/// Entries for all of `tree`, its root among them as local, sorted by path; files are read and hashed. Sockets are left
+/// out. Runs inside the caller's TBB arena.
+[[nodiscard]] Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, const DescribedPart& part_of);
+/// The same, all of one part.
 [[nodiscard]] Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, Part part);
 
 }  // namespace vskel

@@ -72,10 +72,6 @@ Result<std::string> finish_merging(const Store& store, Intent& intent, const Ske
   return "skel " + skel.name().text() + (publish ? ": merging it was finished" : ": merging it was undone");
 }
 
-int arena_size(const EngineOptions& engine) {
-  return static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs);
-}
-
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -128,9 +124,9 @@ Result<MergeReport> merge_skel(const Store& store, const SkelName& name, MergeSt
   if (engine.dry_run == DryRun::yes) return report;
   Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "merge-skel"}, {"skel", name.text()}}));
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
-  tbb::task_arena arena(arena_size(engine));
+  tbb::task_arena arena(workers(engine));
   auto staged = arena.execute(
-      [&] { return stage_merged(skel, staging, with_static, engine, static_cast<unsigned>(arena_size(engine))); });
+      [&] { return stage_merged(skel, staging, with_static, engine, static_cast<unsigned>(workers(engine))); });
   if (staged) staged = intent.record({{"phase", "publish"}});
   auto finished = arena.execute([&] { return finish_merging(store, intent, skel); });
   if (!staged) return std::unexpected(std::move(staged).error().rebased(sys::path_of(staging) + "/root", report.path));
@@ -148,7 +144,7 @@ Result<MergeReport> abort_merge(const Store& store, const SkelName& name, const 
   MergeReport report = report_for(store, name);
   if (!skel.merged()) return refuse("abort merge", name.text(), "the skel is not merged");
   const std::string merged = merged_name(name);
-  tbb::task_arena arena(arena_size(engine));
+  tbb::task_arena arena(workers(engine));
   // The administrator may have removed the tree by hand.
   if (TRY(sys::stat_if_there(store.vservers(), *Name::check(merged))))
     TRY(arena.execute([&] { return require_idle_merge(store, name); }));

@@ -85,6 +85,7 @@ class Finish {
       if (staging) TRY(publish(*staging));
       TRY(drop_old_trees());
     } else if (phase == "unchanged") {
+      if (staging) TRY(publish_set_aside(*staging));
       TRY(take_merge_back());
     } else {
       if (staging) TRY(undo(*staging));
@@ -104,11 +105,16 @@ class Finish {
     TRY(exchange_tree(staging, "local", "local.bak"));
     const std::string files = kept_files_name(last), manifest = generation_file_name(last + 1);
     TRY(move_once(staging, "files", skel_.generations(), *Name::check(files)));
-    const std::string aside = manifest.substr(0, manifest.rfind('.')) + ".set-aside";
-    TRY(move_once(staging, "set-aside", skel_.generations(), *Name::check(aside)));
+    TRY(publish_set_aside(staging));
     if (auto added = sys::open_dir(staging, "static"); added) TRY(move_into(*added, skel_.tree(Part::static_part)));
     TRY(follow_directories());
     return move_once(staging, "manifest", skel_.generations(), *Name::check(manifest));
+  }
+
+  Result<> publish_set_aside(const DirFd& staging) {
+    const std::string name = intent_.records().back().value("set_aside", "");
+    if (name.empty()) return {};
+    return move_once(staging, "set-aside", skel_.generations(), *Name::check(name));
   }
 
   /// One path has one owner, mode and time in all parts: static's directories take those of the new trees.

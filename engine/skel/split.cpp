@@ -8,13 +8,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
 
 #include "engine/content/compare.h"
 #include "engine/content/hash.h"
-#include "engine/seal/quiesce.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/describe.h"
 #include "engine/skel/distribute.h"
@@ -113,35 +113,90 @@ class OldFiles {
 /// One split under way.
 class Split {
  public:
-  Split(const Store& store, const SplitRequest& request, const Skel& skel, const Manifest& last)
+  Split(const Store& store, const GenerationRequest& request, const Skel& skel, const Manifest& last)
       : store_(store), request_(request), skel_(skel), last_(last) {}
 
   /// Everything up to the publication; the report says whether there is anything to publish.
-  Result<SplitReport> stage(const DirFd& staging, SealKind seal) {
+  Result<StagedGeneration> stage(const DirFd& staging, SealKind seal) {
+    const DirFd source = TRY(look_at_trees());
     const auto executor = TRY(make_executor(request_.engine.backend));
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_, seal, *executor));
-    const std::string merged = merged_name(skel_.name());
-    const DirFd source = TRY(sys::open_dir(store_.vservers(), *Name::check(merged)));
-    static_entries_ = TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part));
-    for (const ManifestEntry& entry : static_entries_)
-      if (entry.type != sys::FileType::directory) static_paths_.insert(entry.path);
     OldFiles old_files(skel_, next, last_);
-    layout_.emplace(TRY(skel_.layout()));
     Distributed distributed = TRY(distribute_merged(source, next, seal, *executor, old_files));
     for (ManifestEntry& entry : distributed.entries)
       if (entry.type == sys::FileType::regular && old_files.reused().contains(entry.path))
         entry.nlink = old_files.names_of(entry.path);
     report_.notes = std::move(distributed.notes);
     std::vector<ManifestEntry> entries = with_static(std::move(distributed.entries));
-    compare(entries, old_files);
-    TRY(set_aside(source, staging));
-    if (!report_.new_generation) return std::move(report_);
-    for (const ManifestEntry* entry : displaced_) TRY(next.keep_old(*entry));
-    TRY(next.write({last_.generation + 1, std::move(entries)}));
+    compare(entries, [&](const ManifestEntry& now, const ManifestEntry* before) {
+      const auto reused = old_files.reused().find(now.path);
+      return reused != old_files.reused().end() && reused->second == before;
+    });
+    TRY(look_beside_static(source));
+    if (!aside_.empty()) TRY(set_aside(source, staging));
+    if (report_.new_generation) {
+      for (const ManifestEntry* entry : displaced_) TRY(next.keep_old(*entry));
+      TRY(next.write({last_.generation + 1, std::move(entries)}));
+    }
+    return StagedGeneration{std::move(report_), aside_.empty() ? std::string() : aside_name_};
+  }
+
+  /// The same report from a look at the merged tree as it stands. Hashes are good enough to say what would be done.
+  Result<GenerationReport> preview() {
+    const DirFd source = TRY(look_at_trees());
+    const auto part_of = [this](const WalkDirectory& directory, const WalkEntry& entry) -> std::optional<Part> {
+      if (treat(directory, entry) == Treatment::leave_out) return std::nullopt;
+      return layout_->part_of(directory.path_to(entry.name));
+    };
+    auto entries = TRY(describe_tree(source, part_of));
+    add_directories_of_parts(entries);
+    compare(with_static(std::move(entries)), [](const ManifestEntry&, const ManifestEntry*) { return true; });
+    TRY(look_beside_static(source));
+    report_.generation = last_.generation + (report_.new_generation ? 1 : 0);
     return std::move(report_);
   }
 
  private:
+  /// Says whether a file of the new generation that looks like the last one's is the very same.
+  using IsOld = std::function<bool(const ManifestEntry& now, const ManifestEntry* before)>;
+
+  /// Gives the merged tree.
+  Result<DirFd> look_at_trees() {
+    report_.skel = skel_.name().text();
+    layout_.emplace(TRY(skel_.layout()));
+    static_entries_ = TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part));
+    for (const ManifestEntry& entry : static_entries_) static_types_.emplace(entry.path, entry.type);
+    const std::string merged = merged_name(skel_.name());
+    return sys::open_dir(store_.vservers(), *Name::check(merged));
+  }
+
+  /// As distribution makes them: every part has the directories on the way to what it has, and the root.
+  static void add_directories_of_parts(std::vector<ManifestEntry>& entries) {
+    std::map<std::string, ManifestEntry, std::less<>> directories;
+    std::set<std::pair<std::string, Part>> there;
+    for (const ManifestEntry& entry : entries) {
+      if (entry.type != sys::FileType::directory) continue;
+      directories.emplace(entry.path, entry);
+      there.emplace(entry.path, entry.part);
+    }
+    const auto add = [&](std::string_view path, Part part) {
+      const auto found = directories.find(path);
+      if (found == directories.end() || !there.emplace(path, part).second) return false;
+      ManifestEntry& added = entries.emplace_back(found->second);
+      added.part = part;
+      return true;
+    };
+    for (const Part part : {Part::global_part, Part::local_part, Part::static_part}) add("", part);
+    for (std::size_t at = 0, described = entries.size(); at < described; ++at) {
+      const Part part = entries[at].part;
+      std::string path = entries[at].path;
+      while (!path.empty()) {
+        path = parent_path(path);
+        if (!add(path, part)) break;
+      }
+    }
+  }
+
   Result<Distributed> distribute_merged(const DirFd& source, NextGeneration& next, SealKind seal, Executor& executor,
                                         OldFiles& old_files) {
     DistributeRequest distribution;
@@ -164,7 +219,9 @@ class Split {
   /// Asked from many tasks.
   Treatment treat(const WalkDirectory& directory, const WalkEntry& entry) {
     const std::string path = directory.path_to(entry.name);
-    if (static_paths_.contains(path)) {
+    const auto found = static_types_.find(path);
+    const auto is_directory = [](sys::FileType type) { return type == sys::FileType::directory; };
+    if (found != static_types_.end() && !(is_directory(found->second) && is_directory(entry.type))) {
       const std::scoped_lock lock(mutex_);
       beside_static_.insert(path);
       return Treatment::leave_out;
@@ -203,7 +260,7 @@ class Split {
     return out;
   }
 
-  void compare(const std::vector<ManifestEntry>& entries, const OldFiles& old_files) {
+  void compare(const std::vector<ManifestEntry>& entries, const IsOld& is_old) {
     std::map<std::string_view, const ManifestEntry*> now, before;
     std::map<std::pair<std::string_view, Part>, const ManifestEntry*> directories_now, directories_before;
     const auto sort_out = [](const std::vector<ManifestEntry>& from, auto& files, auto& directories) {
@@ -219,11 +276,11 @@ class Split {
     sort_out(last_.entries, before, directories_before);
     for (const auto& [path, entry] : now) {
       const auto found = before.find(path);
-      count(*entry, found == before.end() ? nullptr : found->second, old_files);
+      count(*entry, found == before.end() ? nullptr : found->second, is_old);
     }
     for (const auto& [path, entry] : before) {
       if (now.contains(path)) continue;
-      ++changes(entry->part).removed;
+      ++report_.changes(entry->part).removed;
       if (entry->part != Part::static_part) displaced_.push_back(entry);
     }
     const auto same_directory = [](const auto& a, const auto& b) {
@@ -234,17 +291,15 @@ class Split {
                              !std::ranges::equal(directories_now, directories_before, same_directory);
   }
 
-  void count(const ManifestEntry& now, const ManifestEntry* before, const OldFiles& old_files) {
-    const auto reused = old_files.reused().find(now.path);
-    const bool old_inode = reused != old_files.reused().end() && reused->second == before;
+  void count(const ManifestEntry& now, const ManifestEntry* before, const IsOld& is_old) {
     const bool moved_part = before != nullptr && before->part != now.part;
     const bool same = before != nullptr && !moved_part && look_the_same(*before, now) &&
-                      (now.type != sys::FileType::regular || old_inode || now.part == Part::static_part);
+                      (now.type != sys::FileType::regular || now.part == Part::static_part || is_old(now, before));
     if (same) {
-      ++changes(now.part).unchanged;
+      ++report_.changes(now.part).unchanged;
       return;
     }
-    ++(before == nullptr ? changes(now.part).added : changes(now.part).changed);
+    ++(before == nullptr ? report_.changes(now.part).added : report_.changes(now.part).changed);
     const std::string path = "/" + now.path;
     if (moved_part)
       report_.moved.push_back(path + ": from " + std::string(part_name(before->part)) + " to " +
@@ -256,24 +311,63 @@ class Split {
     if (before != nullptr && before->part != Part::static_part) displaced_.push_back(before);
   }
 
-  PartChanges& changes(Part part) { return report_.parts.at(static_cast<std::size_t>(part)); }
-
   /// What the merged tree has where static has a file: static is not touched, and the tree's is kept to be looked at,
   /// unless it is the same.
-  Result<> set_aside(const DirFd& source, const DirFd& staging) {
+  Result<> look_beside_static(const DirFd& source) {
+    if (beside_static_.empty()) return {};
+    aside_name_ = TRY(free_set_aside_name());
     for (const std::string& path : beside_static_) {
       const DirFd dir = TRY(sys::open_dirs(source, parent_path(path)));
       const DirFd static_dir = TRY(sys::open_dirs(skel_.tree(Part::static_part), parent_path(path)));
-      const Name name = last_name(path);
-      if (TRY(is_the_same_file(dir, static_dir, name))) continue;
-      const std::string file = generation_file_name(last_.generation + 1);
+      if (TRY(is_the_same_file(dir, static_dir, last_name(path)))) continue;
+      aside_.push_back(path);
       report_.set_aside.push_back("/" + path + ": static has it and stays as it is; the merged tree's is in " +
-                                  skel_.path() + "/generations/" + file.substr(0, file.rfind('.')) + ".set-aside/" +
-                                  path);
-      const DirFd aside = TRY(sys::ensure_dir(staging, "set-aside", 0700));
-      const DirFd target = TRY(make_dirs(aside, parent_path(path)));
-      if (TRY(sys::stat(dir, name)).type != sys::FileType::directory) TRY(sys::link(dir, name, target, name));
+                                  skel_.path() + "/generations/" + aside_name_ + "/" + path);
     }
+    return {};
+  }
+
+  Result<std::string> free_set_aside_name() const {
+    const std::string file = generation_file_name(last_.generation + 1);
+    const std::string usual = file.substr(0, file.rfind('.')) + ".set-aside";
+    std::string name = usual;
+    for (unsigned number = 2; TRY(sys::stat_if_there(skel_.generations(), *Name::check(name))); ++number)
+      name = usual + "." + std::to_string(number);
+    return name;
+  }
+
+  Result<> set_aside(const DirFd& source, const DirFd& staging) {
+    const DirFd aside = TRY(sys::ensure_dir(staging, "set-aside", 0700));
+    for (const std::string& path : aside_) {
+      const DirFd dir = TRY(sys::open_dirs(source, parent_path(path)));
+      const DirFd target = TRY(make_dirs(aside, parent_path(path)));
+      const Name name = last_name(path);
+      if (TRY(sys::stat(dir, name)).type == sys::FileType::directory) {
+        TRY(link_tree(TRY(sys::open_dir(dir, name)), TRY(sys::ensure_dir(target, name, 0700))));
+      } else {
+        TRY(sys::link(dir, name, target, name));
+      }
+    }
+    return {};
+  }
+
+  /// All that is below `from`, by further names of its inodes.
+  static Result<> link_tree(const DirFd& from, const DirFd& to) {
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                                std::shared_ptr<void>) -> Result<> {
+      const DirFd target = TRY(sys::open_dirs(to, directory->path));
+      for (const WalkEntry& entry : directory->entries) {
+        if (entry.type != sys::FileType::directory) {
+          TRY(sys::link(directory->top(), entry.name, target, entry.name));
+          continue;
+        }
+        TRY(sys::make_dir(target, entry.name, 0700));
+        walk.descend(directory, entry, nullptr);
+      }
+      return apply_metadata(target, metadata_of(TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top()))),
+                            Fresh::no);
+    };
+    (void)TRY(Walk::run({&from}, Mounts::stop, nullptr, visitor));
     return {};
   }
 
@@ -289,182 +383,23 @@ class Split {
   }
 
   const Store& store_;
-  const SplitRequest& request_;
+  const GenerationRequest& request_;
   const Skel& skel_;
   const Manifest& last_;
   std::optional<Layout> layout_;
   std::vector<ManifestEntry> static_entries_;
-  std::set<std::string> static_paths_;
+  std::map<std::string, sys::FileType> static_types_;
   std::mutex mutex_;  // guards what follows
   std::set<std::string> beside_static_;
   std::vector<const ManifestEntry*> displaced_;
-  SplitReport report_;
+  std::string aside_name_;
+  std::vector<std::string> aside_;  // those of beside_static_ that are not the same
+  GenerationReport report_;
 };
-
-/// A generation made of what is kept and what is there, for rollback.
-class Restoration {
- public:
-  Restoration(const Skel& skel, const Manifest& last, const Manifest& wanted, const KeptFiles& kept)
-      : skel_(skel), last_(last), wanted_(wanted), kept_(kept) {}
-
-  Result<SplitReport> stage(const DirFd& staging, SealKind seal, Executor& executor) {
-    NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_, seal, executor));
-    std::vector<ManifestEntry> entries;
-    for (const ManifestEntry& entry : wanted_.entries) {
-      if (entry.part == Part::static_part) continue;
-      entries.push_back(entry);
-      TRY(restore(entries.back(), next, executor));
-    }
-    TRY(restore_directories(next));
-    for (ManifestEntry& entry : entries)
-      if (const auto inode = inodes_.find(entry.path); inode != inodes_.end()) entry.nlink = names_.at(inode->second);
-    for (const ManifestEntry& entry : last_.entries)
-      if (entry.type != sys::FileType::directory && entry.part != Part::static_part && !taken_.contains(entry.path)) {
-        TRY(next.keep_old(entry));
-        if (!restored_.contains(entry.path)) ++changes(entry.part).removed;
-      }
-    report_.new_generation = true;
-    for (ManifestEntry& entry : TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part))) {
-      const auto same_directory = [&](const ManifestEntry& other) {
-        return other.path == entry.path && other.type == sys::FileType::directory && other.part != Part::static_part;
-      };
-      const auto found = std::ranges::find_if(wanted_.entries, same_directory);
-      if (entry.type == sys::FileType::directory && found != wanted_.entries.end()) {
-        entry = *found;
-        entry.part = Part::static_part;
-      }
-      entries.push_back(std::move(entry));
-    }
-    std::ranges::sort(entries, by_path_and_part);
-    TRY(next.write({last_.generation + 1, std::move(entries)}));
-    return std::move(report_);
-  }
-
- private:
-  PartChanges& changes(Part part) { return report_.parts.at(static_cast<std::size_t>(part)); }
-
-  Result<> restore(ManifestEntry& entry, NextGeneration& next, Executor& executor) {
-    const DirFd target = TRY(sys::open_dirs(next.tree(entry.part), parent_path(entry.path)));
-    if (entry.type == sys::FileType::directory) {
-      if (!entry.path.empty()) TRY(sys::make_dir(target, last_name(entry.path), 0700));
-      return {};
-    }
-    const auto holder = kept_.holder(entry.part, entry.path, wanted_.generation);
-    const DirFd& root = holder ? kept_.root(*holder, entry.part) : skel_.tree(entry.part);
-    const DirFd source = TRY(sys::open_dirs(root, parent_path(entry.path)));
-    const Name name = last_name(entry.path);
-    const sys::Stat stat = TRY(sys::stat(source, name));
-    if (!holder) taken_.insert(entry.path);
-    restored_.insert(entry.path);
-    ++(!holder                                  ? changes(entry.part).unchanged
-       : next.last_entry(entry.path) != nullptr ? changes(entry.part).changed
-                                                : changes(entry.part).added);
-    // A kept local file keeps its own inode: what is private has as many names as its part gives it.
-    const bool copy = holder && entry.part != Part::global_part && stat.type == sys::FileType::regular;
-    if (!copy && TRY(next.link(source, name, target, name))) {
-      ++names_[stat.inode];
-      inodes_.emplace(entry.path, stat.inode);
-      return {};
-    }
-    entry.nlink = 1;
-    const Fd file = TRY(sys::open_trusted_file(source, name));
-    const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
-    const Operation operation = CopyFile{name, &file, stat.size, stat.blocks, CopyBy::either, &metadata};
-    Results results = executor.issue({&target, std::span(&operation, 1)}, OnFailure::stop);
-    if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
-    return {};
-  }
-
-  /// Directories get what their manifest says, and the attributes of today's if those are still the same.
-  Result<> restore_directories(NextGeneration& next) {
-    for (auto at = wanted_.entries.rbegin(); at != wanted_.entries.rend(); ++at) {
-      if (at->type != sys::FileType::directory || at->part == Part::static_part) continue;
-      Metadata metadata{at->mode, at->uid, at->gid, at->mtime, at->mtime, {}};
-      if (at->xattrs) {
-        const auto today = sys::open_dirs(skel_.tree(at->part), at->path);
-        if (today) metadata.xattrs = TRY(sys::xattrs(*today));
-        if (hash_xattrs(metadata.xattrs) != at->xattrs) {
-          metadata.xattrs.clear();
-          report_.notes.push_back("/" + at->path + ": extended attributes of a directory are not kept, and are lost");
-        }
-      }
-      TRY(apply_metadata(TRY(sys::open_dirs(next.tree(at->part), at->path)), metadata, Fresh::no));
-    }
-    return {};
-  }
-
-  const Skel& skel_;
-  const Manifest& last_;
-  const Manifest& wanted_;
-  const KeptFiles& kept_;
-  std::set<std::string> taken_;     // paths whose inode is today's
-  std::set<std::string> restored_;  // all paths
-  std::map<std::string, std::uint64_t> inodes_;
-  std::map<std::uint64_t, std::uint32_t> names_;
-  SplitReport report_;
-};
-
-int workers(const EngineOptions& engine) {
-  return static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs);
-}
-
-Result<SealKind> seal_to_use(const Store& store, const EngineOptions& engine) {
-  const auto seal = TRY(choose_seal(store.staging(), std::nullopt));
-  if (!seal && engine.warn) engine.warn("this file system takes no seal: global is not sealed");
-  return seal.value_or(SealKind::none);
-}
-
-/// A dry run's.
-SplitReport untouched(const SkelName& skel, unsigned generation) {
-  SplitReport report;
-  report.skel = skel.text();
-  report.generation = generation;
-  return report;
-}
-
-std::string_view seal_word(SealKind seal) { return must_lift(seal) ? "immutable" : "none"; }
-
-/// From the intent to the end of one operation; `stage` makes the staging and says what it made.
-template <class Stage>
-Result<SplitReport> in_transaction(const Store& store, const SplitRequest& request, const Skel& skel,
-                                   std::string_view operation, unsigned last, Stage stage) {
-  const SealKind seal = TRY(seal_to_use(store, request.engine));
-  std::optional<Quiescence> quiescence;
-  if (must_lift(seal)) quiescence = TRY(Quiescence::hold(TRY(request.tenants(skel)), request.quiesce));
-  Intent intent = TRY(Intent::begin(store, {{"version", 1},
-                                            {"operation", operation},
-                                            {"skel", skel.name().text()},
-                                            {"generation", last},
-                                            {"seal", seal_word(seal)}}));
-  const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
-  Result<SplitReport> staged = stage(staging, seal);
-  if (staged) {
-    auto announced = sys::sync_file_system(staging);
-    if (announced) announced = intent.record({{"phase", staged->new_generation ? "publish" : "unchanged"}});
-    if (!announced) staged = std::unexpected(std::move(announced).error());
-  }
-  auto finished = finish_generation(store, intent, Trash::empty);
-  if (!staged) return staged;
-  TRY(finished);
-  staged->skel = skel.name().text();
-  staged->generation = last + (staged->new_generation ? 1 : 0);
-  return staged;
-}
 
 }  // namespace
 
-PartChanges SplitReport::all() const {
-  PartChanges sum;
-  for (const PartChanges& part : parts) {
-    sum.changed += part.changed;
-    sum.added += part.added;
-    sum.removed += part.removed;
-    sum.unchanged += part.unchanged;
-  }
-  return sum;
-}
-
-Result<SplitReport> split_skel(const Store& store, const SplitRequest& request) {
+Result<GenerationReport> split_skel(const Store& store, const GenerationRequest& request) {
   const auto start = std::chrono::steady_clock::now();
   TRY(Skel::open(store, request.skel));
   std::optional<Lock> lock;
@@ -477,42 +412,11 @@ Result<SplitReport> split_skel(const Store& store, const SplitRequest& request) 
   const unsigned newest = TRY(skel.newest_generation());
   Manifest last = TRY(skel.manifest(newest));
   last.generation = newest;
-  if (request.engine.dry_run == DryRun::yes) return untouched(request.skel, newest);
+  Split split(store, request, skel, last);
   auto report = arena.execute([&] {
-    return in_transaction(store, request, skel, "split-skel", newest, [&](const DirFd& staging, SealKind seal) {
-      return Split(store, request, skel, last).stage(staging, seal);
-    });
-  });
-  if (report) report->elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return report;
-}
-
-Result<SplitReport> roll_back(const Store& store, const SplitRequest& request, unsigned generation) {
-  const auto start = std::chrono::steady_clock::now();
-  TRY(Skel::open(store, request.skel));
-  std::optional<Lock> lock;
-  if (request.engine.dry_run == DryRun::no)
-    lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
-  const Skel skel = TRY(Skel::open(store, request.skel));
-  const std::string asked = request.skel.text() + " " + std::to_string(generation);
-  if (skel.merged()) return refuse("roll back", asked, "the skel is merged; split-skel first, or merge-skel --abort");
-  const unsigned newest = TRY(skel.newest_generation());
-  const auto generations = TRY(skel.all_generations());
-  if (std::ranges::find(generations, generation) == generations.end())
-    return refuse("roll back", asked, "no such generation");
-  if (generation == newest) return refuse("roll back", asked, "it is the newest");
-  Manifest last = TRY(skel.manifest(newest))
-  , wanted = TRY(skel.manifest(generation));
-  last.generation = newest;
-  wanted.generation = generation;
-  if (request.engine.dry_run == DryRun::yes) return untouched(request.skel, newest);
-  tbb::task_arena arena(workers(request.engine));
-  auto report = arena.execute([&]() -> Result<SplitReport> {
-    const KeptFiles kept = TRY(KeptFiles::load(skel));
-    const auto executor = TRY(make_executor(request.engine.backend));
-    return in_transaction(store, request, skel, "rollback", newest, [&](const DirFd& staging, SealKind seal) {
-      return Restoration(skel, last, wanted, kept).stage(staging, seal, *executor);
-    });
+    if (request.engine.dry_run == DryRun::yes) return split.preview();
+    return change_generation(store, request, skel, "split-skel", newest,
+                             [&](const DirFd& staging, SealKind seal) { return split.stage(staging, seal); });
   });
   if (report) report->elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

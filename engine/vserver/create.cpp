@@ -491,9 +491,10 @@ Result<CreateReport> create_vservers(const Store& store, const CreateRequest& re
   if (!dry_run) lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
   const Skel skel = TRY(Skel::open(store, request.skel));
   if (skel.merged()) return refuse("create vserver", request.skel.text(), "the skel is merged; split-skel first");
-  const unsigned jobs = request.engine.jobs == 0 ? sys::usable_cpus() : request.engine.jobs;
-  tbb::task_arena arena(static_cast<int>(jobs));
-  Made made = TRY(arena.execute([&] { return create_in_transaction(store, request, skel, jobs); }));
+  const int jobs = workers(request.engine);
+  tbb::task_arena arena(jobs);
+  Made made =
+      TRY(arena.execute([&] { return create_in_transaction(store, request, skel, static_cast<unsigned>(jobs)); }));
   if (!dry_run) {
     arena.execute([&] { run_plugins_of_fleet(store, request, skel, made.plans, made.outcomes); });
     lock.reset();

@@ -128,10 +128,6 @@ Result<> add_unrecorded(const Store& store, Inventory& inventory) {
   return {};
 }
 
-int jobs_of(const EngineOptions& engine) {
-  return static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs);
-}
-
 Result<Inventory> inventory_in_arena(const Store& store) {
   Inventory inventory;
   for (const SkelName& name : TRY(Skel::all(store))) {
@@ -150,7 +146,7 @@ Result<Inventory> inventory_in_arena(const Store& store) {
 }  // namespace
 
 Result<Inventory> take_inventory(const Store& store, const EngineOptions& engine) {
-  tbb::task_arena arena(jobs_of(engine));
+  tbb::task_arena arena(workers(engine));
   return arena.execute([&] { return inventory_in_arena(store); });
 }
 
@@ -158,7 +154,7 @@ Result<VserverSummary> show_vserver(const Store& store, const VserverName& name,
   const auto record = TRY(find_record(store, name));
   if (!record) return refuse("show vserver", name.text(), "no vserver of that name has a record");
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(record->skel))));
-  tbb::task_arena arena(jobs_of(engine));
+  tbb::task_arena arena(workers(engine));
   return arena.execute([&]() -> Result<VserverSummary> { return summarize(store, *record, TRY(shared_inodes(skel))); });
 }
 

@@ -59,7 +59,7 @@ std::optional<GenerationFile> taken_apart(std::string_view name) {
 bool is_needed(const GenerationFile& part, const Needed& needed, unsigned newest) {
   if (part.suffix == ".mtree") return needed.generations.contains(part.generation);
   if (part.suffix == ".files" || part.suffix == ".leaders") return part.generation >= needed.oldest;
-  if (part.suffix == ".set-aside") return part.generation + 1 >= newest;
+  if (part.suffix.starts_with(".set-aside")) return part.generation + 1 >= newest;
   return true;  // not ours
 }
 
@@ -124,7 +124,7 @@ Result<PruneReport> prune_skel(const Store& store, const SkelName& name, Quiesce
   if (engine.dry_run == DryRun::no) lock = TRY(Lock::take(store, "skel." + name.text(), engine.wait));
   const Skel skel = TRY(Skel::open(store, name));
   if (skel.merged()) return refuse("prune skel", name.text(), "the skel is merged; split-skel first");
-  tbb::task_arena arena(static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs));
+  tbb::task_arena arena(workers(engine));
   return arena.execute([&] { return prune_locked(store, skel, quiesce, engine); });
 }
 

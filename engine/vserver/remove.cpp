@@ -249,7 +249,7 @@ Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const st
     by_skel[record->skel].push_back(std::move(*record));
   }
   if (engine.dry_run == DryRun::yes) return out;
-  tbb::task_arena arena(static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs));
+  tbb::task_arena arena(workers(engine));
   for (const auto& [skel, records] : by_skel) {
     std::vector<RemovedVserver*> group;
     for (const Record& record : records) group.push_back(&*std::ranges::find(out, record.name, &RemovedVserver::name));
@@ -278,7 +278,7 @@ Result<> remove_skel(const Store& store, const SkelName& name, const EngineOptio
   .inode;
   Intent intent = TRY(
       Intent::begin(store, {{"version", 1}, {"operation", "remove-skel"}, {"skel", name.text()}, {"inode", inode}}));
-  tbb::task_arena arena(static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs));
+  tbb::task_arena arena(workers(engine));
   TRY(arena.execute([&] { return finish_skel(store, intent); }));
   return {};
 }

@@ -252,7 +252,7 @@ Result<> verify_all(const Store& store, Differences& out) {
 Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names,
                                         const EngineOptions& engine) {
   Differences out;
-  tbb::task_arena arena(static_cast<int>(engine.jobs == 0 ? sys::usable_cpus() : engine.jobs));
+  tbb::task_arena arena(workers(engine));
   if (names.empty()) {
     TRY(arena.execute([&] { return verify_all(store, out); }));
     return out.take();

@@ -18,6 +18,18 @@ class MergeSplitTest : public VskelTest {
     const ProcessResult result = vskel(arguments);
     ASSERT_EQ(result.code, 0) << result;
   }
+  /// A command's report, after a dry run that said the same and changed nothing.
+  [[nodiscard]] Json as_foretold(const Arguments& arguments) const {
+    const StoreSnapshot before = snapshot_store();
+    Arguments dry_run = arguments;
+    dry_run.emplace_back("--dry-run");
+    Json foretold = vskel_json(dry_run);
+    EXPECT_EQ(changes_since(before), "") << "by a dry run";
+    Json done = vskel_json(arguments);
+    foretold["elapsed_s"] = done.at("elapsed_s");
+    EXPECT_EQ(foretold, done);
+    return done;
+  }
   void expect_verified() const {
     const ProcessResult verified = vskel({"verify"});
     EXPECT_EQ(verified.code, 0) << verified;
@@ -78,7 +90,7 @@ TEST_P(MergeSplitTest, SplittingAnUntouchedMergeChangesNothing) {
   create("web1", "192.0.2.1");
   const TreeSnapshot before = skel_snapshot();
   merge();
-  const Json document = vskel_json({"split-skel", "base"});
+  const Json document = as_foretold({"split-skel", "base"});
   EXPECT_EQ(document.at("generation"), 1);
   EXPECT_EQ(document.at("changed"), 0) << document;
   EXPECT_EQ(document.at("added"), 0) << document;
@@ -125,9 +137,7 @@ TEST_P(MergeSplitTest, ChangesGoToTheirPartsAndOldInodesAreKept) {
   write_file(merged() / "root/.bash_history", "rm -rf /\n");
   fs::create_directories(merged() / "var/log");
   write_file(merged() / "var/log/dpkg.log", "log\n");
-  const ProcessResult split = vskel({"split-skel", "base", "--json"});
-  ASSERT_EQ(split.code, 0) << split;
-  const Json document = Json::parse(split.out);
+  const Json document = as_foretold({"split-skel", "base"});
   const std::set<std::string> contract = {"command", "skel",    "generation", "changed",
                                           "added",   "removed", "unchanged",  "elapsed_s"};
   for (const std::string& key : contract) EXPECT_TRUE(document.contains(key)) << key;
@@ -159,7 +169,7 @@ TEST_P(MergeSplitTest, ANewModeAloneIsANewGenerationAndTheSharedInodeStaysAsItWa
   create("web1", "192.0.2.1");
   merge();
   fs::permissions(merged() / "usr/bin/new-tool", fs::perms::owner_all);
-  EXPECT_EQ(vskel_json({"split-skel", "base"}).at("changed"), 1);
+  EXPECT_EQ(as_foretold({"split-skel", "base"}).at("changed"), 1);
   EXPECT_EQ(fs::status(skel() / "global/usr/bin/new-tool").permissions(), fs::perms::owner_all);
   EXPECT_NE(fs::status(vserver("web1") / "usr/bin/new-tool").permissions(), fs::perms::owner_all);
   EXPECT_EQ(vskel_json({"diff", "base"}).at("metadata"), Json::array({"global/usr/bin/new-tool"}));
@@ -170,16 +180,35 @@ TEST_P(MergeSplitTest, StaticFilesAreNeverTouchedAndTheTreesAreSetAside) {
   const std::string passwd = read_file(skel() / "static/etc/passwd"), hosts = read_file(skel() / "static/etc/hosts");
   merge({"--with-static"});
   EXPECT_EQ(read_file(merged() / "etc/hosts"), hosts) << "tokens stay as they are";
-  EXPECT_EQ(vskel_json({"split-skel", "base"}).at("generation"), 1) << "taken back out as it was laid in";
+  EXPECT_EQ(as_foretold({"split-skel", "base"}).at("generation"), 1) << "taken back out as it was laid in";
   merge({"--with-static"});
   write_file(merged() / "etc/passwd", passwd + "daemon:x:2:2::/:/bin/false\n");
   write_file(merged() / "etc/new", "new");
-  const Json document = vskel_json({"split-skel", "base"});
+  const Json document = as_foretold({"split-skel", "base"});
   EXPECT_EQ(document.at("set_aside").size(), 1U) << document;
   EXPECT_EQ(read_file(skel() / "static/etc/passwd"), passwd);
   EXPECT_EQ(read_file(skel() / "generations/0002.set-aside/etc/passwd"), passwd + "daemon:x:2:2::/:/bin/false\n");
   EXPECT_EQ(read_file(skel() / "static/etc/hosts"), hosts);
   expect_verified();
+}
+
+TEST_P(MergeSplitTest, WhatIsSetAsideIsKeptWholeWhateverElseChanged) {
+  build_base();
+  merge();
+  fs::create_directories(merged() / "etc/hosts/inner");
+  write_file(merged() / "etc/hosts/inner/file", "below a directory in a static file's place");
+  const Json unchanged = as_foretold({"split-skel", "base"});
+  EXPECT_EQ(unchanged.at("generation"), 1) << "nothing but static's was changed";
+  EXPECT_EQ(unchanged.at("set_aside").size(), 1U) << unchanged;
+  const fs::path first = skel() / "generations/0002.set-aside", second = skel() / "generations/0002.set-aside.2";
+  EXPECT_EQ(read_file(first / "etc/hosts/inner/file"), "below a directory in a static file's place");
+  merge();
+  write_file(merged() / "etc/hosts", "another try");
+  EXPECT_EQ(as_foretold({"split-skel", "base"}).at("set_aside").size(), 1U);
+  EXPECT_EQ(read_file(first / "etc/hosts/inner/file"), "below a directory in a static file's place");
+  EXPECT_EQ(read_file(second / "etc/hosts"), "another try");
+  expect_verified();
+  EXPECT_EQ(inconsistencies(), "");
 }
 
 TEST_P(MergeSplitTest, APathThatANewRuleMovesIsReported) {
@@ -191,7 +220,7 @@ TEST_P(MergeSplitTest, APathThatANewRuleMovesIsReported) {
   EXPECT_TRUE(fs::exists(skel() / "local/opt/x/file"));
   merge();
   write_file(skel() / "layout", "global /opt\n" + read_file(skel() / "layout"));
-  const Json document = vskel_json({"split-skel", "base"});
+  const Json document = as_foretold({"split-skel", "base"});
   const Json& moved = document.at("moved");
   EXPECT_NE(std::ranges::find(moved, "/opt/x/file: from local to global"), moved.end()) << moved;
   EXPECT_TRUE(fs::exists(skel() / "global/opt/x/file"));
@@ -215,7 +244,7 @@ TEST_P(MergeSplitTest, RollbackGivesTheOldInodesBackAndPruneForgets) {
   ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);  // generation 3
   ASSERT_EQ(vskel({"relink", "base"}).code, 0);
   EXPECT_EQ(read_file(vserver("web1") / "usr/bin/new-tool"), "two");
-  const Json back = vskel_json({"rollback", "base", "2"});
+  const Json back = as_foretold({"rollback", "base", "2"});
   EXPECT_EQ(back.at("generation"), 4);
   EXPECT_EQ(file_inodes(skel() / "global"), inodes);
   EXPECT_EQ(joined(compare_snapshots(global, snapshot_tree(skel() / "global"))), "");

@@ -2,13 +2,13 @@
 #pragma once
 
 #include "cli/output.h"
-#include "engine/skel/split.h"
+#include "engine/skel/generation_change.h"
 
 namespace vskel::cli {
 
 /// The fields of cli.md, and the lists that the text tells.
-[[nodiscard]] Json split_json(const SplitReport& report);
+[[nodiscard]] Json generation_json(const GenerationReport& report);
 /// A line a part and the lists, on standard output; notes on standard error.
-void tell_split(Output& output, const SplitReport& report);
+void tell_generation(Output& output, const GenerationReport& report, DryRun dry_run);
 
 }  // namespace vskel::cli

@@ -1,4 +1,4 @@
-#include "cli/split_report.h"
+#include "cli/generation_report.h"
 
 namespace vskel::cli {
 
@@ -21,7 +21,7 @@ void tell_list(Output& output, const std::string& title, const std::vector<std::
 
 }  // namespace
 
-Json split_json(const SplitReport& report) {
+Json generation_json(const GenerationReport& report) {
   Json fields{{"skel", report.skel}, {"generation", report.generation}};
   fields.update(counts_json(report.all()));
   fields["elapsed_s"] = report.elapsed_s;
@@ -34,15 +34,15 @@ Json split_json(const SplitReport& report) {
   return fields;
 }
 
-void tell_split(Output& output, const SplitReport& report) {
+void tell_generation(Output& output, const GenerationReport& report, DryRun dry_run) {
   for (const std::string& note : report.notes) output.note(note);
   if (!report.new_generation) {
     output.text(report.skel + ": nothing was changed, generation " + std::to_string(report.generation) + " stays\n");
     tell_list(output, "Set aside:", report.set_aside);
     return;
   }
-  output.text(report.skel + ": generation " + std::to_string(report.generation) + ", in " +
-              human_seconds(report.elapsed_s) + "\n");
+  output.text(report.skel + (dry_run == DryRun::yes ? ": would be generation " : ": generation ") +
+              std::to_string(report.generation) + ", in " + human_seconds(report.elapsed_s) + "\n");
   for (const Part part : kPartOrder) {
     const PartChanges& changes = report.parts.at(static_cast<std::size_t>(part));
     if (changes.changed + changes.added + changes.removed == 0) continue;

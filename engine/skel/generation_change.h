@@ -1,0 +1,64 @@
+// A skel's change from its newest generation to the next: what split-skel and rollback are asked, what both report, and
+// the transaction around the making.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/model/identity.h"
+#include "engine/model/options.h"
+#include "engine/model/sharing.h"
+#include "engine/seal/quiesce.h"
+#include "engine/skel/skel.h"
+
+namespace vskel {
+
+/// Who has to be still while the seals of this skel's inodes are lifted. Asked under the skel's lock.
+using TenantsOf = std::function<Result<std::vector<Tenant>>(const Skel&)>;
+
+struct GenerationRequest {
+  SkelName skel;
+  TenantsOf tenants;
+  Quiesce quiesce = Quiesce::automatic;
+  EngineOptions engine;
+};
+
+/// Files, links and devices; directories are not counted.
+struct PartChanges {
+  std::uint64_t changed = 0, added = 0, removed = 0, unchanged = 0;
+};
+
+struct GenerationReport {
+  std::string skel;
+  unsigned generation = 0;                  ///< the newest from now on; of a dry run: the one that would be
+  bool new_generation = false;              ///< false: nothing was changed, all is as before the merge
+  std::array<PartChanges, kParts> parts{};  ///< indexed by Part
+  std::vector<std::string> moved;           ///< "/opt/x: from local to global"
+  std::vector<std::string> ambiguous;       ///< "/usr/local/x: global by an earlier rule than 'local /usr/local'"
+  std::vector<std::string> set_aside;       ///< "/etc/passwd: static has it; the tree's is in SKEL/generations/..."
+  std::vector<std::string> look_at;         ///< leftovers of machine and package manager: "/root/.bash_history: ..."
+  std::vector<std::string> notes;           ///< what was left out
+  double elapsed_s = 0;
+
+  [[nodiscard]] PartChanges& changes(Part part) { return parts.at(static_cast<std::size_t>(part)); }
+  [[nodiscard]] PartChanges all() const;
+};
+
+/// What a maker staged in staging/ID.
+struct StagedGeneration {
+  GenerationReport report;
+  std::string set_aside_name;  ///< of staging/ID/set-aside once it is in generations/; "" if there is none
+};
+using GenerationMaker = std::function<Result<StagedGeneration>(const DirFd& staging, SealKind seal)>;
+
+/// Makes the generation after `last` as one journalled operation ("split-skel" or "rollback"): `make` stages it, then
+/// it is published, or all is undone. Under the skel's lock; inside the caller's TBB arena.
+[[nodiscard]] Result<GenerationReport> change_generation(const Store& store, const GenerationRequest& request,
+                                                         const Skel& skel, std::string_view operation, unsigned last,
+                                                         const GenerationMaker& make);
+
+}  // namespace vskel
