@@ -187,6 +187,14 @@ Result<std::optional<Observed>> observe(const SkelView& view, const DirFd& dir, 
                                         const TreeNode* theirs) {
   const auto stat = TRY(sys::stat_if_there(dir, name));
   if (!stat) return std::nullopt;
+  const auto mounted_over = [&] {
+    Observed observed;
+    observed.stat = *stat;
+    observed.node = {stat->type, stat->mode, stat->uid, stat->gid, kMine, kMine};
+    observed.mounted = true;
+    return observed;
+  };
+  if (stat->mount_root) return mounted_over();
   Look look(view, base, theirs);
   auto looked = [&]() -> Result<Observed> {
     switch (stat->type) {
@@ -198,7 +206,8 @@ Result<std::optional<Observed>> observe(const SkelView& view, const DirFd& dir, 
         return look.at_special(*stat);
     }
   }();
-  if (!looked && looked.error().code == ENOENT) return std::nullopt;  // a running tenant removed it meanwhile
+  if (!looked && looked.error().code == ENOENT) return std::nullopt;   // a running tenant removed it meanwhile
+  if (!looked && looked.error().code == EXDEV) return mounted_over();  // since it was looked at
   return TRY(std::move(looked));
 }
 

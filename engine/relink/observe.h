@@ -14,6 +14,7 @@ struct Observed {
   Node node;                           ///< with contents numbered as base_node() and theirs_node() number theirs
   Proof proof_of_base = Proof::inode;  ///< if it is as the base: by what that was found
   bool in_use = false;                 ///< open for writing
+  bool mounted = false;                ///< something is mounted over it, and is not looked at
   std::uint64_t bytes_read = 0;
   std::optional<Fd> file;  ///< if it was opened
 };

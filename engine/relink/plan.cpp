@@ -283,6 +283,10 @@ class Planner {
     } else {
       auto observed = TRY(observe(view_, dir, mine.name, place.base, place.theirs));
       if (!observed) return false;
+      if (observed->mounted) {
+        plan_blocked(place);
+        return false;
+      }
       note(*observed, question, step, place);
     }
     const Decision decision = decide(question);
@@ -310,7 +314,7 @@ class Planner {
         continue;
       }
       const auto observed = TRY(observe(view_, dir, listed.name, child, nullptr));
-      if (!observed || observed->in_use) return false;
+      if (!observed || observed->in_use || observed->mounted) return false;
       plan_.bytes_read += observed->bytes_read;
       if (!same_node(observed->node, base_node(*child, nullptr))) return false;
     }
@@ -346,6 +350,10 @@ class Planner {
       return false;
     auto observed = TRY(observe(view_, dir, mine.name, place.base, theirs));
     if (!observed) return false;
+    if (observed->mounted) {
+      plan_blocked(place);
+      return false;
+    }
     Question question = question_for(place);
     Step step;
     note(*observed, question, step, place);
@@ -460,7 +468,7 @@ class Planner {
                            stat->gid == entry.gid && stat->mode == entry.mode;
     if (untouched) return {};
     const auto observed = TRY(observe(view_, dir, mine.name, nullptr, place.theirs));
-    if (!observed) return {};
+    if (!observed || observed->mounted) return {};
     plan_.bytes_read += observed->bytes_read;
     if (!same_node(observed->node, theirs_node(*place.theirs))) plan_.old_set_id.insert(place.path);
     return {};

@@ -207,6 +207,7 @@ std::vector<Row> rows_of_special_files() {
 const Thing kBlockedBase = directory({{"a", kX}, {"c", kX}}), kBlockedTheirs = directory({{"a", kY}, {"b", kY}});
 constexpr const char* kBehindSymlink = "25-symlink";
 constexpr const char* kBehindMount = "25-mount";
+constexpr const char* kMountedFile = "25-file-under-a-mount";
 constexpr const char* kInUse = "26-open-for-writing";
 
 std::vector<Row> all_rows() {
@@ -269,6 +270,7 @@ class RelinkTableTest : public RelinkTest {
     for (const char* part : {kGlobal, kLocal}) {
       for (const char* name : {kBehindSymlink, kBehindMount}) put(root() / part / name, kBlockedBase);
       put(root() / part / kInUse, kX);
+      put(root() / part / kMountedFile, kX);
     }
     for (const Row& row : rows_)
       for_each_place(row, [&](const char*, const std::string& path) { put(root() / path, row.base); });
@@ -290,6 +292,10 @@ class RelinkTableTest : public RelinkTest {
       ASSERT_EQ(::mount("tmpfs", mount_point.c_str(), "tmpfs", 0, "mode=755"), 0) << mount_point;
       mounted_.push_back(mount_point);
       put(mount_point / "a", kX);
+      const fs::path mounted_file = mine / part / kMountedFile;
+      put(mine / "srv/from-elsewhere", kZ);
+      ASSERT_EQ(::mount((mine / "srv/from-elsewhere").c_str(), mounted_file.c_str(), nullptr, MS_BIND, nullptr), 0);
+      mounted_.push_back(mounted_file);
       put(mine / part / kInUse, kX);
       writers_.open(mine / part / kInUse);
     }
@@ -305,6 +311,7 @@ class RelinkTableTest : public RelinkTest {
     for (const char* part : {kGlobal, kLocal}) {
       for (const char* name : {kBehindSymlink, kBehindMount}) put(merged() / part / name, kBlockedTheirs);
       put(merged() / part / kInUse, kY);
+      put(merged() / part / kMountedFile, kY);
     }
     put(merged() / kDatabase, file("version 2\n"));
     split();
@@ -318,7 +325,8 @@ class RelinkTableTest : public RelinkTest {
         for (const auto& [below, why] : local ? *row.kept_in_local : row.kept) kept["/" + path + below] = why;
       });
     for (const char* part : {kGlobal, kLocal}) {
-      for (const char* name : {kBehindSymlink, kBehindMount}) kept["/" + std::string(part) + "/" + name] = "blocked";
+      for (const char* name : {kBehindSymlink, kBehindMount, kMountedFile})
+        kept["/" + std::string(part) + "/" + name] = "blocked";
       kept["/" + std::string(part) + "/" + kInUse] = "in use";
     }
     return kept;
@@ -342,6 +350,7 @@ class RelinkTableTest : public RelinkTest {
       SCOPED_TRACE(part);
       EXPECT_EQ(differences_from(symlink_to("/srv/elsewhere"), mine / part / kBehindSymlink), "") << "row 25";
       EXPECT_EQ(differences_from(directory({{"a", kX}}), mine / part / kBehindMount), "") << "row 25";
+      EXPECT_EQ(differences_from(kZ, mine / part / kMountedFile), "") << "row 25";
       EXPECT_EQ(differences_from(kX, mine / part / kInUse), "") << "row 26";
     }
   }
