@@ -1,6 +1,8 @@
 #include "engine/relink/apply.h"
 
 #include <cerrno>
+#include <set>
+#include <string_view>
 
 #include "engine/relink/relink_intent.h"
 #include "engine/seal/quiesce.h"
@@ -38,14 +40,16 @@ Result<> stage_one(StagingShared& shared, const DirFd& staging, const Planned& p
   return write_new_file(dir, "steps", write_steps(steps));
 }
 
-/// A record with the steps that were not carried out taken back from it.
-void take_back(Record& record, const std::map<std::string, unsigned>& left) {
+/// Takes the steps that were not carried out back from a record. A directory whose metadata could not be set is its
+/// tenant's by now, and what is below it went on without it.
+void take_back(Record& record, const std::map<std::string, unsigned>& left, const std::vector<StagedStep>& steps) {
+  std::set<std::string_view> directories;
+  for (const StagedStep& step : steps)
+    if (step.kind == Step::Kind::set_metadata) directories.insert(step.path);
   for (const auto& [path, generation] : left) {
-    if (generation == record.generation) {
-      record.bases.erase(path);
-    } else {
-      record.bases.insert_or_assign(path, generation);
-    }
+    if (directories.contains(path)) continue;
+    record.bases.erase(path);
+    if (base_of(record, path) != generation) record.bases.emplace(path, generation);
   }
 }
 
@@ -94,7 +98,7 @@ Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent&
   std::map<std::string, Applied> out;
   for (std::size_t at = 0; at < names.size(); ++at) {
     CarriedOut& outcome = staged[at].outcome;
-    take_back(*staged[at].record, outcome.left);
+    take_back(*staged[at].record, outcome.left, staged[at].steps);
     TRY(save_record(skel, *staged[at].record));
     out[names[at]] = {std::move(outcome.left), outcome.error ? outcome.error->line() : std::string()};
   }

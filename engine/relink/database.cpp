@@ -109,16 +109,6 @@ class DatabaseComparison {
   DatabaseLook look_;
 };
 
-/// The base generation that a path has by the record: its own, or that of the nearest directory above it.
-unsigned base_generation_of(const Record& record, std::string_view path) {
-  for (;;) {
-    const auto found = record.bases.find(std::string(path));
-    if (found != record.bases.end()) return found->second;
-    if (path.empty()) return record.generation;
-    path = parent_path(path);
-  }
-}
-
 }  // namespace
 
 bool is_database_leftover(std::string_view name) { return std::ranges::find(kLeftovers, name) != kLeftovers.end(); }
@@ -140,7 +130,7 @@ Result<DatabaseLook> look_at_databases(const SkelView& view, const Record& recor
                                        std::span<const std::string> more) {
   DatabaseComparison comparison(view, record);
   for (const std::string& path : database_paths(more)) {
-    const unsigned generation = base_generation_of(record, path);
+    const unsigned generation = base_of(record, path);
     const GenerationTree* const base = view.base(generation);
     const TreeNode* const was = base != nullptr ? base->find(path) : nullptr;
     auto dir = sys::open_dirs(root, path);

@@ -575,7 +575,7 @@ class Planner {
       return;
     }
     for (const auto& [path, generation] : staying_)
-      if (generation != record_.generation) plan_.bases.emplace(path, generation);
+      if (generation != record_.generation || has_staying_parent(path)) plan_.bases.emplace(path, generation);
     for (const auto& [path, generation] : moved_) plan_.bases.insert_or_assign(path, newest);
   }
 

@@ -14,6 +14,7 @@
 #include "engine/seal/quiesce.h"
 #include "engine/seal/reflink.h"
 #include "engine/skel/skel.h"
+#include "engine/skel/skel_to_change.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
 #include "engine/txn/lock.h"
@@ -305,11 +306,8 @@ class Run {
 
 Result<RelinkReport> relink_vservers(const Store& store, const RelinkRequest& request) {
   const auto start = std::chrono::steady_clock::now();
-  TRY(Skel::open(store, request.skel));  // no such skel: refused before a lock is taken
-  std::optional<Lock> lock;
-  if (request.engine.dry_run == DryRun::no)
-    lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
-  const Skel skel = TRY(Skel::open(store, request.skel));
+  const SkelToChange opened = TRY(open_skel_to_change(store, request.skel, request.engine));
+  const Skel& skel = opened.skel;
   if (skel.merged()) return refuse("relink", request.skel.text(), "the skel is merged; split-skel first");
   const int jobs = workers(request.engine);
   tbb::task_arena arena(jobs);

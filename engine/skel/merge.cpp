@@ -13,6 +13,7 @@
 #include "engine/skel/merge_intent.h"
 #include "engine/skel/populate.h"
 #include "engine/skel/skel.h"
+#include "engine/skel/skel_to_change.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/walk.h"
 #include "engine/txn/lock.h"
@@ -112,10 +113,8 @@ Result<std::string> finish_merge(const Store& store, Intent& intent) {
 Result<MergeReport> merge_skel(const Store& store, const SkelName& name, MergeStatic with_static,
                                const EngineOptions& engine) {
   const auto start = std::chrono::steady_clock::now();
-  TRY(Skel::open(store, name));
-  std::optional<Lock> lock;
-  if (engine.dry_run == DryRun::no) lock = TRY(Lock::take(store, "skel." + name.text(), engine.wait));
-  const Skel skel = TRY(Skel::open(store, name));
+  const SkelToChange opened = TRY(open_skel_to_change(store, name, engine));
+  const Skel& skel = opened.skel;
   MergeReport report = report_for(store, name);
   if (skel.merged()) return refuse("merge skel", name.text(), "it is merged already, in " + report.path);
   const std::string merged = merged_name(name);
@@ -137,10 +136,8 @@ Result<MergeReport> merge_skel(const Store& store, const SkelName& name, MergeSt
 
 Result<MergeReport> abort_merge(const Store& store, const SkelName& name, const EngineOptions& engine) {
   const auto start = std::chrono::steady_clock::now();
-  TRY(Skel::open(store, name));
-  std::optional<Lock> lock;
-  if (engine.dry_run == DryRun::no) lock = TRY(Lock::take(store, "skel." + name.text(), engine.wait));
-  const Skel skel = TRY(Skel::open(store, name));
+  const SkelToChange opened = TRY(open_skel_to_change(store, name, engine));
+  const Skel& skel = opened.skel;
   MergeReport report = report_for(store, name);
   if (!skel.merged()) return refuse("abort merge", name.text(), "the skel is not merged");
   const std::string merged = merged_name(name);

@@ -12,9 +12,9 @@
 #include "engine/skel/describe.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/next_generation.h"
+#include "engine/skel/skel_to_change.h"
 #include "engine/tree/metadata.h"
 #include "engine/tree/relative_path.h"
-#include "engine/txn/lock.h"
 
 namespace vskel {
 
@@ -156,11 +156,8 @@ class Restoration {
 
 Result<GenerationReport> roll_back(const Store& store, const GenerationRequest& request, unsigned generation) {
   const auto start = std::chrono::steady_clock::now();
-  TRY(Skel::open(store, request.skel));
-  std::optional<Lock> lock;
-  if (request.engine.dry_run == DryRun::no)
-    lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
-  const Skel skel = TRY(Skel::open(store, request.skel));
+  const SkelToChange opened = TRY(open_skel_to_change(store, request.skel, request.engine));
+  const Skel& skel = opened.skel;
   const std::string asked = request.skel.text() + " " + std::to_string(generation);
   if (skel.merged()) return refuse("roll back", asked, "the skel is merged; split-skel first, or merge-skel --abort");
   const unsigned newest = TRY(skel.newest_generation());

@@ -21,9 +21,9 @@
 #include "engine/skel/kept_files.h"
 #include "engine/skel/merge.h"
 #include "engine/skel/next_generation.h"
+#include "engine/skel/skel_to_change.h"
 #include "engine/skel/suspects.h"
 #include "engine/tree/relative_path.h"
-#include "engine/txn/lock.h"
 
 namespace vskel {
 
@@ -32,7 +32,8 @@ namespace {
 /// The old inodes of a skel, asked for every file of the merged tree.
 class OldFiles {
  public:
-  OldFiles(const Skel& skel, NextGeneration& next, const Manifest& last) : skel_(skel), next_(next) {
+  OldFiles(const Skel& skel, const DirFd& merged, NextGeneration& next, const Manifest& last)
+      : skel_(skel), merged_(merged), next_(next) {
     for (const ManifestEntry& entry : last.entries)
       if (entry.part == Part::global_part && entry.type == sys::FileType::regular && entry.size > 0)
         by_shape_[{entry.size, entry.mode, entry.uid, entry.gid}].push_back(&entry);
@@ -71,15 +72,41 @@ class OldFiles {
     .same;
   }
 
+  /// What merely equals another file does not become one inode with it: private copies of the two would be one as well.
+  /// So an old inode goes along with one inode of the merged tree, and not while an old path of it still has another.
   Result<std::optional<ManifestEntry>> put_moved(const Candidate& candidate, const DirFd& target, Name name) {
     const sys::Stat& stat = candidate.stat;
     const auto found = by_shape_.find({stat.size, stat.mode, stat.uid, stat.gid});
     if (found == by_shape_.end()) return std::nullopt;
     const ContentHash hash = TRY(hash_file(candidate.file, WithSha256::no));
-    for (const ManifestEntry* entry : found->second)
-      if (entry->content == hash.xxh128 && TRY(is_same(*entry, candidate)))
+    std::map<std::uint64_t, const ManifestEntry*> free;
+    std::set<std::uint64_t> taken;
+    for (const ManifestEntry* entry : found->second) {
+      if (entry->content != hash.xxh128) continue;
+      const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry->part), parent_path(entry->path)));
+      const std::uint64_t inode = TRY(sys::stat(dir, last_name(entry->path)))
+      .inode;
+      if (TRY(stays_as_another(*entry, candidate))) taken.insert(inode);
+      free.emplace(inode, entry);
+    }
+    for (const auto& [inode, entry] : free)
+      if (!taken.contains(inode) && TRY(is_same(*entry, candidate)) && claim(inode, stat.inode))
         return link(*entry, candidate, target, name);
     return std::nullopt;
+  }
+
+  /// Does the merged tree have a file at an old path, as far as stat(2) tells unchanged, that is not the candidate?
+  Result<bool> stays_as_another(const ManifestEntry& entry, const Candidate& candidate) const {
+    const auto dir = sys::open_dirs(merged_, parent_path(entry.path));
+    if (!dir) return false;  // the merged tree has no such directory any more
+    const auto there = TRY(sys::stat_if_there(*dir, last_name(entry.path)));
+    return there && there->inode != candidate.stat.inode && there->type == entry.type && there->size == entry.size &&
+           there->mode == entry.mode && there->uid == entry.uid && there->gid == entry.gid;
+  }
+
+  bool claim(std::uint64_t old_inode, std::uint64_t merged_inode) {
+    const std::scoped_lock lock(mutex_);
+    return moved_.emplace(old_inode, merged_inode).first->second == merged_inode;
   }
 
   Result<std::optional<ManifestEntry>> link(const ManifestEntry& old, const Candidate& candidate, const DirFd& target,
@@ -102,12 +129,14 @@ class OldFiles {
   }
 
   const Skel& skel_;
+  const DirFd& merged_;
   NextGeneration& next_;
   std::map<Shape, std::vector<const ManifestEntry*>> by_shape_;
   std::mutex mutex_;  // guards what follows
   std::map<std::string, const ManifestEntry*> reused_;
   std::map<std::string, std::uint64_t> inodes_;
   std::map<std::uint64_t, std::uint32_t> names_;
+  std::map<std::uint64_t, std::uint64_t> moved_;  // old inode -> the merged tree's that it stands for
 };
 
 /// One split under way.
@@ -121,7 +150,7 @@ class Split {
     const DirFd source = TRY(look_at_trees());
     const auto executor = TRY(make_executor(request_.engine.backend));
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_, seal, *executor));
-    OldFiles old_files(skel_, next, last_);
+    OldFiles old_files(skel_, source, next, last_);
     Distributed distributed = TRY(distribute_merged(source, next, seal, *executor, old_files));
     for (ManifestEntry& entry : distributed.entries)
       if (entry.type == sys::FileType::regular && old_files.reused().contains(entry.path))
@@ -401,11 +430,8 @@ class Split {
 
 Result<GenerationReport> split_skel(const Store& store, const GenerationRequest& request) {
   const auto start = std::chrono::steady_clock::now();
-  TRY(Skel::open(store, request.skel));
-  std::optional<Lock> lock;
-  if (request.engine.dry_run == DryRun::no)
-    lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
-  const Skel skel = TRY(Skel::open(store, request.skel));
+  const SkelToChange opened = TRY(open_skel_to_change(store, request.skel, request.engine));
+  const Skel& skel = opened.skel;
   if (!skel.merged()) return refuse("split skel", request.skel.text(), "the skel is not merged; merge-skel first");
   tbb::task_arena arena(workers(request.engine));
   TRY(arena.execute([&] { return require_idle_merge(store, request.skel); }));

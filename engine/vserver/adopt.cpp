@@ -6,6 +6,7 @@
 #include "engine/seal/reflink.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/skel.h"
+#include "engine/skel/skel_to_change.h"
 #include "engine/tree/listing.h"
 #include "engine/txn/lock.h"
 #include "engine/vserver/clock.h"
@@ -50,14 +51,11 @@ Result<SealKind> seal_for(const Store& store, const Skel& skel, const AdoptReque
 }  // namespace
 
 Result<Record> adopt_vserver(const Store& store, const AdoptRequest& request) {
-  TRY(Skel::open(store, request.skel));
   const bool dry_run = request.engine.dry_run == DryRun::yes;
-  std::optional<Lock> skel_lock, lock;
-  if (!dry_run) {
-    skel_lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
-    lock = TRY(Lock::take(store, "vserver." + request.name.text(), request.engine.wait));
-  }
-  const Skel skel = TRY(Skel::open(store, request.skel));
+  const SkelToChange opened = TRY(open_skel_to_change(store, request.skel, request.engine));
+  const Skel& skel = opened.skel;
+  std::optional<Lock> lock;
+  if (!dry_run) lock = TRY(Lock::take(store, "vserver." + request.name.text(), request.engine.wait));
   const std::string path = store.paths().vservers + "/" + request.name.text();
   const auto stat = TRY(sys::stat_if_there(store.vservers(), request.name.name()));
   if (!stat || stat->type != sys::FileType::directory)

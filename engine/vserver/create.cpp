@@ -19,6 +19,7 @@
 #include "engine/skel/populate.h"
 #include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
+#include "engine/skel/skel_to_change.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
 #include "engine/txn/journal.h"
@@ -486,10 +487,8 @@ Result<std::vector<std::string>> finish_creation(const Store& store, Intent& int
 Result<CreateReport> create_vservers(const Store& store, const CreateRequest& request) {
   const auto start = std::chrono::steady_clock::now();
   const bool dry_run = request.engine.dry_run == DryRun::yes;
-  TRY(Skel::open(store, request.skel));  // no such skel: refused before a lock is taken
-  std::optional<Lock> lock;
-  if (!dry_run) lock = TRY(Lock::take(store, "skel." + request.skel.text(), request.engine.wait));
-  const Skel skel = TRY(Skel::open(store, request.skel));
+  SkelToChange opened = TRY(open_skel_to_change(store, request.skel, request.engine));
+  const Skel& skel = opened.skel;
   if (skel.merged()) return refuse("create vserver", request.skel.text(), "the skel is merged; split-skel first");
   const int jobs = workers(request.engine);
   tbb::task_arena arena(jobs);
@@ -497,7 +496,7 @@ Result<CreateReport> create_vservers(const Store& store, const CreateRequest& re
       TRY(arena.execute([&] { return create_in_transaction(store, request, skel, static_cast<unsigned>(jobs)); }));
   if (!dry_run) {
     arena.execute([&] { run_plugins_of_fleet(store, request, skel, made.plans, made.outcomes); });
-    lock.reset();
+    opened.lock.reset();
     if (request.plugins == RunPlugins::strict) TRY(undo_failed_plugins(store, request, made.outcomes));
   }
   CreateReport report{request.skel.text(), 0, std::move(made.outcomes)};

@@ -14,6 +14,7 @@
 #include "engine/seal/quiesce.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/skel.h"
+#include "engine/skel/skel_to_change.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/walk.h"
 #include "engine/txn/journal.h"
@@ -119,10 +120,8 @@ Result<PruneReport> prune_locked(const Store& store, const Skel& skel, Quiesce q
 }  // namespace
 
 Result<PruneReport> prune_skel(const Store& store, const SkelName& name, Quiesce quiesce, const EngineOptions& engine) {
-  TRY(Skel::open(store, name));
-  std::optional<Lock> lock;
-  if (engine.dry_run == DryRun::no) lock = TRY(Lock::take(store, "skel." + name.text(), engine.wait));
-  const Skel skel = TRY(Skel::open(store, name));
+  const SkelToChange opened = TRY(open_skel_to_change(store, name, engine));
+  const Skel& skel = opened.skel;
   if (skel.merged()) return refuse("prune skel", name.text(), "the skel is merged; split-skel first");
   tbb::task_arena arena(workers(engine));
   return arena.execute([&] { return prune_locked(store, skel, quiesce, engine); });

@@ -7,6 +7,7 @@
 
 #include "engine/manifest/manifest.h"
 #include "engine/model/identity.h"
+#include "engine/tree/relative_path.h"
 #include "engine/vserver/contexts.h"
 
 namespace vskel {
@@ -88,6 +89,15 @@ Result<Share> parse_share(const std::string& text) {
 Result<SealKind> parse_seal(const std::string& text) {
   if (const auto seal = find_in<SealKind>(kSeals, text)) return *seal;
   return refuse("seal", text, "one of iunlink, guard, immutable, none");
+}
+
+unsigned base_of(const Record& record, std::string_view path) {
+  for (;;) {
+    const auto found = record.bases.find(std::string(path));
+    if (found != record.bases.end()) return found->second;
+    if (path.empty()) return record.generation;
+    path = parent_path(path);
+  }
 }
 
 std::string write_record(const Record& record) {

@@ -52,6 +52,10 @@ struct Record {
   sys::Time written;  ///< when the record's file was written; not part of its text
 };
 
+/// The generation that the record names for a path: the path's own, or that of the nearest directory above it that has
+/// one of its own.
+[[nodiscard]] unsigned base_of(const Record& record, std::string_view path);
+
 /// JSON text, a trailing newline, keys in the order above; "version": 1.
 [[nodiscard]] std::string write_record(const Record& record);
 /// Checks every field; `source` names the file in messages.

@@ -17,6 +17,7 @@
 #include "engine/seal/seal.h"
 #include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
+#include "engine/skel/skel_to_change.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
@@ -262,10 +263,8 @@ Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const st
 }
 
 Result<> remove_skel(const Store& store, const SkelName& name, const EngineOptions& engine) {
-  TRY(Skel::open(store, name));
-  std::optional<Lock> lock;
-  if (engine.dry_run == DryRun::no) lock = TRY(Lock::take(store, "skel." + name.text(), engine.wait));
-  const Skel skel = TRY(Skel::open(store, name));
+  const SkelToChange opened = TRY(open_skel_to_change(store, name, engine));
+  const Skel& skel = opened.skel;
   const auto records = TRY(read_records(skel));
   if (!records.empty())
     return refuse("remove skel", name.text(),

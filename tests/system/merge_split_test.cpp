@@ -175,6 +175,31 @@ TEST_P(MergeSplitTest, ANewModeAloneIsANewGenerationAndTheSharedInodeStaysAsItWa
   EXPECT_EQ(vskel_json({"diff", "base"}).at("metadata"), Json::array({"global/usr/bin/new-tool"}));
 }
 
+TEST_P(MergeSplitTest, AMovedFileKeepsItsInodeAndEqualFilesStayApart) {
+  build_base();
+  merge();
+  for (const char* name : {"stays", "moves", "was-a-pair"})
+    write_file(merged() / "usr/bin" / name, std::string("is ") + name);
+  ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);
+  const fs::path bin = skel() / "global/usr/bin";
+  const std::uint64_t stays = inode_of(bin / "stays"), moves = inode_of(bin / "moves"),
+                      pair = inode_of(bin / "was-a-pair");
+  merge();
+  write_file(merged() / "usr/bin/as-stays", "is stays");
+  fs::rename(merged() / "usr/bin/moves", merged() / "usr/bin/moved");
+  fs::rename(merged() / "usr/bin/was-a-pair", merged() / "usr/bin/one");
+  write_file(merged() / "usr/bin/two", "is was-a-pair");
+  fs::create_hard_link(merged() / "usr/bin/moved", merged() / "usr/bin/moved-too");
+  ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);
+  EXPECT_EQ(inode_of(bin / "stays"), stays);
+  EXPECT_NE(inode_of(bin / "as-stays"), stays) << "a copy of a file is no other name of it";
+  EXPECT_EQ(inode_of(bin / "moved"), moves);
+  EXPECT_EQ(inode_of(bin / "moved-too"), moves) << "two names of one inode have the old inode together";
+  EXPECT_NE(inode_of(bin / "one"), inode_of(bin / "two"));
+  EXPECT_TRUE(inode_of(bin / "one") == pair || inode_of(bin / "two") == pair);
+  expect_verified();
+}
+
 TEST_P(MergeSplitTest, StaticFilesAreNeverTouchedAndTheTreesAreSetAside) {
   build_base();
   const std::string passwd = read_file(skel() / "static/etc/passwd"), hosts = read_file(skel() / "static/etc/hosts");

@@ -121,7 +121,8 @@ TEST_P(RelinkPropertyTest, RandomWorldsEndAsTheModelSays) {
     ASSERT_EQ(split.code, 0) << split;
     const ProcessResult result = vskel({"relink", "base", "--json"});
     ASSERT_EQ(result.code, 0) << result;
-    for (const Json& vserver : Json::parse(result.out).at("vservers")) {
+    const Json document = Json::parse(result.out);
+    for (const Json& vserver : document.at("vservers")) {
       const std::string share = vserver.at("name");
       auto kept = kept_of(vserver);
       for (const auto& [path, leaf] : mine.at(share)) {

@@ -53,6 +53,18 @@ TEST(RecordTest, KeepsBasesOfPathsThatAreNotText) {
   EXPECT_EQ(read->set_id, record.set_id);
 }
 
+TEST(RecordTest, TheBaseOfADirectoryHoldsForAllBelowThatHasNoneOfItsOwn) {
+  Record record = full_record();
+  record.generation = 5;
+  record.bases = {{"usr/lib", 2}, {"usr/lib/x", 4}};
+  EXPECT_EQ(base_of(record, ""), 5U);
+  EXPECT_EQ(base_of(record, "usr"), 5U);
+  EXPECT_EQ(base_of(record, "usr/lib"), 2U);
+  EXPECT_EQ(base_of(record, "usr/lib/y/z"), 2U);
+  EXPECT_EQ(base_of(record, "usr/lib/x/z"), 4U);
+  EXPECT_EQ(base_of(record, "usr/library"), 5U);
+}
+
 TEST(RecordTest, AnAdoptedVserverMayLackAllButItsNameAndItsSkel) {
   Record record = full_record();
   record.fqdn = record.ip = record.config = "";
