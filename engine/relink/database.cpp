@@ -133,7 +133,7 @@ Result<DatabaseLook> look_at_databases(const SkelView& view, const Record& recor
     const unsigned generation = base_of(record, path);
     const GenerationTree* const base = view.base(generation);
     const TreeNode* const was = base != nullptr ? base->find(path) : nullptr;
-    auto dir = sys::open_dirs(root, path);
+    const auto dir = sys::open_dirs(root, path);
     if (!dir) {
       // A database that was there and is not to be had any more is a changed one.
       if (was != nullptr) return DatabaseLook{false, comparison.look().bytes_read};

@@ -192,17 +192,25 @@ class Planner {
     return false;
   }
 
-  Result<bool> plan_common_directory(const Path3& place, const DirFd& parent, const Listed& mine) {
-    auto opened = sys::open_dir(parent, mine.name);
-    const auto blocked_by = [&](int code) { return code == ELOOP || code == ENOTDIR || code == EXDEV; };
-    if (!opened && opened.error().code == ENOENT) return false;
-    if (!opened && !blocked_by(opened.error().code)) return std::unexpected(std::move(opened).error());
+  /// A closed descriptor where the tenant has put something else there, or something is mounted.
+  Result<DirFd> enter(const DirFd& parent, Name name) const {
+    auto opened = sys::open_dir(parent, name);
+    const auto is_blocked = [](int code) {
+      return code == ELOOP || code == ENOTDIR || code == EXDEV || code == ENOENT;
+    };
+    if (!opened && is_blocked(opened.error().code)) return DirFd();
+    DirFd dir = TRY(std::move(opened));
     // RESOLVE_NO_XDEV lets btrfs subvolumes pass; their device number tells.
-    if (!opened || TRY(sys::stat(*opened)).device != root_device_) {
+    if (TRY(sys::stat(dir)).device != root_device_) return DirFd();
+    return dir;
+  }
+
+  Result<bool> plan_common_directory(const Path3& place, const DirFd& parent, const Listed& mine) {
+    const DirFd dir = TRY(enter(parent, mine.name));
+    if (!dir.open()) {
       plan_blocked(place);
       return false;
     }
-    const DirFd& dir = *opened;
     if (place.theirs == nullptr) return plan_removed_directory(place, dir);
     if (!place.unchanged() && place.theirs->entry->part != Part::static_part) {
       Question question = question_for(place);
@@ -270,15 +278,15 @@ class Planner {
     step.kind = place.theirs == nullptr ? Step::Kind::remove : Step::Kind::put_over;
     step.code = place.theirs == nullptr ? "removed" : "updated";
     if (mine.type == FileType::directory) {
-      auto opened = sys::open_dir(dir, mine.name);
-      if (!opened) {
+      const DirFd own = TRY(enter(dir, mine.name));
+      if (!own.open()) {
         plan_blocked(place);
         return false;
       }
-      const Observed observed = TRY(observe_directory(*opened, place.base, place.theirs));
+      const Observed observed = TRY(observe_directory(own, place.base, place.theirs));
       question.mine = observed.node;
       step.mine = identity_of(observed.stat);
-      if (was_directory) question.below = TRY(is_as_base(*place.base, *opened))
+      if (was_directory) question.below = TRY(is_as_base(*place.base, own))
       ? Below::as_base : Below::own_entries;
     } else {
       auto observed = TRY(observe(view_, dir, mine.name, place.base, place.theirs));
@@ -302,15 +310,15 @@ class Planner {
   /// A directory of the vserver's with all below it, against what it was.
   Result<bool> is_as_base(const TreeNode& base, const DirFd& dir) {
     const Observed own = TRY(observe_directory(dir, &base, nullptr));
-    if (!same_node(own.node, base_node(base, nullptr)) || own.stat.device != root_device_) return false;
+    if (!same_node(own.node, base_node(base, nullptr))) return false;
     const Listing listing = TRY(Listing::read(dir));
     if (listing.entries().size() != base.children.size()) return false;
     for (const Listed& listed : listing.entries()) {
       const TreeNode* const child = GenerationTree::child(base, listed.name.view());
       if (child == nullptr || child->type() != listed.type) return false;
       if (child->is_directory()) {
-        const auto opened = sys::open_dir(dir, listed.name);
-        if (!opened || !TRY(is_as_base(*child, *opened))) return false;
+        const DirFd inner = TRY(enter(dir, listed.name));
+        if (!inner.open() || !TRY(is_as_base(*child, inner))) return false;
         continue;
       }
       const auto observed = TRY(observe(view_, dir, listed.name, child, nullptr));

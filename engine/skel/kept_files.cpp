@@ -5,6 +5,7 @@
 #include <charconv>
 #include <mutex>
 
+#include "engine/tree/relative_path.h"
 #include "engine/tree/walk.h"
 
 namespace vskel {
@@ -41,9 +42,8 @@ Result<> KeptFiles::read_former_leaders(const DirFd& generations, Name name) {
 }
 
 Result<> KeptFiles::read(const DirFd& files, unsigned generation, Part part) {
-  auto opened = part == Part::global_part ? sys::open_dir(files, "global") : sys::open_dir(files, "local");
-  if (!opened && opened.error().code == ENOENT) return {};
-  const DirFd root = TRY(std::move(opened));
+  const DirFd root = TRY(open_dirs_if_there(files, part_name(part)));
+  if (!root.open()) return {};
   PartFiles& known = parts_.at(static_cast<std::size_t>(part));
   std::mutex mutex;
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,

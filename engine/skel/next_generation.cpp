@@ -45,9 +45,8 @@ Result<> move_into(const DirFd& from, const DirFd& to) {
 
 /// An inode that could only be moved into staging is moved back to where it was.
 Result<> move_back(const DirFd& files, Part part, const Skel& skel) {
-  auto kept = part == Part::global_part ? sys::open_dir(files, "global") : sys::open_dir(files, "local");
-  if (!kept && kept.error().code == ENOENT) return {};
-  const DirFd from = TRY(std::move(kept));
+  const DirFd from = TRY(open_dirs_if_there(files, part_name(part)));
+  if (!from.open()) return {};
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void>) -> Result<> {
     const DirFd old = TRY(sys::open_dirs(skel.tree(part), directory->path));
@@ -106,7 +105,8 @@ class Finish {
     const std::string files = kept_files_name(last), manifest = generation_file_name(last + 1);
     TRY(move_once(staging, "files", skel_.generations(), *Name::check(files)));
     TRY(publish_set_aside(staging));
-    if (auto added = sys::open_dir(staging, "static"); added) TRY(move_into(*added, skel_.tree(Part::static_part)));
+    const DirFd added = TRY(open_dirs_if_there(staging, "static"));
+    if (added.open()) TRY(move_into(added, skel_.tree(Part::static_part)));
     TRY(follow_directories());
     return move_once(staging, "manifest", skel_.generations(), *Name::check(manifest));
   }
@@ -126,10 +126,10 @@ class Finish {
       for (const WalkEntry& entry : directory->entries)
         if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
       for (const DirFd* tree : {&local, &global}) {
-        const auto source = sys::open_dirs(*tree, directory->path);
-        if (!source) continue;
+        const DirFd source = TRY(open_dirs_if_there(*tree, directory->path));
+        if (!source.open()) continue;
         const DirFd own = TRY(sys::reopen(directory->top()));
-        return apply_metadata(own, metadata_of(TRY(sys::stat(*source)), TRY(sys::xattrs(*source))), Fresh::no);
+        return apply_metadata(own, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no);
       }
       return {};
     };
@@ -162,13 +162,14 @@ class Finish {
   }
 
   Result<> undo(const DirFd& staging) {
-    if (auto files = sys::open_dir(staging, "files"); files)
-      for (const Part part : {Part::global_part, Part::local_part}) TRY(move_back(*files, part, skel_));
+    const DirFd files = TRY(open_dirs_if_there(staging, "files"));
+    if (files.open())
+      for (const Part part : {Part::global_part, Part::local_part}) TRY(move_back(files, part, skel_));
     if (intent_.records().front().value("seal", "none") != "immutable") return {};
     TRY(seal_skel_again(skel_, SealKind::immutable));
     // What was to be new is the merged tree's still, where no seal may be in a package manager's way.
-    const auto merged = sys::open_dir(store_.vservers(), *Name::check(merged_));
-    return merged ? unseal_all(*merged) : Result<>{};
+    const DirFd merged = TRY(open_dirs_if_there(store_.vservers(), merged_));
+    return merged.open() ? unseal_all(merged) : Result<>{};
   }
 
   Result<> empty_own_trash() {

@@ -130,8 +130,8 @@ class Restoration {
       if (at->type != sys::FileType::directory || at->part == Part::static_part) continue;
       Metadata metadata{at->mode, at->uid, at->gid, at->mtime, at->mtime, {}};
       if (at->xattrs) {
-        const auto today = sys::open_dirs(skel_.tree(at->part), at->path);
-        if (today) metadata.xattrs = TRY(sys::xattrs(*today));
+        const DirFd today = TRY(open_dirs_if_there(skel_.tree(at->part), at->path));
+        if (today.open()) metadata.xattrs = TRY(sys::xattrs(today));
         if (hash_xattrs(metadata.xattrs) != at->xattrs) {
           metadata.xattrs.clear();
           report_.notes.push_back("/" + at->path + ": extended attributes of a directory are not kept, and are lost");

@@ -97,9 +97,9 @@ class OldFiles {
 
   /// Does the merged tree have a file at an old path, as far as stat(2) tells unchanged, that is not the candidate?
   Result<bool> stays_as_another(const ManifestEntry& entry, const Candidate& candidate) const {
-    const auto dir = sys::open_dirs(merged_, parent_path(entry.path));
-    if (!dir) return false;  // the merged tree has no such directory any more
-    const auto there = TRY(sys::stat_if_there(*dir, last_name(entry.path)));
+    const DirFd dir = TRY(open_dirs_if_there(merged_, parent_path(entry.path)));
+    if (!dir.open()) return false;
+    const auto there = TRY(sys::stat_if_there(dir, last_name(entry.path)));
     return there && there->inode != candidate.stat.inode && there->type == entry.type && there->size == entry.size &&
            there->mode == entry.mode && there->uid == entry.uid && there->gid == entry.gid;
   }

@@ -1,6 +1,7 @@
 #include "engine/tree/relative_path.h"
 
 #include <algorithm>
+#include <cerrno>
 
 namespace vskel {
 
@@ -16,6 +17,13 @@ std::string joined_path(std::string_view directory, std::string_view name) {
 Name last_name(const std::string& path) {
   const std::size_t slash = path.rfind('/');
   return *Name::check(path.c_str() + (slash == std::string::npos ? 0 : slash + 1));
+}
+
+Result<DirFd> open_dirs_if_there(const DirFd& root, std::string_view path) {
+  auto dir = sys::open_dirs(root, path);
+  const auto is_not_there = [](int code) { return code == ENOENT || code == ENOTDIR || code == ELOOP; };
+  if (!dir && is_not_there(dir.error().code)) return DirFd();
+  return dir;
 }
 
 Result<DirFd> make_dirs(const DirFd& root, std::string_view path) {

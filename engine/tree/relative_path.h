@@ -14,6 +14,9 @@ namespace vskel {
 [[nodiscard]] Name last_name(const std::string& path);
 /// "usr/bin/tar" of "usr/bin" and "tar"; "tar" of "" and "tar".
 [[nodiscard]] std::string joined_path(std::string_view directory, std::string_view name);
+/// As sys::open_dirs; a closed descriptor where there is nothing at `path`, or something other than directories on the
+/// way.
+[[nodiscard]] Result<DirFd> open_dirs_if_there(const DirFd& root, std::string_view path);
 /// Opens a directory below `root`, which is ours; what is not there of the way to it is made, with mode 0700.
 [[nodiscard]] Result<DirFd> make_dirs(const DirFd& root, std::string_view path);
 
