@@ -6,6 +6,7 @@
 #include "engine/skel/distribute.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -120,7 +121,8 @@ class PartBatch {
     std::size_t entry;  ///< index in entries_
     Name name;
     bool seal;
-    bool hash;  ///< the copy is still to be read
+    bool hash;   ///< the copy is still to be read
+    bool moved;  ///< the source's inode itself
   };
 
   const Metadata& keep(Metadata metadata) { return metadata_.emplace_back(std::move(metadata)); }
@@ -137,9 +139,10 @@ class PartBatch {
     ManifestEntry& noted = note(entry, sys::FileType::regular, metadata);
     noted.size = stat.size;
     const bool seal = part_ == Part::global_part && shared_.request.seal && is_linkable(stat, metadata.xattrs);
-    pending_.push_back({entries_.size() - 1, entry.name, seal && stat.nlink == 1, true});
+    const bool moved = shared_.request.transfer == Transfer::move && stat.nlink == 1;
+    pending_.push_back({entries_.size() - 1, entry.name, seal && stat.nlink == 1, true, moved});
     if (stat.nlink > 1) return add_file_of_many_names(entry, stat, file, metadata);
-    if (shared_.request.transfer == Transfer::move) {
+    if (moved) {
       operations_.emplace_back(LinkName{entry.name, &directory_.top(), entry.name});
     } else {
       TRY(plan_copy(entry, stat, std::move(file), metadata));
@@ -225,6 +228,7 @@ class PartBatch {
         sys::start_writeback(copy);
       }
       if (done.seal) TRY(set_seal(*target_, done.name, *shared_.request.seal));
+      if (done.moved) TRY(refuse_writers(done.name));
     }
     if (shared_.request.progress != nullptr)
       shared_.request.progress->done.fetch_add(operations_.size(), std::memory_order_relaxed);
@@ -236,6 +240,17 @@ class PartBatch {
     files_.clear();
     bytes_ = 0;
     return {};
+  }
+
+  /// A descriptor that was opened for writing before the seal writes past it, and would write to every vserver's file.
+  /// A read lease is refused while there is one, or a mapping (fcntl(2), F_SETLEASE).
+  Result<> refuse_writers(Name name) {
+    const Fd file = TRY(sys::open_trusted_file(*target_, name));
+    auto lease = sys::take_read_lease(file);
+    if (!lease && lease.error().code == EINVAL) return {};  // this file system has no leases
+    if (TRY(std::move(lease))) return {};
+    return fail("take", sys::path_of(directory_.top()) + "/" + std::string(name.view()),
+                std::string("a process has it open for writing"));
   }
 
   Distribution& shared_;

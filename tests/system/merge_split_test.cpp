@@ -1,5 +1,6 @@
 // A skel becomes one tree and parts again; what was not changed stays what it was, inode by inode.
 #include <algorithm>
+#include <fstream>
 
 #include "tests/support/inode_extras.h"
 #include "tests/support/odd_root.h"
@@ -301,6 +302,24 @@ TEST_P(MergeSplitTest, WhileAProcessRunsInTheMergedTreeItIsNotSplit) {
   EXPECT_NE(split.err.find("perl"), std::string::npos) << split.err;
   EXPECT_EQ(vskel({"merge-skel", "base", "--abort"}).code, 1);
   EXPECT_TRUE(fs::exists(merged()));
+}
+
+TEST_P(MergeSplitTest, WhoStillWritesToAFileOfTheMergedTreeWouldWriteToEveryVservers) {
+  build_base();
+  merge();
+  for (const char* path : {"usr/bin/half-written", "etc/half-written"}) {
+    std::ofstream writer(merged() / path);
+    writer << "one" << std::flush;
+    const ProcessResult split = vskel({"split-skel", "base"});
+    EXPECT_EQ(split.code, 1) << split;
+    EXPECT_NE(split.err.find((merged() / path).string()), std::string::npos) << split.err;
+    writer << " and two" << std::flush;
+    EXPECT_TRUE(writer.good()) << "nothing of the merged tree is sealed after a failed split";
+  }
+  EXPECT_EQ(vskel_json({"split-skel", "base"}).at("added"), 2);
+  EXPECT_EQ(read_file(skel() / "global/usr/bin/half-written"), "one and two");
+  expect_verified();
+  EXPECT_EQ(inconsistencies(), "");
 }
 
 TEST_P(MergeSplitTest, WrongRequestsTouchNothing) {
