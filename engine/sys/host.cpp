@@ -119,6 +119,27 @@ Result<std::vector<RunningProcess>> running_processes() {
   return out;
 }
 
+Result<std::optional<RunningProcess>> lock_holder(const Fd& fd) {
+  struct stat wanted {};
+  if (::fstat(fd.number(), &wanted) != 0) return detail::failed("stat", fd, "", errno);
+  for (RunningProcess& process : TRY(running_processes())) {
+    const std::string directory = "/proc/" + std::to_string(process.pid) + "/";
+    const std::unique_ptr<DIR, int (*)(DIR*)> fds(::opendir((directory + "fd").c_str()), ::closedir);
+    if (fds == nullptr) continue;  // gone meanwhile
+    while (const dirent* entry = ::readdir(fds.get())) {
+      struct stat file {};
+      if (::fstatat(::dirfd(fds.get()), entry->d_name, &file, 0) != 0) continue;
+      if (file.st_dev != wanted.st_dev || file.st_ino != wanted.st_ino) continue;
+      const Fd info(::open((directory + "fdinfo/" + entry->d_name).c_str(), O_RDONLY | O_CLOEXEC));
+      std::array<char, 1024> text{};
+      const ssize_t size = info.open() ? ::read(info.number(), text.data(), text.size()) : 0;
+      const std::string_view lines(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+      if (lines.find("OFDLCK") != lines.npos) return std::move(process);
+    }
+  }
+  return std::nullopt;
+}
+
 Result<std::vector<std::uint64_t>> mapped_inodes(int pid) {
   std::array<char, 40> path{};
   std::snprintf(path.data(), path.size(), "/proc/%d/maps", pid);

@@ -136,6 +136,8 @@ Result<> make_dir(const DirFd& dir, Name name, std::uint32_t mode) {
 }
 
 Result<DirFd> ensure_dir(const DirFd& dir, Name name, std::uint32_t mode) {
+  auto there = open_dir(dir, name);
+  if (there || there.error().code != ENOENT) return there;
   if (auto made = make_dir(dir, name, mode); !made && made.error().code != EEXIST) return std::unexpected(made.error());
   return open_dir(dir, name);
 }

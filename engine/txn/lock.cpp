@@ -1,22 +1,14 @@
 #include "engine/txn/lock.h"
 
-#include <cerrno>
-
 namespace vskel {
 
 namespace {
 
-/// Who holds a lock is read by people only, so a disk without room for it stops nobody: remove-vs must run there.
-void write_holder(const Fd& file) {
-  const std::string holder = std::to_string(sys::own_pid()) + " " + ::program_invocation_short_name + "\n";
-  if (sys::write_at(file, std::as_bytes(std::span(holder)), 0)) (void)sys::truncate(file, holder.size());
-}
-
-/// May be empty or the one before, if the holder has just come.
-std::string read_holder(const Fd& file) {
-  const auto text = sys::read_whole(file, 4096);
-  const std::string holder = text ? text->substr(0, text->find('\n')) : std::string();
-  return holder.empty() ? "another process" : "process " + holder;
+/// For people only: where it can't be found out they are told so.
+std::string holder_of(const Fd& file) {
+  const auto holder = sys::lock_holder(file);
+  if (!holder || !*holder) return "another process";
+  return "process " + std::to_string((*holder)->pid) + " " + printable((*holder)->name);
 }
 
 Result<Fd> open_lock(const Store& store, const std::string& name) {
@@ -29,15 +21,13 @@ Result<Fd> open_lock(const Store& store, const std::string& name) {
 
 Result<Lock> Lock::take(const Store& store, const std::string& name, sys::Wait wait) {
   Fd file = TRY(open_lock(store, name));
-  if (!TRY(sys::lock_exclusive(file, wait))) return fail("lock", name, "held by " + read_holder(file));
-  write_holder(file);
+  if (!TRY(sys::lock_exclusive(file, wait))) return fail("lock", name, "held by " + holder_of(file));
   return Lock(std::move(file));
 }
 
 Result<std::optional<Lock>> Lock::take_if_free(const Store& store, const std::string& name) {
   Fd file = TRY(open_lock(store, name));
   if (!TRY(sys::lock_exclusive(file, sys::Wait::no))) return std::nullopt;
-  write_holder(file);
   return Lock(std::move(file));
 }
 

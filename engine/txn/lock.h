@@ -11,7 +11,7 @@
 namespace vskel {
 
 /// Held until destroyed. Excludes other threads of this process too: a thread that takes what it holds waits forever.
-/// The file's content names the holder ("PID COMMAND") for others' messages only.
+/// Taking one writes nothing: who holds it is found out by whoever is refused.
 class Lock {
  public:
   /// Takes `name` ("skel.web", "vserver.web1", "contexts", "journal"). With Wait::no a held lock is an error that names
