@@ -46,20 +46,12 @@ Result<> KeptFiles::read(const DirFd& files, unsigned generation, Part part) {
   if (!root.open()) return {};
   PartFiles& known = parts_.at(static_cast<std::size_t>(part));
   std::mutex mutex;
-  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
-                              std::shared_ptr<void>) -> Result<> {
-    for (const WalkEntry& entry : directory->entries) {
-      if (entry.type == sys::FileType::directory) {
-        walk.descend(directory, entry, nullptr);
-        continue;
-      }
-      const std::scoped_lock lock(mutex);
-      known.generations[directory->path_to(entry.name)].push_back(generation);
-      if (part == Part::global_part && entry.type == sys::FileType::regular) global_inodes_.push_back(entry.inode);
-    }
+  TRY(for_each_file(root, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+    const std::scoped_lock lock(mutex);
+    known.generations[directory.path_to(entry.name)].push_back(generation);
+    if (part == Part::global_part && entry.type == sys::FileType::regular) global_inodes_.push_back(entry.inode);
     return {};
-  };
-  (void)TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
+  }));
   known.roots.emplace(generation, TRY(sys::reopen(root)));
   return {};
 }

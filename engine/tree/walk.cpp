@@ -135,4 +135,21 @@ void Walk::descend(const std::shared_ptr<const WalkDirectory>& directory, const 
   });
 }
 
+Result<> for_each_file(const DirFd& tree,
+                       const std::function<Result<>(const WalkDirectory& directory, const WalkEntry& entry)>& visit) {
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
+    for (const WalkEntry& entry : directory->entries) {
+      if (entry.type == sys::FileType::directory) {
+        walk.descend(directory, entry, nullptr);
+      } else {
+        TRY(visit(*directory, entry));
+      }
+    }
+    return {};
+  };
+  (void)TRY(Walk::run({&tree}, Mounts::stop, nullptr, visitor));
+  return {};
+}
+
 }  // namespace vskel

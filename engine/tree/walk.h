@@ -89,4 +89,8 @@ class Walk {
   std::unique_ptr<State> state_;
 };
 
+/// Calls `visit` for every entry below `tree` that is no directory and on the same file system, from many tasks.
+[[nodiscard]] Result<> for_each_file(
+    const DirFd& tree, const std::function<Result<>(const WalkDirectory& directory, const WalkEntry& entry)>& visit);
+
 }  // namespace vskel

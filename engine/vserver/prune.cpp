@@ -67,17 +67,12 @@ bool is_needed(const GenerationFile& part, const Needed& needed, unsigned newest
 Result<std::uint64_t> bytes_only_here(const DirFd& generations, Name name) {
   std::atomic<std::uint64_t> bytes{0};
   const DirFd root = TRY(sys::open_dir(generations, name));
-  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
-                              std::shared_ptr<void>) -> Result<> {
-    for (const WalkEntry& entry : directory->entries) {
-      if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
-      if (entry.type != sys::FileType::regular) continue;
-      const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
-      if (stat.nlink == 1) bytes += stat.blocks * 512;
-    }
+  TRY(for_each_file(root, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+    if (entry.type != sys::FileType::regular) return {};
+    const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
+    if (stat.nlink == 1) bytes += stat.blocks * 512;
     return {};
-  };
-  (void)TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
+  }));
   return bytes.load();
 }
 

@@ -140,19 +140,14 @@ Result<> verify_kept_seals(const Skel& skel, Differences& out) {
   const KeptFiles kept = TRY(KeptFiles::load(skel));
   for (const auto& [generation, root] : kept.roots(Part::global_part)) {
     const std::string name = kept_files_name(generation);
-    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
-                                std::shared_ptr<void>) -> Result<> {
-      for (const WalkEntry& entry : directory->entries) {
-        if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
-        if (entry.type != sys::FileType::regular) continue;
-        const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
-        if (!stat.immutable && is_linkable(stat, TRY(sys::xattrs(directory->top(), entry.name))))
-          out.add("skel " + skel.name().text(), "generations/" + name + "/global/" + directory->path_to(entry.name),
-                  "not sealed");
-      }
+    TRY(for_each_file(root, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+      if (entry.type != sys::FileType::regular) return {};
+      const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
+      if (!stat.immutable && is_linkable(stat, TRY(sys::xattrs(directory.top(), entry.name))))
+        out.add("skel " + skel.name().text(), "generations/" + name + "/global/" + directory.path_to(entry.name),
+                "not sealed");
       return {};
-    };
-    (void)TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
+    }));
   }
   return {};
 }
