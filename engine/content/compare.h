@@ -13,5 +13,7 @@ struct Comparison {
 /// Compares two open regular files from offset 0 to their ends, in pieces of 256 KiB, to the first difference; holes
 /// are zeros. Files of different sizes are not read.
 [[nodiscard]] Result<Comparison> compare_content(const Fd& a, const Fd& b);
+/// The same for two files that are known to have `size` bytes: if one of them has more or fewer by now, they differ.
+[[nodiscard]] Result<Comparison> compare_content(const Fd& a, const Fd& b, std::uint64_t size);
 
 }  // namespace vskel

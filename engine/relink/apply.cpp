@@ -4,6 +4,7 @@
 #include <set>
 #include <string_view>
 
+#include "engine/relink/held_seals.h"
 #include "engine/relink/relink_intent.h"
 #include "engine/seal/quiesce.h"
 #include "engine/skel/reseal.h"
@@ -32,14 +33,6 @@ Result<> write_new_file(const DirFd& dir, Name name, std::string_view content) {
   return sys::write_all(file, content);
 }
 
-Result<> stage_one(StagingShared& shared, const DirFd& staging, const Planned& planned) {
-  const DirFd dir = TRY(sys::ensure_dir(staging, *Name::check(planned.record.name), 0700));
-  const DirFd slots = TRY(sys::ensure_dir(dir, "slots", 0700));
-  const auto steps = TRY(Stager(shared, planned.record.share).stage(planned.plan, slots));
-  TRY(write_new_file(dir, "record", write_record(planned.record)));
-  return write_new_file(dir, "steps", write_steps(steps));
-}
-
 /// Takes the steps that were not carried out back from a record. A directory whose metadata could not be set is its
 /// tenant's by now, and what is below it went on without it.
 void take_back(Record& record, const std::map<std::string, unsigned>& left, const std::vector<StagedStep>& steps) {
@@ -57,21 +50,34 @@ Result<std::string> read_staged_file(const DirFd& dir, Name name) {
   return sys::read_whole(TRY(sys::open_file(dir, name)), kMostSteps);
 }
 
-/// What is staged of one vserver, read back.
+/// What is staged of one vserver.
 struct StagedVserver {
-  DirFd dir, slots;
-  std::optional<Record> record;
+  DirFd slots;
+  Record record;
   std::vector<StagedStep> steps;
   CarriedOut outcome;
 };
 
-Result<> read_staged_vserver(const DirFd& staging, const std::string& name, StagedVserver& out) {
-  out.dir = TRY(sys::open_dir(staging, *Name::check(name)));
-  out.slots = TRY(sys::open_dir(out.dir, "slots"));
-  const std::string path = sys::path_of(out.dir);
-  out.record = TRY(read_record(TRY(read_staged_file(out.dir, "record")), path + "/record"));
-  out.steps = TRY(read_steps(TRY(read_staged_file(out.dir, "steps")), path + "/steps"));
-  return {};
+Result<StagedVserver> stage_one(StagingShared& shared, const DirFd& staging, const Planned& planned) {
+  StagedVserver out;
+  const DirFd dir = TRY(sys::ensure_dir(staging, *Name::check(planned.record.name), 0700));
+  out.slots = TRY(sys::ensure_dir(dir, "slots", 0700));
+  out.record = planned.record;
+  out.steps = TRY(Stager(shared, planned.record.share).stage(planned.plan, out.slots));
+  TRY(write_new_file(dir, "record", write_record(planned.record)));
+  TRY(write_new_file(dir, "steps", write_steps(out.steps)));
+  return out;
+}
+
+/// After a crash.
+Result<StagedVserver> read_staged_vserver(const DirFd& staging, const std::string& name) {
+  StagedVserver out;
+  const DirFd dir = TRY(sys::open_dir(staging, *Name::check(name)));
+  out.slots = TRY(sys::open_dir(dir, "slots"));
+  const std::string path = sys::path_of(dir);
+  out.record = TRY(read_record(TRY(read_staged_file(dir, "record")), path + "/record"));
+  out.steps = TRY(read_steps(TRY(read_staged_file(dir, "steps")), path + "/steps"));
+  return out;
 }
 
 /// All steps are left where the vserver itself can't be had.
@@ -81,27 +87,25 @@ void leave_all(StagedVserver& staged, Error error) {
 }
 
 Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent& intent, const Skel& skel,
-                                                     const DirFd& staging, const std::vector<std::string>& names,
-                                                     LiftedSeals& seals, Further further) {
-  std::vector<StagedVserver> staged(names.size());
-  for (std::size_t at = 0; at < names.size(); ++at) TRY(read_staged_vserver(staging, names[at], staged[at]));
-  for_each_index(names.size(), [&](std::size_t at) {
-    auto root = sys::open_dir(store.vservers(), *Name::check(names[at]));
+                                                     std::vector<StagedVserver>& staged, LiftedSeals& seals,
+                                                     Further further) {
+  for_each_index(staged.size(), [&](std::size_t at) {
+    auto root = sys::open_dir(store.vservers(), *Name::check(staged[at].record.name));
     if (!root) {
       leave_all(staged[at], std::move(root).error());
       return;
     }
     staged[at].outcome = carry_out(skel, staged[at].steps, staged[at].slots, *root, seals, further);
   });
-  // What was exchanged is durable before a record says so, and before what it replaced is dropped.
+  for (StagedVserver& one : staged) {
+    take_back(one.record, one.outcome.left, one.steps);
+    TRY(lay_down_record(skel, one.record));
+  }
+  // Exchanges and records together: until then the intent would do both again.
   TRY(sys::sync_file_system(store.vservers()));
   std::map<std::string, Applied> out;
-  for (std::size_t at = 0; at < names.size(); ++at) {
-    CarriedOut& outcome = staged[at].outcome;
-    take_back(*staged[at].record, outcome.left, staged[at].steps);
-    TRY(save_record(skel, *staged[at].record));
-    out[names[at]] = {std::move(outcome.left), outcome.error ? outcome.error->line() : std::string()};
-  }
+  for (StagedVserver& one : staged)
+    out[one.record.name] = {std::move(one.outcome.left), one.outcome.error ? one.outcome.error->line() : std::string()};
   // From here on the staging is garbage, and half of it would be misread.
   TRY(intent.record({{"phase", "done"}}));
   return out;
@@ -139,25 +143,32 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
                                             {"vservers", names}}));
   const Name id = *Name::check(intent.id());
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), id, 0700));
-  std::vector<Result<>> staged(working.size());
+  std::vector<const VserverPlan*> plans;
+  for (const Planned* one : working)
+    if (one->record.share == Share::hardlink) plans.push_back(&one->plan);
+  HeldSeals held(shared.view, shared.seals, plans);
+  std::vector<std::optional<Result<StagedVserver>>> staged(working.size());
   for_each_index(working.size(), [&](std::size_t at) { staged[at] = stage_one(shared, staging, *working[at]); });
-  auto complete = nlohmann::json::array();
+  std::vector<StagedVserver> complete;
+  auto complete_names = nlohmann::json::array();
   for (std::size_t at = 0; at < working.size(); ++at) {
     const std::string& name = working[at]->record.name;
-    if (staged[at]) {
-      complete.push_back(name);
+    if (*staged[at]) {
+      complete.push_back(std::move(**staged[at]));
+      complete_names.push_back(name);
     } else {
-      out[name].error = staged[at].error().line();
+      out[name].error = staged[at]->error().line();
       for (const Step& step : working[at]->plan.steps) out[name].left.emplace(step.path, step.base_generation);
     }
   }
   auto announced = sys::sync_file_system(staging);
-  if (announced) announced = intent.record({{"phase", "apply"}, {"vservers", complete}});
+  if (announced) announced = intent.record({{"phase", "apply"}, {"vservers", complete_names}});
   if (announced) {
-    auto carried_out =
-        TRY(carry_out_all(store, intent, skel, staging, names_of(complete), shared.seals, Further::carry_out));
+    auto carried_out = TRY(carry_out_all(store, intent, skel, complete, shared.seals, Further::carry_out));
     out.merge(carried_out);
   }
+  complete.clear();
+  TRY(held.restore());
   TRY(remove_tree(store.staging(), id));
   TRY(intent.close());
   if (!announced) return std::unexpected(std::move(announced).error());
@@ -178,8 +189,11 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
     const auto records = TRY(read_records(skel));
     const bool quiet = !must_lift(seal) || Quiescence::hold(TRY(sealed_tenants(store, records)), Quiesce::automatic);
     LiftedSeals seals(seal);
-    const auto outcomes = TRY(carry_out_all(store, intent, skel, *staging, names_of(last.at("vservers")), seals,
-                                            quiet ? Further::carry_out : Further::leave));
+    std::vector<StagedVserver> complete;
+    for (const std::string& name : names_of(last.at("vservers")))
+      complete.push_back(TRY(read_staged_vserver(*staging, name)));
+    const auto outcomes =
+        TRY(carry_out_all(store, intent, skel, complete, seals, quiet ? Further::carry_out : Further::leave));
     for (const auto& [name, outcome] : outcomes)
       lines.push_back(
           "vserver " + name + ": relink was finished" +

@@ -12,6 +12,7 @@
 #include "engine/content/compare.h"
 #include "engine/content/hash.h"
 #include "engine/relink/skel_view.h"
+#include "engine/tree/directory_chain.h"
 #include "engine/tree/metadata.h"
 
 namespace vskel {
@@ -60,19 +61,20 @@ class Carrier {
   bool attempt(const StagedStep& step) {
     if (out_.error) return false;
     auto done = carry_out_one(step);
+    const bool names_moved = step.mine.type == sys::FileType::directory || step.kind == Step::Kind::put_new;
+    if (names_moved && chain_) chain_->forget();
     if (done) return *done;
     if (!is_tenants_doing(done.error().code)) out_.error = std::move(done).error();
     return false;
   }
 
   /// Before a crash: then the directory that it was done in may be gone by now.
-  Result<bool> is_done(const StagedStep& step, Name slot) {
-    const auto in_slot = TRY(sys::stat_if_there(slots_, slot));
+  static bool is_done(const StagedStep& step, const std::optional<sys::Stat>& in_slot) {
     switch (step.kind) {
       case Step::Kind::put_new:
         return !in_slot;
-      case Step::Kind::put_over:
-        return in_slot && in_slot->inode != step.slot_inode && in_slot->inode == step.mine.inode;
+      case Step::Kind::put_over:  // what came out is dropped soon after
+        return !in_slot || (in_slot->inode != step.slot_inode && in_slot->inode == step.mine.inode);
       case Step::Kind::remove:
         return in_slot.has_value();
       default:
@@ -81,11 +83,15 @@ class Carrier {
   }
 
   Result<bool> carry_out_one(const StagedStep& step) {
-    if (TRY(is_done(step, *Name::check(step.slot)))) return true;
+    const Name slot = *Name::check(step.slot);
+    const auto in_slot = TRY(sys::stat_if_there(slots_, slot));
+    if (is_done(step, in_slot)) return true;
     // A directory has no seal, and whoever runs is not in its way.
     if (further_ == Further::leave && step.kind != Step::Kind::set_metadata) return false;
     const DirFd* const dir = TRY(directory_of(step.path));
-    const Name name = last_name(step.path), slot = *Name::check(step.slot);
+    const Name name = last_name(step.path);
+    // A directory stands for what a tenant took out of the way, see exchange_back().
+    if (step.kind == Step::Kind::put_over && in_slot->inode != step.slot_inode) return false;
     switch (step.kind) {
       case Step::Kind::put_new:
         return put_new(step, *dir, name, slot);
@@ -104,13 +110,8 @@ class Carrier {
   }
 
   Result<const DirFd*> directory_of(std::string_view path) {
-    const std::string parent(parent_path(path));
-    if (!dir_.open() || parent != dir_path_) {
-      dir_ = DirFd();
-      dir_ = TRY(sys::open_dirs(root_, parent));
-      dir_path_ = parent;
-    }
-    return &dir_;
+    if (!chain_) chain_.emplace(TRY(sys::reopen(root_)));
+    return chain_->open(parent_path(path));
   }
 
   // --- seals: of inodes of the skel's only
@@ -133,11 +134,10 @@ class Carrier {
   }
 
   Result<bool> put_over(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
-    if (TRY(sys::stat(slots_, slot)).inode != step.slot_inode) return false;
     std::optional<Fd> leased;
     if (!TRY(prove(step, dir, name, slot, leased))) return false;
     TRY(exchange(step, dir, name, slot));
-    if (!TRY(is_what_was_meant(step, slot, leased))) {
+    if (!TRY(is_what_was_meant(step, slot))) {
       TRY(exchange_back(step, dir, name, slot));
       return false;
     }
@@ -152,7 +152,7 @@ class Carrier {
     auto renamed = sys::rename_new(dir, name, slots_, slot);
     TRY(restore(step.mine.sealed, renamed ? slots_ : dir, renamed ? slot : name, step.mine.inode));
     TRY(renamed);
-    if (TRY(is_what_was_meant(step, slot, leased))) return true;
+    if (TRY(is_what_was_meant(step, slot))) return true;
     TRY(sys::rename_new(slots_, slot, dir, name));
     return false;
   }
@@ -193,16 +193,19 @@ class Carrier {
 
   /// Is what stands there what the step was planned for, and does nobody write to it? Leaves the lease that says so.
   Result<bool> prove(const StagedStep& step, const DirFd& dir, Name name, Name slot, std::optional<Fd>& leased) {
-    const auto stat = TRY(sys::stat_if_there(dir, name));
-    if (!stat || !is_still(step.mine, *stat)) return false;
-    if (step.proof == Proof::inode || stat->type != sys::FileType::regular) return true;
-    Fd file = TRY(sys::open_file(dir, name));
-    if (!is_still(step.mine, TRY(sys::stat(file)))) return false;
+    const auto pinned = TRY(sys::pin_if_there(dir, name));
+    if (!pinned || !is_still(step.mine, pinned->stat)) return false;
+    if (step.proof == Proof::inode || pinned->stat.type != sys::FileType::regular) return true;
+    Fd file = TRY(sys::open_pinned(*pinned));
     auto lease = sys::take_read_lease(file);
     if (lease && !*lease) return false;
     const bool no_leases_here = !lease && lease.error().code == EINVAL;
     if (!lease && !no_leases_here) return std::unexpected(std::move(lease).error());
-    if (!TRY(has_the_bytes(step, file, slot))) return false;
+    // Under the lease, what stat says is so, and stays so.
+    const sys::Stat stat = TRY(sys::stat(file));
+    if (!is_still(step.mine, stat)) return false;
+    const bool known = !no_leases_here && step.compared_under_lease && stat.ctime == step.mine.ctime;
+    if (!known && !TRY(has_the_bytes(step, file, slot))) return false;
     if (!no_leases_here) leased = std::move(file);
     return true;
   }
@@ -220,10 +223,9 @@ class Carrier {
     .same;
   }
 
-  /// What lies in the slot now is the pinned inode, as it was, with its lease unbroken.
-  Result<bool> is_what_was_meant(const StagedStep& step, Name slot, const std::optional<Fd>& leased) {
-    if (!is_still(step.mine, TRY(sys::stat(slots_, slot)))) return false;
-    return leased ? sys::holds_read_lease(*leased) : Result<bool>(true);
+  /// What lies in the slot now is the pinned inode, as it was. Its lease is asked after at the end of the chunk.
+  Result<bool> is_what_was_meant(const StagedStep& step, Name slot) {
+    return is_still(step.mine, TRY(sys::stat(slots_, slot)));
   }
 
   Result<> exchange(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
@@ -241,8 +243,13 @@ class Carrier {
     TRY(lift(step.slot_sealed, dir, name, step.slot_inode));
     auto exchanged = sys::exchange(slots_, slot, dir, name);
     // The name may be gone meanwhile: then what came out goes back to where it was.
-    if (!exchanged && exchanged.error().code == ENOENT) exchanged = sys::rename_new(slots_, slot, dir, name);
-    if (step.slot_sealed && TRY(sys::stat_if_there(slots_, slot))) TRY(restore(true, slots_, slot, step.slot_inode));
+    if (!exchanged && exchanged.error().code == ENOENT) {
+      exchanged = sys::rename_new(slots_, slot, dir, name);
+      if (step.slot_sealed) seals_.leave(step.slot_inode);
+      // An empty slot would say that the exchange has been and what came out is dropped.
+      return exchanged ? sys::make_dir(slots_, slot, 0700) : exchanged;
+    }
+    if (step.slot_sealed) TRY(restore(true, slots_, slot, step.slot_inode));
     return exchanged;
   }
 
@@ -250,7 +257,12 @@ class Carrier {
   void settle_leases() {
     for (Leased& leased : leases_) {
       auto unbroken = sys::holds_read_lease(leased.file);
-      if (unbroken && *unbroken) continue;
+      if (unbroken && *unbroken) {
+        // What came out goes at once, while it is in the caches: no file system's journal can lose the exchange and
+        // keep this. What refuses is left to the removal of the staging, which tells.
+        (void)sys::unlink(slots_, *Name::check(leased.step->slot));
+        continue;
+      }
       auto dir = directory_of(leased.step->path);
       auto back =
           dir ? exchange_back(*leased.step, **dir, last_name(leased.step->path), *Name::check(leased.step->slot))
@@ -266,8 +278,7 @@ class Carrier {
   const DirFd& root_;
   LiftedSeals& seals_;
   const Further further_;
-  DirFd dir_;  // of the last path
-  std::string dir_path_;
+  std::optional<DirectoryChain> chain_;
   std::vector<Leased> leases_;
   std::vector<const StagedStep*> broken_;
   CarriedOut out_;

@@ -25,8 +25,8 @@ bool could_be(const sys::Stat& stat, const TreeNode* node) {
 /// One look at a path, while it goes on.
 class Look {
  public:
-  Look(const SkelView& view, const TreeNode* base, const TreeNode* theirs)
-      : view_(view), base_(base), theirs_(theirs) {}
+  Look(const SkelView& view, SkelFiles& files, const TreeNode* base, const TreeNode* theirs)
+      : view_(view), files_(files), base_(base), theirs_(theirs) {}
 
   Result<Observed> at_symlink(const DirFd& dir, Name name, const sys::Stat& stat) {
     start(stat);
@@ -47,7 +47,8 @@ class Look {
     return std::move(observed_);
   }
 
-  Result<Observed> at_file(const DirFd& dir, Name name, const sys::Stat& stat) {
+  Result<Observed> at_file(const sys::Pinned& pinned) {
+    const sys::Stat& stat = pinned.stat;
     start(stat);
     // A sealed inode of the skel's proves what it is: no tenant can write to it, or make one.
     if (theirs_ != nullptr && theirs_->inode != 0 && stat.inode == theirs_->inode) return as(theirs_node(*theirs_));
@@ -57,22 +58,19 @@ class Look {
     observed_.in_use = stat.immutable;
     const bool maybe_base = could_be(stat, base_), maybe_theirs = could_be(stat, theirs_);
     if (!maybe_base && !maybe_theirs) return std::move(observed_);
-    auto opened = sys::open_file(dir, name);
+    auto opened = sys::open_pinned(pinned);
     if (!opened && (opened.error().code == EAGAIN || opened.error().code == ETXTBSY)) {
       observed_.in_use = true;  // a tenant's lease (fcntl(2): EWOULDBLOCK)
       return std::move(observed_);
     }
     observed_.file = TRY(std::move(opened));
     const Fd& file = *observed_.file;
-    if (TRY(sys::stat(file)).inode != stat.inode) {
-      observed_.in_use = true;
-      return std::move(observed_);
-    }
-    TRY(look_at_xattrs(file));
     TRY(look_for_writers(file));
+    TRY(look_at_xattrs(file));
     if (maybe_base && observed_.node.xattrs == base_node(*base_, theirs_).xattrs) TRY(compare_with_base(file));
     const bool open_still = observed_.node.content == kMine && !(base_ != nullptr && base_->as_newest && compared_);
     if (maybe_theirs && open_still && observed_.node.xattrs == kTheirs) TRY(compare_with_theirs(file));
+    observed_.compared_under_lease = leased_ && view_.ctime_tells(stat);
     return std::move(observed_);
   }
 
@@ -102,7 +100,7 @@ class Look {
     if (mine.empty()) return {};
     for (const TreeNode* node : {base_, theirs_}) {
       if (node == nullptr || node->type() != sys::FileType::regular || node->entry->xattrs != hash) continue;
-      if (TRY(sys::xattrs(TRY(view_.open(*node)))) != mine) observed_.node.xattrs = kMine;
+      if (TRY(sys::xattrs(TRY(files_.open(*node)))) != mine) observed_.node.xattrs = kMine;
     }
     return {};
   }
@@ -110,6 +108,7 @@ class Look {
   /// Where the file system has no leases nothing can be said here; the tenant has to be still then.
   Result<> look_for_writers(const Fd& file) {
     auto lease = sys::take_read_lease(file);
+    leased_ = lease && *lease;
     if (lease && !*lease) observed_.in_use = true;
     if (!lease && lease.error().code != EINVAL) return std::unexpected(std::move(lease).error());
     return {};
@@ -123,7 +122,7 @@ class Look {
     const bool at_hand = base_->as_newest || base_->kept_in != 0;
     if (!at_hand && !base_->entry->sha256) return {};
     if (at_hand) {
-      const Comparison compared = TRY(compare_content(TRY(view_.open(*stands)), file));
+      const Comparison compared = TRY(compare_content(TRY(files_.open(*stands)), file, observed_.stat.size));
       observed_.bytes_read += compared.bytes_read;
       if (!compared.same) return {};
     } else {
@@ -137,16 +136,17 @@ class Look {
   }
 
   Result<> compare_with_theirs(const Fd& file) {
-    const Comparison compared = TRY(compare_content(TRY(view_.open(*theirs_)), file));
+    const Comparison compared = TRY(compare_content(TRY(files_.open(*theirs_)), file, observed_.stat.size));
     observed_.bytes_read += compared.bytes_read;
     if (compared.same) observed_.node.content = kTheirs;
     return {};
   }
 
   const SkelView& view_;
+  SkelFiles& files_;
   const TreeNode* base_;
   const TreeNode* theirs_;
-  bool compared_ = false;
+  bool compared_ = false, leased_ = false;
   Observed observed_;
 };
 
@@ -183,27 +183,32 @@ Result<Observed> observe_directory(const DirFd& dir, const TreeNode* base, const
   return observed;
 }
 
-Result<std::optional<Observed>> observe(const SkelView& view, const DirFd& dir, Name name, const TreeNode* base,
-                                        const TreeNode* theirs) {
-  const auto stat = TRY(sys::stat_if_there(dir, name));
-  if (!stat) return std::nullopt;
-  const auto mounted_over = [&] {
+Result<std::optional<Observed>> Observer::at(const DirFd& dir, Name name, const TreeNode* base,
+                                             const TreeNode* theirs) {
+  const auto mounted_over = [&]() -> Result<std::optional<Observed>> {
+    const auto stat = TRY(sys::stat_if_there(dir, name));
+    if (!stat) return std::nullopt;
     Observed observed;
     observed.stat = *stat;
     observed.node = {stat->type, stat->mode, stat->uid, stat->gid, kMine, kMine};
     observed.mounted = true;
     return observed;
   };
-  if (stat->mount_root) return mounted_over();
-  Look look(view, base, theirs);
+  auto pinned = sys::pin_if_there(dir, name);
+  if (!pinned && pinned.error().code == EXDEV) return mounted_over();
+  if (!pinned) return std::unexpected(std::move(pinned).error());
+  if (!*pinned) return std::nullopt;
+  const sys::Stat& stat = (*pinned)->stat;
+  if (stat.mount_root) return mounted_over();
+  Look look(view_, files_, base, theirs);
   auto looked = [&]() -> Result<Observed> {
-    switch (stat->type) {
+    switch (stat.type) {
       case sys::FileType::regular:
-        return look.at_file(dir, name, *stat);
+        return look.at_file(**pinned);
       case sys::FileType::symlink:
-        return look.at_symlink(dir, name, *stat);
+        return look.at_symlink(dir, name, stat);
       default:
-        return look.at_special(*stat);
+        return look.at_special(stat);
     }
   }();
   if (!looked && looked.error().code == ENOENT) return std::nullopt;   // a running tenant removed it meanwhile

@@ -14,6 +14,7 @@ struct Observed {
   Node node;                           ///< with contents numbered as base_node() and theirs_node() number theirs
   Proof proof_of_base = Proof::inode;  ///< if it is as the base: by what that was found
   bool in_use = false;                 ///< open for writing
+  bool compared_under_lease = false;   ///< see Step
   bool mounted = false;                ///< something is mounted over it, and is not looked at
   std::uint64_t bytes_read = 0;
   std::optional<Fd> file;  ///< if it was opened
@@ -23,10 +24,20 @@ struct Observed {
 [[nodiscard]] Node theirs_node(const TreeNode& theirs);
 [[nodiscard]] Node base_node(const TreeNode& base, const TreeNode* theirs);
 
-/// Looks at `name` in `dir`; nullopt if it is not there (any more).
-[[nodiscard]] Result<std::optional<Observed>> observe(const SkelView& view, const DirFd& dir, Name name,
-                                                      const TreeNode* base, const TreeNode* theirs);
-/// The same for an open directory.
+/// Looks at one path after the other. Not thread-safe: one for each task.
+class Observer {
+ public:
+  Observer(const SkelView& view, SkelFiles& files) : view_(view), files_(files) {}
+  /// Looks at `name` in `dir`; nullopt if it is not there (any more).
+  [[nodiscard]] Result<std::optional<Observed>> at(const DirFd& dir, Name name, const TreeNode* base,
+                                                   const TreeNode* theirs);
+
+ private:
+  const SkelView& view_;
+  SkelFiles& files_;
+};
+
+/// Looks at an open directory.
 [[nodiscard]] Result<Observed> observe_directory(const DirFd& dir, const TreeNode* base, const TreeNode* theirs);
 
 }  // namespace vskel

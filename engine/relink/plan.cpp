@@ -289,7 +289,7 @@ class Planner {
       if (was_directory) question.below = TRY(is_as_base(*place.base, own))
       ? Below::as_base : Below::own_entries;
     } else {
-      auto observed = TRY(observe(view_, dir, mine.name, place.base, place.theirs));
+      auto observed = TRY(observer_.at(dir, mine.name, place.base, place.theirs));
       if (!observed) return false;
       if (observed->mounted) {
         plan_blocked(place);
@@ -321,7 +321,7 @@ class Planner {
         if (!inner.open() || !TRY(is_as_base(*child, inner))) return false;
         continue;
       }
-      const auto observed = TRY(observe(view_, dir, listed.name, child, nullptr));
+      const auto observed = TRY(observer_.at(dir, listed.name, child, nullptr));
       if (!observed || observed->in_use || observed->mounted) return false;
       plan_.bytes_read += observed->bytes_read;
       if (!same_node(observed->node, base_node(*child, nullptr))) return false;
@@ -356,7 +356,7 @@ class Planner {
     if (place.unchanged() && options_.share == Share::reflink && !is_theirs &&
         TRY(is_as_shared_as_can_be(*theirs, dir, mine.name)))
       return false;
-    auto observed = TRY(observe(view_, dir, mine.name, place.base, theirs));
+    auto observed = TRY(observer_.at(dir, mine.name, place.base, theirs));
     if (!observed) return false;
     if (observed->mounted) {
       plan_blocked(place);
@@ -389,7 +389,7 @@ class Planner {
   Result<bool> is_as_shared_as_can_be(const TreeNode& theirs, const DirFd& dir, Name name) {
     const auto stat = TRY(sys::stat_if_there(dir, name));
     if (!stat || stat->type != FileType::regular || stat->size != theirs.entry->size) return true;
-    const auto wanted = TRY(sys::physical_extents(TRY(view_.open(theirs))));
+    const auto wanted = TRY(sys::physical_extents(TRY(files_.open(theirs))));
     if (!wanted) return true;  // packed into metadata: there is nothing to share
     const auto file = sys::open_file(dir, name);
     if (!file || TRY(sys::physical_extents(*file)) != wanted) return false;
@@ -403,6 +403,7 @@ class Planner {
     step.mine = identity_of(observed.stat);
     step.in_use = observed.in_use;
     step.proof = observed.proof_of_base;
+    step.compared_under_lease = observed.compared_under_lease;
     step.base = place.base;
     plan_.bytes_read += observed.bytes_read;
   }
@@ -419,7 +420,7 @@ class Planner {
     if (is_theirs) return options_.share == Share::hardlink ? Place::as_it_should : Place::its_own;
     // Which names of one inode become the skel's is the table's business; an older inode of the skel's is one as well.
     if (options_.share != Share::reflink || !observed.file) return Place::its_own;
-    const auto extents = TRY(sys::physical_extents(TRY(view_.open(theirs))));
+    const auto extents = TRY(sys::physical_extents(TRY(files_.open(theirs))));
     if (!extents) return Place::as_it_should;  // packed into metadata: there is nothing to share
     return TRY(sys::physical_extents(*observed.file))
     == extents ? Place::as_it_should : Place::its_own;
@@ -475,7 +476,7 @@ class Planner {
     const bool untouched = seen && stat->size == entry.size && stat->mtime == entry.mtime && stat->uid == entry.uid &&
                            stat->gid == entry.gid && stat->mode == entry.mode;
     if (untouched) return {};
-    const auto observed = TRY(observe(view_, dir, mine.name, nullptr, place.theirs));
+    const auto observed = TRY(observer_.at(dir, mine.name, nullptr, place.theirs));
     if (!observed || observed->mounted) return {};
     plan_.bytes_read += observed->bytes_read;
     if (!same_node(observed->node, theirs_node(*place.theirs))) plan_.old_set_id.insert(place.path);
@@ -596,6 +597,8 @@ class Planner {
   }
 
   const SkelView& view_;
+  SkelFiles files_{view_};
+  Observer observer_{view_, files_};
   const Record& record_;
   const PlanOptions& options_;
   const Gate gate_;
@@ -617,7 +620,7 @@ bool is_gated(const VserverPlan& plan) {
 }  // namespace
 
 Identity identity_of(const sys::Stat& stat) {
-  return {stat.type, stat.inode, stat.size, stat.mode, stat.uid, stat.gid, stat.mtime, stat.immutable};
+  return {stat.type, stat.inode, stat.size, stat.mode, stat.uid, stat.gid, stat.mtime, stat.ctime, stat.immutable};
 }
 
 bool is_still(const Identity& identity, const sys::Stat& stat) {

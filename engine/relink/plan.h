@@ -34,11 +34,12 @@ struct Identity {
   sys::FileType type = sys::FileType::unknown;
   std::uint64_t inode = 0, size = 0;
   std::uint32_t mode = 0, uid = 0, gid = 0;
-  sys::Time mtime;
+  sys::Time mtime, ctime;
   bool sealed = false;  ///< as the flag said when it was looked at
 };
 [[nodiscard]] Identity identity_of(const sys::Stat& stat);
-/// The same inode, not changed since as far as stat(2) tells.
+/// The same inode, not changed since as far as its owner lets stat(2) tell; what only moves the ctime (a further name,
+/// a seal) is no change.
 [[nodiscard]] bool is_still(const Identity& identity, const sys::Stat& stat);
 
 /// How a step makes sure, when it is carried out, that what it replaces is what was planned for.
@@ -58,6 +59,9 @@ struct Step {
   const TreeNode* base = nullptr;    ///< what was; may be null
   Identity mine;                     ///< what stands there; not of put_new
   Proof proof = Proof::inode;
+  /// Its bytes were compared while a lease said that nobody could write to it, at a time that its ctime tells from any
+  /// later write: under another lease the same ctime says that they are the same bytes.
+  bool compared_under_lease = false;
   bool in_use = false;           ///< somebody has it open for writing: tried last, and kept if that is so still
   unsigned base_generation = 0;  ///< the path's base, if the step is not carried out
   unsigned order = 0;            ///< libraries, other files, the package database

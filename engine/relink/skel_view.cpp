@@ -25,11 +25,13 @@ Result<bool> may_be_linked(const SkelView& view, const TreeNode& node) {
 
 }  // namespace
 
+Result<DirFd> SkelView::root_of(const Skel& skel, unsigned kept_in, Part part) {
+  if (kept_in == 0) return sys::reopen(skel.tree(part));
+  return sys::open_dirs(skel.generations(), kept_files_name(kept_in) + "/" + std::string(part_name(part)));
+}
+
 Result<DirFd> SkelView::directory_of(const Skel& skel, unsigned kept_in, Part part, std::string_view path) {
-  if (kept_in == 0) return sys::open_dirs(skel.tree(part), parent_path(path));
-  const std::string directory = kept_files_name(kept_in) + "/" + std::string(part_name(part));
-  const std::string_view parent = parent_path(path);
-  return sys::open_dirs(skel.generations(), parent.empty() ? directory : directory + "/" + std::string(parent));
+  return sys::open_dirs(TRY(root_of(skel, kept_in, part)), parent_path(path));
 }
 
 Result<DirFd> SkelView::directory_of(const TreeNode& node) const {
@@ -38,6 +40,21 @@ Result<DirFd> SkelView::directory_of(const TreeNode& node) const {
 
 Result<Fd> SkelView::open(const TreeNode& node) const {
   return sys::open_trusted_file(TRY(directory_of(node)), last_name(node.path()));
+}
+
+Result<const DirFd*> SkelFiles::directory_of(const TreeNode& node) {
+  const Part part = node.entry->part;
+  if (!chain_ || part_ != part || kept_in_ != node.kept_in) {
+    chain_.reset();
+    chain_.emplace(TRY(SkelView::root_of(view_->skel(), node.kept_in, part)));
+    part_ = part;
+    kept_in_ = node.kept_in;
+  }
+  return chain_->open(parent_path(node.path()));
+}
+
+Result<Fd> SkelFiles::open(const TreeNode& node) {
+  return sys::open_trusted_file(*TRY(directory_of(node)), last_name(node.path()));
 }
 
 const GenerationTree* SkelView::base(unsigned generation) const {
@@ -116,6 +133,10 @@ Result<> SkelView::fill_base(GenerationTree& tree, const KeptFiles& kept) {
 
 Result<SkelView> SkelView::load(const Skel& skel, const std::set<unsigned>& bases) {
   SkelView view(skel);
+  view.loaded_at_ = sys::inode_clock();
+  const std::string type = TRY(sys::file_system(skel.tree(Part::global_part)))
+  .type;
+  view.stores_are_stamped_ = type == "ext4" || type == "xfs" || type == "btrfs";
   const unsigned newest = TRY(skel.newest_generation());
   Manifest manifest = TRY(skel.manifest(newest));
   manifest.generation = newest;

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_set>
@@ -12,6 +13,7 @@
 #include "engine/relink/generation_tree.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/skel.h"
+#include "engine/tree/directory_chain.h"
 #include "engine/tree/relative_path.h"
 
 namespace vskel {
@@ -31,11 +33,19 @@ class SkelView {
   /// tenant's.
   [[nodiscard]] bool is_skel_inode(std::uint64_t inode) const { return inodes_.contains(inode); }
   [[nodiscard]] std::uint64_t device() const { return device_; }
+  /// Whether an inode of the skel's file system whose ctime is that of `stat` has not changed since before this view
+  /// was loaded, and whether a later write by whatever way would move its ctime. ext4, XFS and btrfs stamp at write(2)
+  /// and, in page_mkwrite, at the first store through each new mapping; tmpfs has no page_mkwrite.
+  [[nodiscard]] bool ctime_tells(const sys::Stat& stat) const {
+    return stores_are_stamped_ && stat.device == device_ && stat.ctime < loaded_at_;
+  }
 
   /// The directory of the skel in which the file of `node` stands.
   [[nodiscard]] Result<DirFd> directory_of(const TreeNode& node) const;
   /// The file itself, for reading.
   [[nodiscard]] Result<Fd> open(const TreeNode& node) const;
+  /// The root of a part: of the current tree (`kept_in` 0) or of the files kept for an older generation.
+  [[nodiscard]] static Result<DirFd> root_of(const Skel& skel, unsigned kept_in, Part part);
   /// Directory of a file by where it stands (see TreeNode::kept_in): for what is read from a journal.
   [[nodiscard]] static Result<DirFd> directory_of(const Skel& skel, unsigned kept_in, Part part, std::string_view path);
 
@@ -47,9 +57,27 @@ class SkelView {
   [[nodiscard]] Result<bool> is_as_newest(const TreeNode& node) const;
   const Skel* skel_;
   std::uint64_t device_ = 0;
+  sys::Time loaded_at_;
+  bool stores_are_stamped_ = false;
   std::unique_ptr<GenerationTree> newest_;
   std::map<unsigned, std::unique_ptr<GenerationTree>> bases_;
   std::unordered_set<std::uint64_t> inodes_;
+};
+
+/// Opens files of the skel one after the other: the next is mostly near the last. Not thread-safe: one for each task.
+class SkelFiles {
+ public:
+  explicit SkelFiles(const SkelView& view) : view_(&view) {}
+  /// The directory in which the file of `node` stands; good until the next call.
+  [[nodiscard]] Result<const DirFd*> directory_of(const TreeNode& node);
+  /// The file itself, for reading.
+  [[nodiscard]] Result<Fd> open(const TreeNode& node);
+
+ private:
+  const SkelView* view_;
+  std::optional<DirectoryChain> chain_;
+  Part part_ = Part::global_part;  ///< of the chain's root
+  unsigned kept_in_ = 0;           ///< likewise
 };
 
 }  // namespace vskel

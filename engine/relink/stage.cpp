@@ -8,13 +8,16 @@
 
 namespace vskel {
 
-Result<const DirFd*> Stager::source_directory(const TreeNode& node) {
-  std::string key = std::to_string(static_cast<int>(node.entry->part)) + "/" + std::string(parent_path(node.path()));
-  if (cached_.open() && key == cached_key_) return &cached_;
-  cached_ = TRY(shared_.view.directory_of(node));
-  cached_key_ = std::move(key);
-  return &cached_;
+namespace {
+
+/// ext4 searches a block of a directory from its beginning: with short names some 340 fit into one, with these 90.
+std::string slot_name(std::size_t number) {
+  constexpr std::size_t kLength = 32;
+  const std::string digits = std::to_string(number);
+  return std::string(kLength - digits.size(), '0') + digits;
 }
+
+}  // namespace
 
 Result<> Stager::issue(const Operation& operation, const DirFd& dir) {
   Results results = shared_.executor.issue({&dir, std::span(&operation, 1)}, OnFailure::stop);
@@ -48,21 +51,24 @@ Result<> Stager::put_directory(const TreeNode& node, const DirFd& dir, Name name
 }
 
 Result<> Stager::put_file(const TreeNode& node, const DirFd& dir, Name name) {
-  if (share_ == Share::hardlink && node.linkable) return put_link(node, dir, name);
-  return put_copy(node, dir, name);
+  if (!is_linked(node)) return put_copy(node, dir, name);
+  TRY(put_link(node, dir, name));
+  return {};
 }
 
-Result<> Stager::put_link(const TreeNode& node, const DirFd& dir, Name name) {
-  const DirFd& source = *TRY(source_directory(node));
+Result<std::uint64_t> Stager::put_link(const TreeNode& node, const DirFd& dir, Name name) {
+  const DirFd& source = *TRY(files_.directory_of(node));
   const Name source_name = last_name(node.path());
-  const auto link = [&]() -> Result<> {
+  const auto link = [&]() -> Result<std::uint64_t> {
     const sys::Stat stat = TRY(sys::stat(source, source_name));
     const std::uint64_t inode = stat.inode;
     if (shared_.seal == SealKind::none && stat.immutable) TRY(clear_seal(source, source_name, SealKind::immutable));
     TRY(shared_.seals.lift(source, source_name, inode));
     auto linked = sys::link(source, source_name, dir, name);
     auto restored = shared_.seals.restore(source, source_name, inode);
-    return linked ? restored : linked;
+    if (!linked) return std::unexpected(std::move(linked).error());
+    TRY(std::move(restored));
+    return inode;
   };
   auto linked = link();
   if (linked || linked.error().code != EMLINK) return linked;
@@ -102,7 +108,7 @@ Result<> Stager::make_new_leader(const TreeNode& node, const DirFd& source, cons
 }
 
 Result<> Stager::put_copy(const TreeNode& node, const DirFd& dir, Name name) {
-  const DirFd& source = *TRY(source_directory(node));
+  const DirFd& source = *TRY(files_.directory_of(node));
   const Fd file = TRY(sys::open_trusted_file(source, last_name(node.path())));
   const sys::Stat stat = TRY(sys::stat(file));
   const std::pair key{node.entry->part, stat.inode};
@@ -119,7 +125,7 @@ Result<> Stager::put_copy(const TreeNode& node, const DirFd& dir, Name name) {
 }
 
 Result<> Stager::put_other(const TreeNode& node, const DirFd& dir, Name name) {
-  const DirFd& source = *TRY(source_directory(node));
+  const DirFd& source = *TRY(files_.directory_of(node));
   const Name source_name = last_name(node.path());
   const sys::Stat stat = TRY(sys::stat(source, source_name));
   const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(source, source_name)));
@@ -135,12 +141,13 @@ Result<std::vector<StagedStep>> Stager::stage(const VserverPlan& plan, const Dir
     StagedStep staged;
     staged.kind = step.kind;
     staged.path = step.path;
-    staged.slot = std::to_string(out.size());
+    staged.slot = slot_name(out.size());
     staged.mine = step.mine;
     staged.mine.sealed = step.mine.type == sys::FileType::regular && shared_.view.is_skel_inode(step.mine.inode);
     staged.proof = step.proof;
     staged.base_generation = step.base_generation;
     staged.in_use = step.in_use;
+    staged.compared_under_lease = step.compared_under_lease;
     if (step.proof == Proof::base) {
       staged.part = step.base->entry->part;
       staged.kept_in = step.base->kept_in;
@@ -149,11 +156,14 @@ Result<std::vector<StagedStep>> Stager::stage(const VserverPlan& plan, const Dir
     if (step.kind == Step::Kind::share_extents) staged.source = step.theirs->path();
     const Name slot = *Name::check(staged.slot);
     if (step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over) {
-      TRY(put(*step.theirs, slots, slot));
-      staged.slot_inode = TRY(sys::stat(slots, slot))
-      .inode;
-      // Not asked of the flag, which another vserver's staging may have lifted just now.
-      staged.slot_sealed = share_ == Share::hardlink && step.theirs->linkable;
+      // Of what is linked the seal is not asked of the flag, which another vserver's staging may have lifted just now.
+      staged.slot_sealed = is_linked(*step.theirs);
+      if (staged.slot_sealed) staged.slot_inode = TRY(put_link(*step.theirs, slots, slot));
+      if (!staged.slot_sealed) {
+        TRY(put(*step.theirs, slots, slot));
+        staged.slot_inode = TRY(sys::stat(slots, slot))
+        .inode;
+      }
     }
     if (step.kind == Step::Kind::set_metadata) {
       // An empty directory carries the metadata.

@@ -25,25 +25,25 @@ struct StagingShared {
 class Stager {
  public:
   /// `share` is how the vserver has global files.
-  Stager(StagingShared& shared, Share share) : shared_(shared), share_(share) {}
+  Stager(StagingShared& shared, Share share) : shared_(shared), share_(share), files_(shared.view) {}
   /// Makes `node`, with all below it, as `name` in `dir`, which is ours.
   [[nodiscard]] Result<> put(const TreeNode& node, const DirFd& dir, Name name);
   /// Stages every step of `plan` into `slots`. The steps come back in their order.
   [[nodiscard]] Result<std::vector<StagedStep>> stage(const VserverPlan& plan, const DirFd& slots);
 
  private:
-  [[nodiscard]] Result<const DirFd*> source_directory(const TreeNode& node);
   [[nodiscard]] Result<> put_directory(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_file(const TreeNode& node, const DirFd& dir, Name name);
-  [[nodiscard]] Result<> put_link(const TreeNode& node, const DirFd& dir, Name name);
+  /// Gives the inode that was linked.
+  [[nodiscard]] Result<std::uint64_t> put_link(const TreeNode& node, const DirFd& dir, Name name);
+  [[nodiscard]] bool is_linked(const TreeNode& node) const { return share_ == Share::hardlink && node.linkable; }
   [[nodiscard]] Result<> put_copy(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_other(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> make_new_leader(const TreeNode& node, const DirFd& source, const DirFd& scratch);
   [[nodiscard]] Result<> issue(const Operation& operation, const DirFd& dir);
   StagingShared& shared_;
   Share share_;
-  std::string cached_key_;
-  DirFd cached_;
+  SkelFiles files_;
   const DirFd* slots_ = nullptr;
   std::string here_;  ///< the directory at work, relative to slots_
   /// Of a skel's inode with several names, the first that was staged, relative to slots_.

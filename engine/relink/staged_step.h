@@ -18,12 +18,13 @@ struct StagedStep {
   bool slot_sealed = false;      ///< what comes is an inode of the skel's, under its seal
   Identity mine;                 ///< `sealed`: it is an inode of the skel's
   Proof proof = Proof::inode;
-  Part part = Part::global_part;  ///< where the base's file stands, for Proof::base
-  unsigned kept_in = 0;           ///< likewise
-  std::string source;             ///< path of the global file whose extents are to be shared
-  std::string sha256;             ///< hex; for Proof::digest
-  unsigned base_generation = 0;   ///< goes into the record if the step is not carried out
-  bool in_use = false;            ///< to be tried last
+  Part part = Part::global_part;      ///< where the base's file stands, for Proof::base
+  unsigned kept_in = 0;               ///< likewise
+  std::string source;                 ///< path of the global file whose extents are to be shared
+  std::string sha256;                 ///< hex; for Proof::digest
+  unsigned base_generation = 0;       ///< goes into the record if the step is not carried out
+  bool in_use = false;                ///< to be tried last
+  bool compared_under_lease = false;  ///< as in Step; not written down: who goes on after a crash compares again
 };
 
 [[nodiscard]] std::string write_steps(const std::vector<StagedStep>& steps);

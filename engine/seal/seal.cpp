@@ -98,4 +98,11 @@ Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) 
   return set_seal(dir, name, seal_);
 }
 
+void LiftedSeals::leave(std::uint64_t inode) {
+  Stripe& stripe = stripe_of(inode);
+  const std::scoped_lock lock(stripe.mutex);
+  const auto users = stripe.users.find(inode);
+  if (users != stripe.users.end() && --users->second == 0) stripe.users.erase(users);
+}
+
 }  // namespace vskel

@@ -35,6 +35,8 @@ namespace vskel {
 class LiftedSeals {
  public:
   explicit LiftedSeals(SealKind seal) : seal_(seal) {}
+  /// False: nothing is ever lifted.
+  [[nodiscard]] bool lifts() const { return must_lift(seal_); }
   /// Before work on names of `inode`, reached as `name` in `dir`. Does nothing for seals that need no lifting.
   [[nodiscard]] Result<> lift(const DirFd& dir, Name name, std::uint64_t inode);
   /// The same for an inode of which nobody knows whether it is sealed: a flag that another task has just lifted says
@@ -42,6 +44,8 @@ class LiftedSeals {
   [[nodiscard]] Result<bool> lift_if_sealed(const DirFd& dir, Name name, std::uint64_t inode);
   /// After it, whatever came of the work; the last one seals again (also what was not sealed before).
   [[nodiscard]] Result<> restore(const DirFd& dir, Name name, std::uint64_t inode);
+  /// The same where the name is gone, and another lifter has one by which to seal again.
+  void leave(std::uint64_t inode);
 
  private:
   struct Stripe {

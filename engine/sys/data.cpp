@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "engine/sys/call.h"
 #include "engine/sys/kernel.h"
@@ -15,6 +16,10 @@ namespace vskel::sys {
 using detail::Effect;
 
 Result<std::size_t> read_at(const Fd& fd, std::span<std::byte> buffer, std::uint64_t offset) {
+  return read_at(fd, buffer, offset, std::numeric_limits<std::uint64_t>::max());
+}
+
+Result<std::size_t> read_at(const Fd& fd, std::span<std::byte> buffer, std::uint64_t offset, std::uint64_t end) {
   std::size_t filled = 0;
   while (filled < buffer.size()) {
     const ssize_t got = TRY(detail::attempt("read", "pread64", Effect::looks, fd, "", [&] {
@@ -22,6 +27,7 @@ Result<std::size_t> read_at(const Fd& fd, std::span<std::byte> buffer, std::uint
     }));
     if (got == 0) break;
     filled += static_cast<std::size_t>(got);
+    if (offset + filled == end) break;
   }
   return filled;
 }

@@ -60,6 +60,9 @@ struct Xattr {
 void engine_start();
 /// The soft limit of open descriptors now.
 [[nodiscard]] std::size_t descriptor_limit();
+/// The clock that file systems stamp inodes with (CLOCK_REALTIME_COARSE; fs/inode.c: current_time): what is changed
+/// from now on has no ctime before it.
+[[nodiscard]] Time inode_clock();
 /// CPUs that this process may use (sched_getaffinity), at least 1.
 [[nodiscard]] unsigned usable_cpus();
 /// The path of an open descriptor as /proc/self/fd tells; "" if it can't.
@@ -79,8 +82,17 @@ void engine_start();
 [[nodiscard]] Result<DirFd> open_dirs(const DirFd& dir, std::string_view relative_path);
 /// A second descriptor of the same directory (independent read position).
 [[nodiscard]] Result<DirFd> reopen(const DirFd& dir);
-/// A regular file for reading (O_NOFOLLOW, O_NONBLOCK, O_NOCTTY, fstat-checked: anything but a regular file is EINVAL
-/// and was pinned by O_PATH only).
+/// What stands under a name, held fast by O_PATH: nothing was opened, so nothing has happened to it.
+struct Pinned {
+  Fd fd;
+  Stat stat;
+};
+/// nullopt if there is no such name; EXDEV if something is mounted over it.
+[[nodiscard]] Result<std::optional<Pinned>> pin_if_there(const DirFd& dir, Name name);
+/// The very file that was pinned, for reading (O_NONBLOCK, O_NOCTTY). Anything but a regular file is EINVAL: opening a
+/// device has effects, and opening a FIFO wakes its writer.
+[[nodiscard]] Result<Fd> open_pinned(const Pinned& pinned);
+/// A regular file for reading: pinned, then opened.
 [[nodiscard]] Result<Fd> open_file(const DirFd& dir, Name name);
 /// The same in one call, for trees that no tenant can reach and names that were just seen to be regular files (the
 /// skel, staging).
@@ -157,6 +169,9 @@ inline constexpr std::uint32_t kIxunlinkFlag = 0x08000000;
 // --- data
 /// Reads up to buffer.size() bytes at `offset`; short only at the end of the file.
 [[nodiscard]] Result<std::size_t> read_at(const Fd& fd, std::span<std::byte> buffer, std::uint64_t offset);
+/// The same for a file that is expected to end at `end`: a short read that comes to there is not asked about again.
+[[nodiscard]] Result<std::size_t> read_at(const Fd& fd, std::span<std::byte> buffer, std::uint64_t offset,
+                                          std::uint64_t end);
 /// Reads what is there from the current position (pipes too); 0 at the end.
 [[nodiscard]] Result<std::size_t> read_some(const Fd& fd, std::span<std::byte> buffer);
 /// Writes all of it at `offset`.

@@ -96,17 +96,29 @@ Result<DirFd> open_dirs(const DirFd& dir, std::string_view relative_path) {
   return current;
 }
 
+Result<std::optional<Pinned>> pin_if_there(const DirFd& dir, Name name) {
+  auto pinned = open_name("open", dir, name.c_str(), O_PATH, 0, kBeneath | RESOLVE_NO_XDEV);
+  if (!pinned && pinned.error().code == ENOENT) return std::nullopt;
+  Fd fd(TRY(std::move(pinned)));
+  const Stat what = TRY(stat(fd));
+  return Pinned{std::move(fd), what};
+}
+
+Result<Fd> open_pinned(const Pinned& pinned) {
+  if (pinned.stat.type != FileType::regular) return detail::failed("open", pinned.fd, "", EINVAL);
+  // One directory of proc for the life of the process: a name in it instead of a path of four.
+  static const Fd own_descriptors(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  std::array<char, 16> number{};
+  std::snprintf(number.data(), number.size(), "%d", pinned.fd.number());
+  return Fd(TRY(detail::attempt("open", "open", Effect::looks, pinned.fd, "", [&] {
+    return ::openat(own_descriptors.number(), number.data(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOATIME | O_CLOEXEC);
+  })));
+}
+
 Result<Fd> open_file(const DirFd& dir, Name name) {
-  // Pin, look, then open: opening a device has effects, and opening a FIFO wakes its writer even with O_NONBLOCK.
-  const Fd pinned(TRY(open_name("open", dir, name.c_str(), O_PATH, 0, kBeneath | RESOLVE_NO_XDEV)));
-  const Stat what = TRY(stat(pinned));
-  if (what.type != FileType::regular) return detail::failed("open", dir, name.c_str(), EINVAL);
-  std::array<char, 32> self{};
-  std::snprintf(self.data(), self.size(), "/proc/self/fd/%d", pinned.number());
-  const int number = TRY(detail::attempt("open", "open", Effect::looks, dir, name.c_str(), [&] {
-    return ::open(self.data(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOATIME | O_CLOEXEC);
-  }));
-  return Fd(number);
+  auto pinned = TRY(pin_if_there(dir, name));
+  if (!pinned) return detail::failed("open", dir, name.c_str(), ENOENT);
+  return open_pinned(*pinned);
 }
 
 Result<Fd> open_trusted_file(const DirFd& dir, Name name) {

@@ -211,6 +211,16 @@ Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store
   return out;
 }
 
+Result<> lay_down_file(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode) {
+  // One name, so that doing it again after a crash takes the place of what the crash left.
+  const std::string temporary = "." + std::string(name.view().substr(0, 200)) + ".vskel-new";
+  const Name hidden = *Name::check(temporary);
+  TRY(sys::unlink_if_there(dir, hidden));
+  const Fd file = TRY(sys::create_file(dir, hidden, mode));
+  TRY(sys::write_all(file, content));
+  return sys::rename_over(dir, hidden, dir, name);
+}
+
 Result<> write_file_atomically(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode) {
   static std::atomic<unsigned> counter{0};
   // A name of 255 bytes leaves no room for what is added.

@@ -66,4 +66,7 @@ class Intent {
 /// content in place, not known to be durable.
 [[nodiscard]] Result<> write_file_atomically(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode);
 
+/// The same for one of many, inside an intent that would do it again: not durable until the caller's syncfs.
+[[nodiscard]] Result<> lay_down_file(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode);
+
 }  // namespace vskel

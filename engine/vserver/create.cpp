@@ -266,16 +266,6 @@ nlohmann::json publish_record(const std::vector<CreatedVserver>& outcomes) {
   return {{"phase", "publish"}, {"vservers", std::move(names)}};
 }
 
-/// Replaces a file without making it durable: a syncfs for all of them follows.
-Result<> lay_down(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode) {
-  const std::string temporary = "." + std::string(name.view()) + ".vskel-new";
-  const Name hidden = *Name::check(temporary);
-  TRY(sys::unlink_if_there(dir, hidden));
-  const Fd file = TRY(sys::create_file(dir, hidden, mode));
-  TRY(sys::write_all(file, content));
-  return sys::rename_over(dir, hidden, dir, name);
-}
-
 Result<std::string> read_staged(const DirFd& dir, Name name) {
   const Fd file = TRY(sys::open_file(dir, name));
   return sys::read_whole(file, kMostTemplate);
@@ -284,10 +274,9 @@ Result<std::string> read_staged(const DirFd& dir, Name name) {
 /// One staged vserver under its final names. Repeatable: what was done before is done again with the same result.
 Result<> publish_one(const Store& store, const Skel& skel, const DirFd& staged, const Record& record) {
   const auto [config_dir, config_name] = TRY(open_parent(record.config));
-  TRY(lay_down(config_dir, *Name::check(config_name), TRY(read_staged(staged, "config")), 0644));
+  TRY(lay_down_file(config_dir, *Name::check(config_name), TRY(read_staged(staged, "config")), 0644));
   TRY(link_context(store, record.context, vserver_path(store, record.name)));
-  const std::string record_name = record.name + ".json";
-  TRY(lay_down(skel.instances(), *Name::check(record_name), write_record(record), 0600));
+  TRY(lay_down_record(skel, record));
   if (TRY(sys::stat_if_there(staged, "root")))
     TRY(sys::rename_new(staged, "root", store.vservers(), *Name::check(record.name)));
   return {};

@@ -30,6 +30,16 @@ Result<std::optional<Record>> read_record_file(const Skel& skel, Name name) {
   return record;
 }
 
+/// What says the same already is left as it is.
+template <class WriteFile>
+Result<> replace_record(const Skel& skel, const Record& record, WriteFile write_file) {
+  const std::string file_name = record.name + std::string(kRecordSuffix), text = write_record(record);
+  const Name name = *Name::check(file_name);
+  if (const auto there = TRY(open_record_file(skel, name)); there && TRY(sys::read_whole(*there, kMostRecord)) == text)
+    return {};
+  return write_file(skel.instances(), name, text, 0600);
+}
+
 }  // namespace
 
 Result<std::vector<Record>> read_records(const Skel& skel) {
@@ -56,11 +66,9 @@ Result<std::optional<Record>> find_record(const Store& store, const VserverName&
 }
 
 Result<> save_record(const Skel& skel, const Record& record) {
-  const std::string file_name = record.name + std::string(kRecordSuffix), text = write_record(record);
-  const Name name = *Name::check(file_name);
-  if (const auto there = TRY(open_record_file(skel, name)); there && TRY(sys::read_whole(*there, kMostRecord)) == text)
-    return {};
-  return write_file_atomically(skel.instances(), name, text, 0600);
+  return replace_record(skel, record, write_file_atomically);
 }
+
+Result<> lay_down_record(const Skel& skel, const Record& record) { return replace_record(skel, record, lay_down_file); }
 
 }  // namespace vskel

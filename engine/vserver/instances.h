@@ -15,5 +15,7 @@ namespace vskel {
 [[nodiscard]] Result<std::optional<Record>> find_record(const Store& store, const VserverName& name);
 /// Writes instances/NAME.json atomically and durably; one that says the same already is left as it is.
 [[nodiscard]] Result<> save_record(const Skel& skel, const Record& record);
+/// The same for one of many, inside an intent that would do it again: not durable until the caller's syncfs.
+[[nodiscard]] Result<> lay_down_record(const Skel& skel, const Record& record);
 
 }  // namespace vskel

@@ -1,0 +1,92 @@
+#include "engine/relink/held_seals.h"
+
+#include <algorithm>
+#include <mutex>
+#include <unordered_set>
+
+#include "engine/skel/kept_files.h"
+#include "engine/tree/task_group.h"
+
+namespace vskel {
+
+namespace {
+
+constexpr std::size_t kNodesPerTask = 512;
+
+void add_linkable(const TreeNode& node, std::unordered_set<const TreeNode*>& nodes) {
+  if (node.linkable) nodes.insert(&node);
+  for (const TreeNode* child : node.children) add_linkable(*child, nodes);
+}
+
+/// Calls `work` for pieces of `all`, each in a task.
+template <class Item, class Work>
+void for_pieces(std::span<Item> all, Work work) {
+  TaskGroup tasks;
+  tasks.run_and_wait([&] {
+    for (std::size_t at = 0; at < all.size(); at += kNodesPerTask)
+      tasks.run([&work, piece = all.subspan(at, std::min(kNodesPerTask, all.size() - at))] { work(piece); });
+  });
+}
+
+}  // namespace
+
+HeldSeals::HeldSeals(const SkelView& view, LiftedSeals& seals, std::span<const VserverPlan* const> plans)
+    : view_(view), seals_(seals) {
+  if (!seals_.lifts()) return;
+  std::unordered_set<const TreeNode*> nodes;
+  for (const VserverPlan* plan : plans)
+    for (const Step& step : plan->steps)
+      if (step.theirs != nullptr && (step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over))
+        add_linkable(*step.theirs, nodes);
+  for (const TreeNode* node : nodes) held_.push_back({node});
+  std::ranges::sort(held_, {}, [](const Held& held) -> const std::string& { return held.node->path(); });
+  for_pieces(std::span(held_), [this](std::span<Held> piece) { lift(piece); });
+}
+
+HeldSeals::~HeldSeals() { (void)restore(); }
+
+void HeldSeals::lift(std::span<Held> held) {
+  SkelFiles files(view_);
+  for (Held& one : held) {
+    const auto dir = files.directory_of(*one.node);
+    const auto stat = dir ? sys::stat(**dir, last_name(one.node->path())) : std::unexpected(dir.error());
+    if (!stat) continue;
+    one.inode = stat->inode;
+    one.lifted = seals_.lift(**dir, last_name(one.node->path()), one.inode).has_value();
+  }
+}
+
+Result<> HeldSeals::restore() {
+  std::mutex mutex;
+  Result<> outcome;
+  for_pieces(std::span(held_), [&](std::span<Held> piece) {
+    auto restored = restore(piece);
+    const std::scoped_lock lock(mutex);
+    if (!restored && outcome) outcome = std::move(restored);
+  });
+  held_.clear();
+  return outcome;
+}
+
+Result<> HeldSeals::restore(std::span<Held> held) {
+  SkelFiles files(view_);
+  Result<> outcome;
+  const auto restore_one = [&](const Held& one) -> Result<> {
+    const DirFd& dir = *TRY(files.directory_of(*one.node));
+    const Name name = last_name(one.node->path());
+    if (TRY(sys::stat(dir, name)).inode == one.inode) return seals_.restore(dir, name, one.inode);
+    // It had all the names that it may have, and another leads now.
+    const std::string old_name = std::to_string(one.inode);
+    const DirFd leaders =
+        TRY(sys::open_dir(view_.skel().generations(), *Name::check(former_leaders_name(view_.newest().generation()))));
+    return seals_.restore(leaders, *Name::check(old_name), one.inode);
+  };
+  for (const Held& one : held) {
+    if (!one.lifted) continue;
+    auto restored = restore_one(one);
+    if (!restored && outcome) outcome = std::move(restored);
+  }
+  return outcome;
+}
+
+}  // namespace vskel
