@@ -10,7 +10,7 @@ namespace vskel {
 
 /// What an executor does when an operation fails.
 enum class OnFailure {
-  stop,   ///< leave the rest of the batch undone
+  stop,   ///< leave the rest of the batch undone, but for what was on its way together with it
   go_on,  ///< do the rest, so that every failure is told
 };
 
@@ -25,8 +25,12 @@ class Executor {
 /// Plain system calls, one after the other, in the calling task.
 [[nodiscard]] std::unique_ptr<Executor> make_syscall_executor();
 
-/// The executor for `backend`: `automatic` and `syscall` are system calls; `uring` is refused where this build or
-/// kernel has none.
-[[nodiscard]] Result<std::unique_ptr<Executor>> make_executor(Backend backend);
+/// A ring for each worker thread, see uring_executor.cpp; an error where the kernel gives none to this thread.
+[[nodiscard]] Result<std::unique_ptr<Executor>> make_uring_executor();
+
+/// The executor that `options` ask for; `automatic`: the one that was measured faster on the file system of `where`,
+/// else a built-in choice. Where there is no io_uring (kernel.io_uring_disabled, a seccomp filter, an old kernel)
+/// system calls take its place, and `options.say` tells.
+[[nodiscard]] Result<std::unique_ptr<Executor>> make_executor(const EngineOptions& options, const DirFd& where);
 
 }  // namespace vskel

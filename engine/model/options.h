@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 
 #include "engine/sys/kernel.h"
@@ -23,6 +24,7 @@ struct Progress {
 struct EngineOptions {
   unsigned jobs = 0;  ///< worker threads; 0: the CPUs that this process may use
   Backend backend = Backend::automatic;
+  std::map<std::string, Backend> measured_backends;  ///< by type of file system ("ext4"): what `automatic` means there
   DryRun dry_run = DryRun::no;
   sys::Wait wait = sys::Wait::yes;               ///< for locks; no: --no-wait
   Progress* progress = nullptr;                  ///< may be null; owned by the caller

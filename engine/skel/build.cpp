@@ -255,7 +255,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
     source = TRY(sys::open_root(request.source));
   }
   const Layout layout = TRY(Layout::with_defaults(request.global, request.local));
-  const auto executor = TRY(make_executor(request.engine.backend));
+  const auto executor = TRY(make_executor(request.engine, store.vservers()));
   std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories;
   for (const DirFd* own : {&store.vservers(), &store.etc()}) {
     const sys::Stat stat = TRY(sys::stat(*own));

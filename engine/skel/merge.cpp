@@ -27,7 +27,7 @@ Result<> stage_merged(const Skel& skel, const DirFd& staging, MergeStatic with_s
                       unsigned jobs) {
   Destination merged;
   merged.root = TRY(sys::ensure_dir(staging, "root", 0700));
-  const auto executor = TRY(make_executor(engine.backend));
+  const auto executor = TRY(make_executor(engine, staging));
   PopulateRequest population;
   population.skel = &skel;
   population.share = std::nullopt;

@@ -174,7 +174,7 @@ Result<GenerationReport> roll_back(const Store& store, const GenerationRequest& 
     const KeptFiles kept = TRY(KeptFiles::load(skel));
     Restoration restoration(skel, last, wanted, kept);
     if (request.engine.dry_run == DryRun::yes) return restoration.preview();
-    const auto executor = TRY(make_executor(request.engine.backend));
+    const auto executor = TRY(make_executor(request.engine, store.vservers()));
     return change_generation(store, request, skel, "rollback", newest, [&](const DirFd& staging, SealKind seal) {
       return restoration.stage(staging, seal, *executor);
     });

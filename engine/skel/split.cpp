@@ -148,7 +148,7 @@ class Split {
   /// Everything up to the publication; the report says whether there is anything to publish.
   Result<StagedGeneration> stage(const DirFd& staging, SealKind seal) {
     const DirFd source = TRY(look_at_trees());
-    const auto executor = TRY(make_executor(request_.engine.backend));
+    const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_, seal, *executor));
     OldFiles old_files(skel_, source, next, last_);
     Distributed distributed = TRY(distribute_merged(source, next, seal, *executor, old_files));

@@ -26,6 +26,8 @@ class Fd {
   /// The number, for the kernel room; -1 if empty. Ownership stays here.
   [[nodiscard]] int number() const { return number_; }
   [[nodiscard]] bool open() const { return number_ >= 0; }
+  /// Gives the descriptor away, to whoever closes it in another way.
+  [[nodiscard]] int release() { return std::exchange(number_, -1); }
 
  private:
   void reset(int number);

@@ -238,7 +238,7 @@ Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateReques
     if (!prepared) staged[at].destination.fail_with(std::move(prepared).error());
     if (prepared) destinations.push_back(&staged[at].destination);
   }
-  const auto executor = TRY(make_executor(request.engine.backend));
+  const auto executor = TRY(make_executor(request.engine, store.vservers()));
   PopulateRequest population;
   population.skel = &skel;
   population.share = request.share;

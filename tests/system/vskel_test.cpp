@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <sstream>
 
@@ -48,6 +50,12 @@ std::string lines_about(const std::string& what, const std::set<std::string>& na
   return text;
 }
 
+// The backend that this run of the suite is for, see CMakeLists.txt; empty: the program's own choice.
+std::string backend() {
+  const char* wanted = std::getenv("VSKEL_TEST_BACKEND");
+  return wanted == nullptr ? "" : wanted;
+}
+
 }  // namespace
 
 void VskelTest::SetUp() {
@@ -68,6 +76,8 @@ void VskelTest::SetUp() {
 
 Arguments VskelTest::command(const Arguments& arguments) const {
   Arguments all = {VSKEL_PROGRAM, "--vservers", vservers().string(), "--etc", etc().string()};
+  if (!backend().empty() && std::ranges::find(arguments, "--backend") == arguments.end())
+    all.insert(all.end(), {"--backend", backend()});
   all.insert(all.end(), arguments.begin(), arguments.end());
   return all;
 }
@@ -79,15 +89,17 @@ ProcessResult VskelTest::vskel(const Arguments& arguments, const std::string& in
 }
 
 ProcessResult VskelTest::vskel_killed_at(const KillPoint& point, const Arguments& arguments) const {
+  // A ring makes names without their system calls: what would be the nth of them is then the nth handing over.
+  const std::string calls = point.system_call + (backend() == "uring" ? ",io_uring_enter" : "");
   Arguments all = {"strace",
                    "-f",
                    "-qqq",
                    "-o",
                    "/dev/null",
                    "-e",
-                   "trace=" + point.system_call,
+                   "trace=" + calls,
                    "-e",
-                   "inject=" + point.system_call + ":signal=KILL:when=" + std::to_string(point.when)};
+                   "inject=" + calls + ":signal=KILL:when=" + std::to_string(point.when)};
   // One worker: strace counts calls for each thread, and a fixed order lets a failure be made again.
   const Arguments own = command({"-j", "1"});
   all.insert(all.end(), own.begin(), own.end());

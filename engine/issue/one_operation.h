@@ -1,0 +1,14 @@
+// One operation as plain system calls: what an executor does with what it has no better way for.
+#pragma once
+
+#include "engine/issue/operation.h"
+
+namespace vskel {
+
+/// The mode of a directory until its own visit gives it its metadata.
+inline constexpr std::uint32_t kPrivateDir = 0700;
+
+/// Carries out `operation` in `dir`, in the calling thread.
+[[nodiscard]] Result<> issue_one(const Operation& operation, const DirFd& dir);
+
+}  // namespace vskel
