@@ -15,6 +15,7 @@ EngineOptions Session::engine() {
   EngineOptions engine;
   engine.jobs = options.jobs;
   engine.backend = options.chosen_backend();
+  engine.measured_backends = settings.backends;
   engine.dry_run = options.dry_run ? DryRun::yes : DryRun::no;
   engine.wait = options.no_wait ? sys::Wait::no : sys::Wait::yes;
   engine.progress = &progress_;

@@ -25,7 +25,7 @@ namespace vskel::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 4> kSections{"create", "plugins", "relink", "seal"};
+constexpr std::array<std::string_view, 5> kSections{"backend", "create", "plugins", "relink", "seal"};
 /// Options that mean nothing in a file.
 constexpr std::array<std::string_view, 3> kNotInFile{"config", "help", "version"};
 
@@ -102,6 +102,7 @@ class ConfigReader {
     const std::string& section = item.parents[0];
     if (section == "create") return set_create(item);
     if (section == "plugins") return set_plugins(item);
+    if (section == "backend") return set_backend(item);
     if (section == "seal") return {};  // read by the commands that it is for
     if (section == "relink" && is_relink_setting(item)) return set_relink(item);
     CLI::App* const command = find_command(app_, section);
@@ -183,6 +184,13 @@ class ConfigReader {
     } else {
       return refuse_item(item, "no such setting");
     }
+    return {};
+  }
+
+  Result<> set_backend(const CLI::ConfigItem& item) {
+    const std::string word = TRY(one_value(item));
+    if (word != "syscall" && word != "uring") return refuse_item(item, "wants \"syscall\" or \"uring\"");
+    settings_.backends[item.name] = word == "uring" ? Backend::uring : Backend::syscall;
     return {};
   }
 

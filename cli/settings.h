@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/App.hpp>
+#include <map>
 #include <string>
 
 #include "engine/relink/relink.h"
@@ -13,9 +14,10 @@ namespace vskel::cli {
 
 /// What only the file says.
 struct Settings {
-  CreateSettings create;   ///< [create]
-  PluginSettings plugins;  ///< [plugins]
-  RelinkSettings relink;   ///< [relink] freeze, pkgdb; its other keys are options of relink
+  CreateSettings create;                    ///< [create]
+  PluginSettings plugins;                   ///< [plugins]
+  RelinkSettings relink;                    ///< [relink] freeze, pkgdb; its other keys are options of relink
+  std::map<std::string, Backend> backends;  ///< [backend]: what `auto` means on a type of file system
 };
 
 enum class Presence { required, optional };

@@ -46,6 +46,7 @@ struct Ring::State {
   std::vector<Prepared> prepared;
   std::size_t handed_over = 0;           // of the window, what was not kept back by the seam
   std::array<open_how, kWindow> hows{};  // read by the kernel at submission
+  std::array<struct statx, kWindow> stats{};
   ~State() {
     if (open) io_uring_queue_exit(&ring);
   }
@@ -161,6 +162,12 @@ void Ring::close(Fd file) {
   void* const entry = prepare("close", "close", false, file, "");
   state_->prepared.back().dir = nullptr;
   VSKEL_PREPARE(entry, io_uring_prep_close, entry != nullptr ? file.release() : -1);
+}
+
+void Ring::stat(const DirFd& dir, Name name) {
+  void* const entry = prepare("stat", "statx", false, dir, name.c_str());
+  VSKEL_PREPARE(entry, io_uring_prep_statx, dir.number(), name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+                STATX_BASIC_STATS, &state_->stats.at(state_->prepared.size() - 1));
 }
 
 #undef VSKEL_PREPARE

@@ -48,6 +48,8 @@ class Ring {
   void read(const Fd& file, std::span<std::byte> buffer, std::uint64_t offset);
   void write(const Fd& file, std::span<const std::byte> data, std::uint64_t offset);
   void close(Fd file);
+  /// Finds out what stat() does; the value says nothing but that it went well.
+  void stat(const DirFd& dir, Name name);
 
   /// Hands over what was prepared and waits for all of it. One value for each call, in the order of preparation; the
   /// window is empty then. In the rare case that the kernel takes none of them, each has that error.

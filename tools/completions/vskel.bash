@@ -9,7 +9,7 @@ _vskel() {
   }
   current=${words[cword]} previous=${words[cword - 1]}
 
-  local commands="build-skel create-vs merge-skel split-skel relink adopt diff rollback prune list show verify run-plugins remove-vs remove-skel recover"
+  local commands="build-skel create-vs merge-skel split-skel relink adopt diff rollback prune list show verify run-plugins remove-vs remove-skel recover bench"
   local globals="--vservers --etc --config --jobs --backend --progress --dry-run --json --quiet --verbose --no-wait --help --version"
   local vservers=${VSKEL_VSERVERS:-/vservers} command="" place=0 i
   for ((i = 1; i < cword; i++)); do
@@ -17,7 +17,7 @@ _vskel() {
       --vservers) vservers=${words[++i]} ;;
       --vservers=*) vservers=${words[i]#*=} ;;
       --etc | --config | --jobs | -j | --backend | --progress) ((i++)) ;;
-      --from | --exclude | --global | --local | --fleet | --count | --name | --fqdn | --ip-from | --context | --share | --seal | --quiesce | --pkgdb | --to | --export-new) ((i++)) ;;
+      --from | --exclude | --global | --local | --fleet | --count | --name | --fqdn | --ip-from | --context | --share | --seal | --quiesce | --pkgdb | --to | --export-new | --dir) ((i++)) ;;
       -*)
         if [[ -z $command && " $commands " == *" ${words[i]#--} "* ]]; then command=${words[i]#--}; fi
         ;;
@@ -33,7 +33,7 @@ _vskel() {
     --to) COMPREPLY=($(compgen -W "hardlink reflink copy" -- "$current")); return ;;
     --pkgdb) COMPREPLY=($(compgen -W "skip force" -- "$current")); return ;;
     --quiesce) COMPREPLY=($(compgen -W "auto off" -- "$current")); return ;;
-    --vservers | --etc | --export-new) compopt -o filenames; COMPREPLY=($(compgen -d -- "$current")); return ;;
+    --vservers | --etc | --export-new | --dir) compopt -o filenames; COMPREPLY=($(compgen -d -- "$current")); return ;;
     --config | --from | --fleet | --global | --local) compopt -o filenames; COMPREPLY=($(compgen -f -- "$current")); return ;;
     --jobs | -j | --exclude | --count | --name | --fqdn | --ip-from | --context) return ;;
   esac
@@ -61,6 +61,7 @@ _vskel() {
     show | run-plugins) ((place == 0)) && names=yes ;;
     verify) names=yes ;;
     remove-vs) options="--yes --quiesce" names=yes ;;
+    bench) options="--dir --save" ;;
     remove-skel) options="--yes"; ((place == 0)) && skels=yes ;;
   esac
   if [[ $current == -* ]]; then
