@@ -36,7 +36,7 @@ class Issuer {
  public:
   explicit Issuer(const DirFd& dir) : dir_(dir) {}
 
-  Result<> operator()(const MakeDir& op) const { return sys::make_dir(dir_, op.name, kPrivateDir); }
+  Result<> operator()(const MakeDir& op) const { return sys::make_dir(dir_, op.name, op.mode); }
   Result<> operator()(const LinkName& op) const { return sys::link(*op.source_dir, op.source, dir_, op.name); }
 
   Result<> operator()(const MakeSymlink& op) const {
@@ -61,7 +61,7 @@ class Issuer {
     return apply_metadata(file, *op.metadata, Fresh::yes);
   }
 
-  Result<> operator()(const SetDirectoryMetadata& op) const { return apply_metadata(dir_, *op.metadata, Fresh::no); }
+  Result<> operator()(const SetDirectoryMetadata& op) const { return apply_metadata(dir_, *op.metadata, op.fresh); }
 
  private:
   const DirFd& dir_;

@@ -5,9 +5,6 @@
 
 namespace vskel {
 
-/// The mode of a directory until its own visit gives it its metadata.
-inline constexpr std::uint32_t kPrivateDir = 0700;
-
 /// Carries out `operation` in `dir`, in the calling thread.
 [[nodiscard]] Result<> issue_one(const Operation& operation, const DirFd& dir);
 

@@ -16,9 +16,10 @@
 
 namespace vskel {
 
-/// mkdir with mode 0700 at most: its own visit gives it its metadata.
+/// Its own visit gives it its metadata, but for what `mode` (see creation_mode()) settles already.
 struct MakeDir {
   Name name;
+  std::uint32_t mode;
 };
 /// A further name for `source` in `source_dir`.
 struct LinkName {
@@ -61,6 +62,7 @@ struct CopyFile {
 /// Gives the directory itself its metadata: last in its batch, because every name made in it moves its mtime.
 struct SetDirectoryMetadata {
   const Metadata* metadata;
+  Fresh fresh;  ///< yes: made by a MakeDir with the metadata's mode
 };
 
 using Operation = std::variant<MakeDir, LinkName, MakeSymlink, MakeNode, WriteFile, CopyFile, SetDirectoryMetadata>;

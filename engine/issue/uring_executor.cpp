@@ -51,7 +51,7 @@ class RingBatch {
   /// False for what the ring has no opcode for.
   bool prepare(const Operation& operation) {
     if (const auto* make_dir = std::get_if<MakeDir>(&operation)) {
-      ring_.make_dir(dir(), make_dir->name, kPrivateDir);
+      ring_.make_dir(dir(), make_dir->name, make_dir->mode);
     } else if (const auto* link = std::get_if<LinkName>(&operation)) {
       ring_.link(*link->source_dir, link->source, dir(), link->name);
     } else if (const auto* symlink = std::get_if<MakeSymlink>(&operation)) {

@@ -10,14 +10,12 @@ namespace vskel {
 namespace {
 
 std::string_view take_word(std::string_view& text) {
-  const std::size_t begin = text.find_first_not_of(" \t");
-  if (begin == text.npos) {
-    text = {};
-    return {};
-  }
-  const std::size_t end = std::min(text.find_first_of(" \t", begin), text.size());
-  const std::string_view word = text.substr(begin, end - begin);
-  text.remove_prefix(end);
+  // By hand: find_first_of() searches its set anew for every character, and manifests have millions of words.
+  const auto is_space = [](char at) { return at == ' ' || at == '\t'; };
+  const auto begin = std::ranges::find_if_not(text, is_space);
+  const auto end = std::find_if(begin, text.end(), is_space);
+  const std::string_view word(begin, end);
+  text.remove_prefix(static_cast<std::size_t>(end - text.begin()));
   return word;
 }
 
@@ -30,8 +28,17 @@ bool parse_number(std::string_view text, Number& out, int base = 10) {
 template <std::size_t N>
 bool parse_hex(std::string_view text, std::array<std::uint8_t, N>& out) {
   if (text.size() != 2 * N) return false;
-  for (std::size_t at = 0; at < N; ++at)
-    if (!parse_number(text.substr(2 * at, 2), out[at], 16)) return false;
+  const auto digit = [](char at) {
+    if (at >= '0' && at <= '9') return at - '0';
+    if (at >= 'a' && at <= 'f') return at - 'a' + 10;
+    if (at >= 'A' && at <= 'F') return at - 'A' + 10;
+    return -1;
+  };
+  for (std::size_t at = 0; at < N; ++at) {
+    const int high = digit(text[2 * at]), low = digit(text[2 * at + 1]);
+    if (high < 0 || low < 0) return false;
+    out[at] = static_cast<std::uint8_t>(high << 4 | low);
+  }
   return true;
 }
 
@@ -86,7 +93,10 @@ struct Line {
     if (key == "device" || key == "all") entry.rdev = nothing.rdev;
     if (key == "link" || key == "all") entry.link_target.clear();
     if (key == "sha256digest" || key == "sha256" || key == "all") entry.sha256.reset();
-    if (key != "tags" && key != "all") return;
+    if (key == "tags" || key == "all") unset_tags();
+  }
+
+  void unset_tags() {
     entry.content.reset();
     entry.xattrs.reset();
     parts.clear();
@@ -120,7 +130,7 @@ struct Line {
   }
 
   const char* read_tags(std::string_view value) {
-    unset("tags");
+    unset_tags();
     while (!value.empty()) {
       const std::string_view tag = value.substr(0, value.find(','));
       value.remove_prefix(std::min(value.size(), tag.size() + 1));
@@ -167,6 +177,7 @@ Result<Manifest> read_manifest(std::string_view text, const std::string& source)
   Manifest manifest;
   Line defaults;
   constexpr std::string_view kGeneration = "# vskel generation ";
+  manifest.entries.reserve(text.size() / 128);  // about the length of a line
   for (std::size_t number = 1; !text.empty(); ++number) {
     std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
@@ -204,7 +215,10 @@ Result<Manifest> read_manifest(std::string_view text, const std::string& source)
       if (!manifest.entries.empty())
         if (const char* why = not_after(manifest.entries.back(), read.entry))
           return bad(std::string(why) + ": " + std::string(first));
-      manifest.entries.push_back(read.entry);
+      if (part == read.parts.back())
+        manifest.entries.push_back(std::move(read.entry));
+      else
+        manifest.entries.push_back(read.entry);
     }
   }
   return manifest;

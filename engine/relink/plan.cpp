@@ -57,6 +57,8 @@ class Planner {
   Result<VserverPlan> run(const DirFd& root) {
     root_device_ = TRY(sys::stat(root))
     .device;
+    has_subvolumes_ = TRY(sys::file_system(root))
+    .type == "btrfs";
     const Path3 place = place_at("", record_.generation);
     (void)TRY(plan_directory(place, root));
     settle_groups();
@@ -81,7 +83,7 @@ class Planner {
   }
 
   /// The child of a place, without a search from the root where nothing is unusual.
-  Path3 child_of(const Path3& parent, const std::string& name, const TreeNode* base, const TreeNode* theirs) {
+  Path3 child_of(const Path3& parent, std::string_view name, const TreeNode* base, const TreeNode* theirs) {
     Path3 place{joined_path(parent.path, name), base, theirs, parent.base_generation, parent.base_known};
     const auto exception = record_.bases.empty() ? record_.bases.end() : record_.bases.find(place.path);
     if (exception == record_.bases.end()) return place;
@@ -124,34 +126,78 @@ class Planner {
   /// Plans all names below a directory that both sides go on with; gives how many entries stay in it when all is done.
   Result<std::size_t> plan_directory(const Path3& place, const DirFd& dir) {
     const Listing listing = TRY(Listing::read(dir));
-    std::unordered_map<std::string_view, const Listed*> mine;
-    mine.reserve(listing.entries().size());
-    for (const Listed& listed : listing.entries()) mine.emplace(listed.name.view(), &listed);
+    const std::vector<const Listed*> mine = by_name(listing);
+    const std::vector<std::string>* const exceptions = exceptions_in(place.path);
     std::size_t staying = mine.size();
-    for (const std::string& name : names_below(place)) {
+    auto next = mine.begin();
+    const auto plan_name = [&](std::string_view name, const TreeNode* base, const TreeNode* theirs) -> Result<> {
+      // Names come in their order, so that mine are gone through once.
+      while (next != mine.end() && (*next)->name.view() < name) ++next;
+      const Listed* const found = next != mine.end() && (*next)->name.view() == name ? *next : nullptr;
+      if (found != nullptr && exceptions == nullptr && goes_on_as_it_is(base, theirs, *found)) return {};
+      const Path3 child = child_of(place, name, base, theirs);
+      if (child.base == nullptr && child.theirs == nullptr) return {};
+      if (TRY(plan_child(child, dir, found)) && found != nullptr) --staying;
+      return {};
+    };
+    if (place.base == place.theirs && place.theirs != nullptr && exceptions == nullptr) {
+      for (const TreeNode* child : place.theirs->children) TRY(plan_name(child->name, child, child));
+      return staying;
+    }
+    for (const std::string_view name : names_below(place, exceptions)) {
       const TreeNode* const base = place.base != nullptr ? GenerationTree::child(*place.base, name) : nullptr;
       const TreeNode* const theirs = place.theirs != nullptr ? GenerationTree::child(*place.theirs, name) : nullptr;
-      const Path3 child = child_of(place, name, base, theirs);
-      if (child.base == nullptr && child.theirs == nullptr) continue;
-      const auto found = mine.find(name);
-      const bool goes = TRY(plan_child(child, dir, found == mine.end() ? nullptr : found->second));
-      if (goes && found != mine.end()) --staying;
+      TRY(plan_name(name, base, theirs));
     }
     return staying;
   }
 
+  static std::vector<const Listed*> by_name(const Listing& listing) {
+    std::vector<const Listed*> sorted;
+    sorted.reserve(listing.entries().size());
+    for (const Listed& listed : listing.entries()) sorted.push_back(&listed);
+    std::ranges::sort(sorted, {}, [](const Listed* listed) { return listed->name.view(); });
+    return sorted;
+  }
+
+  /// Paths in a directory of which the record says something; nullptr: none.
+  [[nodiscard]] const std::vector<std::string>* exceptions_in(const std::string& directory) const {
+    if (exceptions_.empty()) return nullptr;
+    const auto found = exceptions_.find(directory);
+    return found == exceptions_.end() ? nullptr : &found->second;
+  }
+
   /// The names that base or theirs have in a directory, and those of which the record says something.
-  std::vector<std::string> names_below(const Path3& place) const {
-    std::vector<std::string> names;
+  static std::vector<std::string_view> names_below(const Path3& place, const std::vector<std::string>* exceptions) {
+    std::vector<std::string_view> names;
     for (const TreeNode* node : {place.base, place.theirs})
       if (node != nullptr)
-        for (const TreeNode* child : node->children) names.emplace_back(child->name);
-    if (const auto found = exceptions_.find(place.path); found != exceptions_.end())
-      for (const std::string& path : found->second)
-        if (!path.empty()) names.emplace_back(path.substr(path.rfind('/') + 1));
+        for (const TreeNode* child : node->children) names.push_back(child->name);
+    if (exceptions != nullptr)
+      for (const std::string& path : *exceptions)
+        if (!path.empty()) names.push_back(std::string_view(path).substr(path.rfind('/') + 1));
     std::ranges::sort(names);
     names.erase(std::ranges::unique(names).begin(), names.end());
     return names;
+  }
+
+  /// Most names of most vservers: the skel has not changed them, and they are shared already or not to be. Counted; the
+  /// rest of the table would say the same of them, after making their path.
+  bool goes_on_as_it_is(const TreeNode* base, const TreeNode* theirs, const Listed& mine) {
+    if (!options_.freeze.empty() || base == nullptr || theirs == nullptr || !base->as_newest) return false;
+    if (mine.type == FileType::directory || theirs->is_directory()) return false;
+    if (is_inode_of(*theirs, mine)) {
+      if (options_.share != Share::hardlink || !theirs->linkable) return false;
+      ++plan_.shared_before;
+      ++plan_.shared_now;
+      return true;
+    }
+    return !is_to_be_shared(*theirs) && (theirs->entry->mode & kSetIdBits) == 0;
+  }
+
+  [[nodiscard]] bool is_inode_of(const TreeNode& theirs, const Listed& mine) const {
+    return mine.type == FileType::regular && theirs.inode != 0 && mine.inode == theirs.inode &&
+           root_device_ == view_.device();
   }
 
   /// True if the entry will be gone.
@@ -201,7 +247,7 @@ class Planner {
     if (!opened && is_blocked(opened.error().code)) return DirFd();
     DirFd dir = TRY(std::move(opened));
     // RESOLVE_NO_XDEV lets btrfs subvolumes pass; their device number tells.
-    if (TRY(sys::stat(dir)).device != root_device_) return DirFd();
+    if (has_subvolumes_ && TRY(sys::stat(dir)).device != root_device_) return DirFd();
     return dir;
   }
 
@@ -339,8 +385,7 @@ class Planner {
 
   Result<bool> plan_file(const Path3& place, const DirFd& dir, const Listed& mine) {
     const TreeNode* const theirs = place.theirs;
-    const bool is_theirs = theirs != nullptr && mine.type == FileType::regular && theirs->inode != 0 &&
-                           root_device_ == view_.device() && mine.inode == theirs->inode;
+    const bool is_theirs = theirs != nullptr && is_inode_of(*theirs, mine);
     if (is_theirs) ++plan_.shared_before;
     if (is_theirs && options_.share == Share::hardlink && theirs->linkable) {
       ++plan_.shared_now;
@@ -604,6 +649,7 @@ class Planner {
   const Gate gate_;
   const std::vector<std::string> databases_;
   std::uint64_t root_device_ = 0;
+  bool has_subvolumes_ = false;
   std::map<std::string, std::vector<std::string>>
       exceptions_;  // directory -> paths in it of which the record says something
   VserverPlan plan_;

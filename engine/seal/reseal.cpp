@@ -12,9 +12,8 @@ Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal) {
   TRY(for_each_file(global, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
     if (entry.type != sys::FileType::regular) return {};
     const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
-    if (stat.immutable || stat.type != sys::FileType::regular) return {};
-    const Fd file = TRY(sys::open_trusted_file(directory.top(), entry.name));
-    if (!is_linkable(stat, TRY(sys::xattrs(file)))) return {};
+    if (stat.immutable || !is_linkable(stat, {})) return {};
+    if (!is_linkable(stat, TRY(sys::xattrs(directory.top(), entry.name)))) return {};
     TRY(set_seal(directory.top(), entry.name, seal));
     sealed.fetch_add(1, std::memory_order_relaxed);
     return {};

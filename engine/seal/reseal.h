@@ -1,4 +1,4 @@
-// Sealing again what a crash left unsealed, and unsealing what it left sealed.
+// Sealing what is unsealed in a whole tree: of a new skel, and after a crash; and unsealing what a crash left sealed.
 #pragma once
 
 #include "engine/model/sharing.h"

@@ -60,31 +60,33 @@ Result<> clear_seal(const DirFd& dir, Name name, SealKind seal) {
 }
 
 Result<> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode) {
-  if (!must_lift(seal_)) return {};
-  Stripe& stripe = stripe_of(inode);
-  const std::scoped_lock lock(stripe.mutex);
-  unsigned& users = stripe.users[inode];
-  if (users == 0)
-    if (auto cleared = clear_seal(dir, name, seal_); !cleared) {
-      stripe.users.erase(inode);
-      return cleared;
-    }
-  ++users;
+  TRY(lift(dir, name, inode, Unsealed::as_sealed));
   return {};
 }
 
 Result<bool> LiftedSeals::lift_if_sealed(const DirFd& dir, Name name, std::uint64_t inode) {
+  return lift(dir, name, inode, Unsealed::nothing_to_do);
+}
+
+Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode, Unsealed unsealed) {
   if (!must_lift(seal_)) return false;
   Stripe& stripe = stripe_of(inode);
   const std::scoped_lock lock(stripe.mutex);
-  const auto users = stripe.users.find(inode);
-  if (users != stripe.users.end()) {
-    ++users->second;
+  if (const auto found = stripe.lifted.find(inode); found != stripe.lifted.end()) {
+    ++found->second.users;
     return true;
   }
-  if (!TRY(sys::stat(dir, name)).immutable) return false;
-  TRY(clear_seal(dir, name, seal_));
-  stripe.users.emplace(inode, 1);
+  auto attributes = TRY(sys::file_attributes(dir, name));
+  const bool sealed = attributes ? attributes->immutable() : TRY(sys::stat(dir, name)).immutable;
+  if (!sealed && unsealed == Unsealed::nothing_to_do) return false;
+  if (sealed && attributes) {
+    sys::FileAttributes open = *attributes;
+    open.xflags &= ~sys::FileAttributes::kXflagImmutable;
+    if (!TRY(sys::set_file_attributes(dir, name, open))) attributes.reset();
+  }
+  if (sealed && !attributes) TRY(clear_seal(dir, name, seal_));
+  if (attributes) attributes->xflags |= sys::FileAttributes::kXflagImmutable;
+  stripe.lifted.emplace(inode, Lifted{1, attributes});
   return true;
 }
 
@@ -92,17 +94,22 @@ Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) 
   if (!must_lift(seal_)) return set_seal(dir, name, seal_);
   Stripe& stripe = stripe_of(inode);
   const std::scoped_lock lock(stripe.mutex);
-  const auto users = stripe.users.find(inode);
-  if (users != stripe.users.end() && --users->second > 0) return {};
-  if (users != stripe.users.end()) stripe.users.erase(users);
+  const auto found = stripe.lifted.find(inode);
+  std::optional<sys::FileAttributes> sealed;
+  if (found != stripe.lifted.end()) {
+    if (--found->second.users > 0) return {};
+    sealed = found->second.sealed;
+    stripe.lifted.erase(found);
+  }
+  if (sealed && TRY(sys::set_file_attributes(dir, name, *sealed))) return {};
   return set_seal(dir, name, seal_);
 }
 
 void LiftedSeals::leave(std::uint64_t inode) {
   Stripe& stripe = stripe_of(inode);
   const std::scoped_lock lock(stripe.mutex);
-  const auto users = stripe.users.find(inode);
-  if (users != stripe.users.end() && --users->second == 0) stripe.users.erase(users);
+  const auto found = stripe.lifted.find(inode);
+  if (found != stripe.lifted.end() && --found->second.users == 0) stripe.lifted.erase(found);
 }
 
 }  // namespace vskel

@@ -48,10 +48,16 @@ class LiftedSeals {
   void leave(std::uint64_t inode);
 
  private:
+  struct Lifted {
+    unsigned users = 0;
+    std::optional<sys::FileAttributes> sealed;  ///< what the last user sets again; nullopt: asked for then
+  };
   struct Stripe {
     std::mutex mutex;
-    std::unordered_map<std::uint64_t, unsigned> users;
+    std::unordered_map<std::uint64_t, Lifted> lifted;
   };
+  enum class Unsealed { as_sealed, nothing_to_do };
+  [[nodiscard]] Result<bool> lift(const DirFd& dir, Name name, std::uint64_t inode, Unsealed unsealed);
   Stripe& stripe_of(std::uint64_t inode) { return stripes_[inode % stripes_.size()]; }
   SealKind seal_;
   std::array<Stripe, 64> stripes_;

@@ -24,6 +24,7 @@
 #include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
+#include "engine/txn/write_behind.h"
 
 namespace vskel {
 
@@ -272,7 +273,10 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   distribution.progress = request.engine.progress;
   if (!distribution.seal)
     report.warnings.push_back("this file system takes no seal: global is not sealed; use --share copy or --seal none");
-  Distributed distributed = TRY(distribute(distribution));
+  Distributed distributed = TRY([&] {
+    const WriteBehind write_behind(staging);
+    return distribute(distribution);
+  }());
 
   const sys::Time now = current_time();
   const DirFd& local = staged.trees[static_cast<std::size_t>(Part::local_part)];

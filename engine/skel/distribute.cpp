@@ -6,6 +6,7 @@
 #include "engine/skel/distribute.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <deque>
 #include <memory>
@@ -13,6 +14,7 @@
 
 #include "engine/content/hash.h"
 #include "engine/issue/batch_limits.h"
+#include "engine/seal/reseal.h"
 #include "engine/seal/seal.h"
 #include "engine/tree/first_names.h"
 
@@ -32,10 +34,30 @@ struct PartDirs {
   std::array<bool, kParts> made{};
 };
 
+/// Whether files of the source can be cloned into the parts: tried out with the first one, into a file without a name.
+class Cloning {
+ public:
+  Result<bool> works(const Fd& source, const DirFd& target) {
+    const Answer known = answer_.load(std::memory_order_relaxed);
+    if (known != Answer::unknown) return known == Answer::yes;
+    const Fd scratch = TRY(sys::create_unnamed_file(target, 0600));
+    const auto cloned = sys::clone(source, scratch);
+    // EINVAL is of this one file (btrfs: without copy-on-write): the next may be another matter.
+    if (cloned || cloned.error().code != EINVAL) answer_.store(cloned ? Answer::yes : Answer::no, std::memory_order_relaxed);
+    return cloned.has_value();
+  }
+
+ private:
+  enum class Answer : unsigned char { unknown, yes, no };
+  std::atomic<Answer> answer_{Answer::unknown};
+};
+
 struct Distribution {
   const DistributeRequest& request;
   std::array<FirstNames, kParts> first_names;
-  std::mutex mutex;  ///< guards what follows
+  Cloning cloning;
+  std::atomic<bool> seals_wait{false};  ///< some files of global are still to be sealed
+  std::mutex mutex;                     ///< guards what follows
   Distributed result;
   std::vector<std::pair<std::size_t, std::uint64_t>> many_names;  ///< entry index -> inode in the source
 };
@@ -123,6 +145,8 @@ class PartBatch {
     bool seal;
     bool hash;   ///< the copy is still to be read
     bool moved;  ///< the source's inode itself
+    const Fd* cloned_from = nullptr;  ///< hashed as it was read before it was cloned,
+    sys::Stat read_as = {};           ///< if it still was this afterwards
   };
 
   const Metadata& keep(Metadata metadata) { return metadata_.emplace_back(std::move(metadata)); }
@@ -140,7 +164,7 @@ class PartBatch {
     noted.size = stat.size;
     const bool seal = part_ == Part::global_part && shared_.request.seal && is_linkable(stat, metadata.xattrs);
     const bool moved = shared_.request.transfer == Transfer::move && stat.nlink == 1;
-    pending_.push_back({entries_.size() - 1, entry.name, seal && stat.nlink == 1, true, moved});
+    pending_.push_back({entries_.size() - 1, entry.name, seal && stat.nlink == 1, true, moved, nullptr, {}});
     if (stat.nlink > 1) return add_file_of_many_names(entry, stat, file, metadata);
     if (moved) {
       operations_.emplace_back(LinkName{entry.name, &directory_.top(), entry.name});
@@ -160,6 +184,17 @@ class PartBatch {
   }
 
   Result<> plan_copy(const WalkEntry& entry, const sys::Stat& stat, Fd file, const Metadata& metadata) {
+    TRY(open_target());
+    // A clone writes no data. Its own pages are not in memory: the source's are hashed.
+    if (stat.size > 0 && TRY(shared_.cloning.works(file, *target_))) {
+      const Fd& source = files_.emplace_back(std::move(file));
+      operations_.emplace_back(CopyFile{entry.name, &source, stat.size, stat.blocks, CopyBy::either, &metadata});
+      record_hash(entries_.back(), TRY(hash_file(source, with_sha256())));
+      pending_.back().hash = false;
+      pending_.back().cloned_from = &source;
+      pending_.back().read_as = stat;
+      return {};
+    }
     if (stat.size > kSmallFile) {
       const Fd& source = files_.emplace_back(std::move(file));
       operations_.emplace_back(CopyFile{entry.name, &source, stat.size, stat.blocks, CopyBy::either, &metadata});
@@ -182,7 +217,7 @@ class PartBatch {
   }
 
   /// Done at once and under the inode's lock, so that a further name, in whatever directory, finds the first one
-  /// complete. Sealed when all names are made (finish_many_names), because a sealed inode can't be linked.
+  /// complete. Sealed when all names are made, because a sealed inode can't be linked.
   Result<> add_file_of_many_names(const WalkEntry& entry, const sys::Stat& stat, const Fd& file,
                                   const Metadata& metadata) {
     many_names_.emplace_back(entries_.size() - 1, stat.inode);
@@ -220,14 +255,14 @@ class PartBatch {
     TRY(open_target());
     TRY(issue(operations_));
     for (const Pending& done : pending_) {
-      if (done.hash) {
+      if (done.hash || (done.cloned_from != nullptr && TRY(has_changed(*done.cloned_from, done.read_as)))) {
         const Fd copy = TRY(sys::open_trusted_file(*target_, done.name));
         entries_[done.entry].size = TRY(sys::stat(copy))
         .size;
         record_hash(entries_[done.entry], TRY(hash_file(copy, with_sha256())));
         sys::start_writeback(copy);
       }
-      if (done.seal) TRY(set_seal(*target_, done.name, *shared_.request.seal));
+      if (done.seal) TRY(seal(done));
       if (done.moved) TRY(refuse_writers(done.name));
     }
     if (shared_.request.progress != nullptr)
@@ -240,6 +275,20 @@ class PartBatch {
     files_.clear();
     bytes_ = 0;
     return {};
+  }
+
+  /// A file system that makes a file immutable writes its data out and waits (ext4: ext4_ioctl_setflags; XFS:
+  /// xfs_ioctl_setattr_drain_writes). What was just written is sealed when all of it is on disk, not file by file.
+  Result<> seal(const Pending& done) {
+    if (done.moved || done.cloned_from != nullptr) return set_seal(*target_, done.name, *shared_.request.seal);
+    shared_.seals_wait.store(true, std::memory_order_relaxed);
+    return {};
+  }
+
+  /// A file of a live host.
+  static Result<bool> has_changed(const Fd& file, const sys::Stat& before) {
+    const sys::Stat now = TRY(sys::stat(file));
+    return now.inode != before.inode || now.size != before.size || now.mtime != before.mtime || now.ctime != before.ctime;
   }
 
   /// A descriptor that was opened for writing before the seal writes past it, and would write to every vserver's file.
@@ -318,27 +367,24 @@ Result<> visit(Distribution& shared, Walk& walk, const std::shared_ptr<const Wal
   return {};
 }
 
-/// What waits for the last name: link counts of the manifest, and seals.
-Result<> finish_many_names(Distribution& shared) {
+/// What waits for the last name and the last byte: link counts of the manifest, and seals.
+Result<> finish_files(Distribution& shared) {
   for (const auto& [index, inode] : shared.many_names) {
     ManifestEntry& entry = shared.result.entries[index];
     entry.nlink = shared.first_names[index_of(entry.part)].names_of(inode);
+    if (entry.part == Part::global_part) shared.seals_wait = true;
   }
-  if (!shared.request.seal) return {};
+  if (!shared.request.seal || !shared.seals_wait) return {};
   const DirFd& root = *shared.request.parts[index_of(Part::global_part)];
-  return shared.first_names[index_of(Part::global_part)].for_each([&](const FirstNames::Place& place) -> Result<> {
-    const DirFd dir = TRY(sys::open_dirs(root, place.dir));
-    const Name name = *Name::check(place.name);
-    const Fd file = TRY(sys::open_trusted_file(dir, name));
-    if (!is_linkable(TRY(sys::stat(file)), TRY(sys::xattrs(file)))) return {};
-    return set_seal(dir, name, *shared.request.seal);
-  });
+  TRY(sys::sync_file_system(root));
+  (void)TRY(seal_again(root, *shared.request.seal));
+  return {};
 }
 
 }  // namespace
 
 Result<Distributed> distribute(const DistributeRequest& request) {
-  Distribution shared{request, {}, {}, {}, {}};
+  Distribution shared{request, {}, {}, {}, {}, {}, {}};
   auto root = std::make_shared<PartDirs>();
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void> context) -> Result<> {
@@ -347,7 +393,7 @@ Result<Distributed> distribute(const DistributeRequest& request) {
   const auto mount_points = TRY(Walk::run({request.source}, Mounts::stop, root, visitor));
   for (const std::string& path : mount_points)
     shared.result.notes.push_back("/" + path + ": another file system, left out");
-  TRY(finish_many_names(shared));
+  TRY(finish_files(shared));
   // The root of every part has the root's metadata, whatever was put below it.
   for (const Part part : {Part::global_part, Part::local_part, Part::static_part}) {
     TRY(open_in_part(shared, *root, part));

@@ -3,7 +3,8 @@
 // decisions are shared by the whole group. A destination's directory belongs to this one task, and what the visit makes
 // in it (subdirectories too) is all that will ever be made in it, so that its times can be set at once.
 //
-// Seals that forbid linking are lifted for the names of one directory, and restored before the next.
+// Seals that forbid linking are lifted for the names of one directory, and restored before the next. What is sealed is of
+// the link class, so that the one call that reads the flag (file_getattr(2)) takes the place of a stat.
 
 #include "engine/skel/populate.h"
 
@@ -32,6 +33,13 @@ struct Targets {
   std::vector<Target> all;
 };
 
+/// What the visit of a directory is told by its parent's.
+struct Place {
+  std::shared_ptr<Targets> parents;
+  Metadata metadata;  ///< of the directory, without its attributes
+  Fresh fresh;        ///< whether the destinations' directories were made by the parent's visit
+};
+
 struct Population {
   const PopulateRequest& request;
   LiftedSeals seals;
@@ -47,16 +55,28 @@ class DirectoryPlan {
  public:
   DirectoryPlan(Population& shared, const WalkDirectory& directory, Targets& targets)
       : shared_(shared), directory_(directory), targets_(targets) {}
+  DirectoryPlan(const DirectoryPlan&) = delete;
+  DirectoryPlan& operator=(const DirectoryPlan&) = delete;
+  /// Of a plan that was given up: what it lifted is sealed again, as far as that goes; recover sees to the rest.
+  ~DirectoryPlan() { (void)restore_seals(); }
 
   Result<> add(const WalkEntry& entry) {
-    if (entry.type == sys::FileType::directory) {
-      push(MakeDir{entry.name}, Kind::other, 0);
-      return {};
-    }
     if (entry.type == sys::FileType::socket) return {};
     const DirFd& source = directory_.layers[entry.layer];
+    const bool may_be_linked = entry.type == sys::FileType::regular && entry.layer == kGlobalLayer &&
+                               shared_.request.share == Share::hardlink;
+    // build-skel seals what may be shared and nothing else: the flag answers, and is off already for the link.
+    if (may_be_linked && TRY(shared_.seals.lift_if_sealed(source, entry.name, entry.inode))) {
+      add_lifted_link(entry, source);
+      return {};
+    }
     const sys::Stat stat = TRY(sys::stat(source, entry.name));
     if (stat.type == sys::FileType::regular) return add_file(entry, source, stat);
+    if (entry.type == sys::FileType::directory) {
+      push(MakeDir{entry.name, creation_mode(stat.mode)}, Kind::other, 0);
+      subdirectories_.push_back({&entry, metadata_of(stat, {})});
+      return {};
+    }
     const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(source, entry.name))));
     if (stat.type == sys::FileType::symlink) {
       const std::string& target = link_targets_.emplace_back(TRY(sys::read_link(source, entry.name)));
@@ -68,16 +88,23 @@ class DirectoryPlan {
   }
 
   /// Issues what is left, the directory's own metadata last.
-  Result<> finish(const Metadata& metadata) {
-    push(SetDirectoryMetadata{&metadata}, Kind::other, 0);
+  Result<> finish(const Metadata& metadata, Fresh fresh) {
+    push(SetDirectoryMetadata{&metadata, fresh}, Kind::other, 0);
     return flush();
   }
 
+  struct Subdirectory {
+    const WalkEntry* entry;
+    Metadata metadata;
+  };
+  /// Those that were added.
+  [[nodiscard]] std::vector<Subdirectory>& subdirectories() { return subdirectories_; }
+
  private:
-  struct Sealed {
+  struct Lifted {
     const DirFd* dir;
     Name name;
-    std::uint64_t inode;
+    std::uint64_t inode;  ///< d_ino
   };
 
   const Metadata& keep(Metadata metadata) { return metadata_.emplace_back(std::move(metadata)); }
@@ -90,7 +117,6 @@ class DirectoryPlan {
   Result<> add_file(const WalkEntry& entry, const DirFd& source, const sys::Stat& stat) {
     const bool global = entry.layer == kGlobalLayer;
     const std::optional<Share> share = shared_.request.share;
-    // build-skel seals what may be shared and nothing else, so that the flag answers without asking for attributes.
     if (global && share == Share::hardlink && stat.immutable) return add_link(entry, source, stat);
     Fd file = TRY(sys::open_trusted_file(source, entry.name));
     const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(file))));
@@ -102,9 +128,14 @@ class DirectoryPlan {
   Result<> add_link(const WalkEntry& entry, const DirFd& source, const sys::Stat& stat) {
     if (shared_.request.seal == SealKind::none && stat.immutable)
       TRY(clear_seal(source, entry.name, SealKind::immutable));
-    sealed_.push_back({&source, entry.name, stat.inode});
-    push(LinkName{entry.name, &source, entry.name}, Kind::link, 0);
+    TRY(shared_.seals.lift(source, entry.name, entry.inode));
+    add_lifted_link(entry, source);
     return {};
+  }
+
+  void add_lifted_link(const WalkEntry& entry, const DirFd& source) {
+    lifted_.push_back({&source, entry.name, entry.inode});
+    push(LinkName{entry.name, &source, entry.name}, Kind::link, 0);
   }
 
   CopyBy copy_by(const WalkEntry& entry) const {
@@ -213,21 +244,12 @@ class DirectoryPlan {
     return {};
   }
 
-  /// The batch, for every destination, between lifting and restoring the seals of what it links.
+  /// The batch, for every destination; then the seals of what it linked are on again.
   Result<> flush() {
-    std::size_t lifted = 0;
-    Result<> outcome;
-    for (; outcome && lifted < sealed_.size(); ++lifted)
-      outcome = shared_.seals.lift(*sealed_[lifted].dir, sealed_[lifted].name, sealed_[lifted].inode);
-    if (outcome)
-      for (Targets::Target& target : targets_.all) issue(target, operations_, kinds_);
-    for (std::size_t at = 0; at < lifted; ++at) {
-      auto restored = shared_.seals.restore(*sealed_[at].dir, sealed_[at].name, sealed_[at].inode);
-      if (!restored && outcome) outcome = std::move(restored);
-    }
+    for (Targets::Target& target : targets_.all) issue(target, operations_, kinds_);
+    auto outcome = restore_seals();
     operations_.clear();
     kinds_.clear();
-    sealed_.clear();
     metadata_.clear();
     link_targets_.clear();
     contents_.clear();
@@ -236,12 +258,23 @@ class DirectoryPlan {
     return outcome;
   }
 
+  Result<> restore_seals() {
+    Result<> outcome;
+    for (const Lifted& lifted : lifted_) {
+      auto restored = shared_.seals.restore(*lifted.dir, lifted.name, lifted.inode);
+      if (!restored && outcome) outcome = std::move(restored);
+    }
+    lifted_.clear();
+    return outcome;
+  }
+
   Population& shared_;
   const WalkDirectory& directory_;
   Targets& targets_;
   std::vector<Operation> operations_;
   std::vector<std::pair<Kind, std::uint64_t>> kinds_;
-  std::vector<Sealed> sealed_;
+  std::vector<Lifted> lifted_;
+  std::vector<Subdirectory> subdirectories_;
   // What operations point to keeps its place: deques.
   std::deque<Metadata> metadata_;
   std::deque<std::string> link_targets_;
@@ -269,15 +302,19 @@ std::shared_ptr<Targets> open_targets(const Targets& parents, const WalkDirector
 
 Result<> visit(Population& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                std::shared_ptr<void> context) {
-  const auto targets = open_targets(*std::static_pointer_cast<Targets>(context), *directory);
-  context.reset();  // the parents' descriptors are closed with their last child
+  const auto place = std::static_pointer_cast<Place>(std::move(context));
+  const auto targets = open_targets(*place->parents, *directory);
+  place->parents.reset();  // the parents' descriptors are closed with their last child
   if (targets->all.empty()) return {};
-  const Metadata metadata = metadata_of(TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top())));
+  Metadata metadata = std::move(place->metadata);
+  metadata.xattrs = TRY(sys::xattrs(directory->top()));
   DirectoryPlan plan(shared, *directory, *targets);
   for (const WalkEntry& entry : directory->entries) TRY(plan.add(entry));
-  TRY(plan.finish(metadata));
-  for (const WalkEntry& entry : directory->entries)
-    if (entry.type == sys::FileType::directory) walk.descend(directory, entry, targets);
+  TRY(plan.finish(metadata, place->fresh));
+  for (DirectoryPlan::Subdirectory& subdirectory : plan.subdirectories()) {
+    auto below = std::make_shared<Place>(targets, std::move(subdirectory.metadata), Fresh::yes);
+    walk.descend(directory, *subdirectory.entry, std::move(below));
+  }
   return {};
 }
 
@@ -312,9 +349,12 @@ Result<std::set<std::string>> populate(const PopulateRequest& request, std::span
                                 std::shared_ptr<void> context) {
       return visit(shared, walk, directory, std::move(context));
     };
+    // The roots' own directories were there before.
+    const DirFd& skel_root = skel.tree(request.static_files == StaticFiles::left_out ? Part::local_part : Part::static_part);
+    auto place = std::make_shared<Place>(std::move(root), metadata_of(TRY(sys::stat(skel_root)), {}), Fresh::no);
     std::vector<const DirFd*> layers{&skel.tree(Part::global_part), &skel.tree(Part::local_part)};
     if (request.static_files != StaticFiles::left_out) layers.push_back(&skel.tree(Part::static_part));
-    (void)TRY(Walk::run(layers, Mounts::stop, std::move(root), visitor));
+    (void)TRY(Walk::run(layers, Mounts::stop, std::move(place), visitor));
     unknown_tokens.merge(shared.unknown_tokens);
   }
   return unknown_tokens;

@@ -140,6 +140,7 @@ Result<> sync_file_system(const Fd& fd) {
 }
 
 void start_writeback(const Fd& fd) { ::sync_file_range(fd.number(), 0, 0, SYNC_FILE_RANGE_WRITE); }
+void write_back_file_system(const Fd& fd) { (void)::syncfs(fd.number()); }
 
 Result<bool> lock_exclusive(const Fd& fd, Wait wait) {
   struct flock whole {};

@@ -165,6 +165,18 @@ inline constexpr std::uint32_t kIxunlinkFlag = 0x08000000;
 /// overwrites all flags and the project id) where the kernel has it, else by the ioctl. Regular files and directories
 /// only.
 [[nodiscard]] Result<> change_flags(const DirFd& dir, Name name, std::uint32_t set, std::uint32_t clear);
+/// All that file_setattr(2) overwrites, as file_getattr(2) gives it (struct fsxattr): whoever sets a flag for a while
+/// keeps it, and asks once.
+struct FileAttributes {
+  std::uint64_t xflags = 0;  ///< FS_XFLAG_* of linux/fs.h
+  std::uint32_t extsize = 0, nextents = 0, projid = 0, cowextsize = 0;
+  [[nodiscard]] bool immutable() const { return (xflags & kXflagImmutable) != 0; }
+  static constexpr std::uint64_t kXflagImmutable = 0x8;
+};
+/// nullopt where the kernel has no file_getattr(2), or the file system none for this.
+[[nodiscard]] Result<std::optional<FileAttributes>> file_attributes(const DirFd& dir, Name name);
+/// False where it is not to be had by this call and change_flags() has to do it.
+[[nodiscard]] Result<bool> set_file_attributes(const DirFd& dir, Name name, const FileAttributes& attributes);
 
 // --- data
 /// Reads up to buffer.size() bytes at `offset`; short only at the end of the file.
@@ -224,6 +236,8 @@ struct PhysicalExtent {
 [[nodiscard]] Result<> sync_file_system(const Fd& fd);  ///< syncfs; reports write errors since Linux 5.8
 /// Starts write-back of the file's dirty pages without waiting (sync_file_range).
 void start_writeback(const Fd& fd);
+/// syncfs(2) ahead of time: nobody relies on it, so it has no outcome and passes no seam.
+void write_back_file_system(const Fd& fd);
 
 // --- locks
 enum class Wait { no, yes };

@@ -46,15 +46,6 @@ class FirstNames {
     return known == stripe.places.end() ? 1 : known->second.names;
   }
 
-  /// All places, for work that has to wait until every name is made (seals). Not to be called while make() runs
-  /// elsewhere.
-  template <class Visit>
-  [[nodiscard]] Result<> for_each(Visit visit) const {
-    for (const Stripe& stripe : stripes_)
-      for (const auto& [inode, place] : stripe.places) TRY(visit(place));
-    return {};
-  }
-
  private:
   struct Stripe {
     std::mutex mutex;

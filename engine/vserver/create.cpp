@@ -24,6 +24,7 @@
 #include "engine/tree/task_group.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
+#include "engine/txn/write_behind.h"
 #include "engine/vserver/clock.h"
 #include "engine/vserver/configuration.h"
 #include "engine/vserver/contexts.h"
@@ -245,7 +246,10 @@ Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateReques
   population.seal = seal;
   population.executor = executor.get();
   population.progress = request.engine.progress;
-  const auto unknown = TRY(populate(population, destinations, jobs));
+  const auto unknown = TRY([&] {
+    const WriteBehind write_behind(staging);
+    return populate(population, destinations, jobs);
+  }());
   if (request.engine.warn)
     for (const std::string& where : unknown) request.engine.warn(where + ": unknown token left as it is");
   std::vector<CreatedVserver> out;
@@ -317,9 +321,14 @@ Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const D
     out.failed.emplace(name.text(), std::move(published).error());
   }
   // The renames, configurations and records are durable before the intent that could repeat them goes.
-  TRY(sys::sync_file_system(store.vservers()));
-  TRY(sys::sync_file_system(store.contexts()));
-  for (const std::string& directory : config_directories) TRY(sys::sync_file_system(TRY(sys::open_root(directory))));
+  std::set<std::uint64_t> synced;
+  const auto sync_once = [&synced](const DirFd& dir) -> Result<> {
+    if (!synced.insert(TRY(sys::stat(dir)).device).second) return {};
+    return sys::sync_file_system(dir);
+  };
+  TRY(sync_once(store.vservers()));
+  TRY(sync_once(store.contexts()));
+  for (const std::string& directory : config_directories) TRY(sync_once(TRY(sys::open_root(directory))));
   return out;
 }
 

@@ -65,7 +65,7 @@ TEST_P(ExecutorTest, ACopyKeepsHolesAndTheSizeBehindTheLastOne) {
 
 TEST_P(ExecutorTest, EachFailureCarriesItsOwnErrnoAndTheRestIsDoneWhenAskedFor) {
   const Results results =
-      issue({MakeDir{"a"}, MakeDir{"a"}, LinkName{"b", &dir_, "missing"}, MakeDir{"c"}}, OnFailure::go_on);
+      issue({MakeDir{"a", 0700}, MakeDir{"a", 0700}, LinkName{"b", &dir_, "missing"}, MakeDir{"c", 0700}}, OnFailure::go_on);
   ASSERT_EQ(results.failures.size(), 2U);
   EXPECT_EQ(results.failures[0].operation, 1U);
   EXPECT_EQ(results.failures[0].error.code, EEXIST);
@@ -76,8 +76,8 @@ TEST_P(ExecutorTest, EachFailureCarriesItsOwnErrnoAndTheRestIsDoneWhenAskedFor) 
 TEST_P(ExecutorTest, StoppingLeavesTheRestUndoneButForWhatWasOnItsWay) {
   std::vector<std::string> names;
   for (int i = 0; i < 200; ++i) names.push_back(std::to_string(i));
-  std::vector<Operation> operations = {MakeDir{"a"}, MakeDir{"a"}};
-  for (const std::string& name : names) operations.emplace_back(MakeDir{*Name::check(name)});
+  std::vector<Operation> operations = {MakeDir{"a", 0700}, MakeDir{"a", 0700}};
+  for (const std::string& name : names) operations.emplace_back(MakeDir{*Name::check(name), 0700});
   const Results results = executor_->issue({&dir_, operations}, OnFailure::stop);
   ASSERT_EQ(results.failures.size(), 1U);
   EXPECT_EQ(results.failures[0].operation, 1U);
@@ -99,7 +99,7 @@ TEST_P(ExecutorTest, ABatchOfEveryKindIsDoneWholeAndTheDirectoryHasItsOwnTimesAf
     const Name name = *Name::check(names[i]);
     switch (i % 5) {
       case 0:
-        operations.emplace_back(MakeDir{name});
+        operations.emplace_back(MakeDir{name, 0700});
         break;
       case 1:
         operations.emplace_back(LinkName{name, &dir_, "source"});
@@ -116,7 +116,7 @@ TEST_P(ExecutorTest, ABatchOfEveryKindIsDoneWholeAndTheDirectoryHasItsOwnTimesAf
     }
   }
   const Metadata own{0711, 0, 0, {3, 4}, {5, 6}, {}};
-  operations.emplace_back(SetDirectoryMetadata{&own});
+  operations.emplace_back(SetDirectoryMetadata{&own, Fresh::no});
   ASSERT_TRUE(executor_->issue({&sub, operations}, OnFailure::stop).failures.empty());
   EXPECT_EQ(sys::stat(dir_, "source")->nlink, 101U);
   EXPECT_EQ(sys::stat(sub)->mtime, (sys::Time{5, 6}));
