@@ -10,6 +10,7 @@
 #include "engine/skel/reseal.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
+#include "engine/txn/write_behind.h"
 #include "engine/vserver/instances.h"
 #include "engine/vserver/tenants.h"
 
@@ -87,7 +88,7 @@ void leave_all(StagedVserver& staged, Error error) {
 }
 
 Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent& intent, const Skel& skel,
-                                                     std::vector<StagedVserver>& staged, LiftedSeals& seals,
+                                                     std::vector<StagedVserver>& staged, LinkShared& links,
                                                      Further further) {
   for_each_index(staged.size(), [&](std::size_t at) {
     auto root = sys::open_dir(store.vservers(), *Name::check(staged[at].record.name));
@@ -95,7 +96,7 @@ Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent&
       leave_all(staged[at], std::move(root).error());
       return;
     }
-    staged[at].outcome = carry_out(skel, staged[at].steps, staged[at].slots, *root, seals, further);
+    staged[at].outcome = carry_out(links, staged[at].steps, staged[at].slots, *root, further);
   });
   for (StagedVserver& one : staged) {
     take_back(one.record, one.outcome.left, one.steps);
@@ -139,14 +140,15 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   Intent intent = TRY(Intent::begin(store, {{"version", 1},
                                             {"operation", "relink"},
                                             {"skel", skel.name().text()},
-                                            {"seal", seal_name(shared.seal)},
+                                            {"seal", seal_name(shared.links.seal)},
                                             {"vservers", names}}));
   const Name id = *Name::check(intent.id());
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), id, 0700));
+  const WriteBehind write_behind(staging);
   std::vector<const VserverPlan*> plans;
   for (const Planned* one : working)
     if (one->record.share == Share::hardlink) plans.push_back(&one->plan);
-  HeldSeals held(shared.view, shared.seals, plans);
+  HeldSeals held(shared.view, shared.links.seals, plans);
   std::vector<std::optional<Result<StagedVserver>>> staged(working.size());
   for_each_index(working.size(), [&](std::size_t at) { staged[at] = stage_one(shared, staging, *working[at]); });
   std::vector<StagedVserver> complete;
@@ -164,7 +166,7 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   auto announced = sys::sync_file_system(staging);
   if (announced) announced = intent.record({{"phase", "apply"}, {"vservers", complete_names}});
   if (announced) {
-    auto carried_out = TRY(carry_out_all(store, intent, skel, complete, shared.seals, Further::carry_out));
+    auto carried_out = TRY(carry_out_all(store, intent, skel, complete, shared.links, Further::carry_out));
     out.merge(carried_out);
   }
   complete.clear();
@@ -188,12 +190,13 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
   if (apply && staging) {
     const auto records = TRY(read_records(skel));
     const bool quiet = !must_lift(seal) || Quiescence::hold(TRY(sealed_tenants(store, records)), Quiesce::automatic);
-    LiftedSeals seals(seal);
+    const auto executor = make_syscall_executor();
+    LinkShared links{skel, TRY(skel.newest_generation()), *executor, seal, LiftedSeals(seal), {}};
     std::vector<StagedVserver> complete;
     for (const std::string& name : names_of(last.at("vservers")))
       complete.push_back(TRY(read_staged_vserver(*staging, name)));
     const auto outcomes =
-        TRY(carry_out_all(store, intent, skel, complete, seals, quiet ? Further::carry_out : Further::leave));
+        TRY(carry_out_all(store, intent, skel, complete, links, quiet ? Further::carry_out : Further::leave));
     for (const auto& [name, outcome] : outcomes)
       lines.push_back(
           "vserver " + name + ": relink was finished" +

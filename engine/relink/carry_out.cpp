@@ -30,12 +30,12 @@ bool is_tenants_doing(int code) {
 
 class Carrier {
  public:
-  Carrier(const Skel& skel, const DirFd& slots, const DirFd& root, LiftedSeals& seals, Further further)
-      : skel_(skel), slots_(slots), root_(root), seals_(seals), further_(further) {}
+  Carrier(LinkShared& links, const DirFd& slots, const DirFd& root, Further further)
+      : skel_(links.skel), slots_(slots), root_(root), seals_(links.seals), links_(links), further_(further) {}
 
-  CarriedOut run(const std::vector<StagedStep>& steps) {
-    std::vector<const StagedStep*> again;
-    for (const StagedStep& step : steps) {
+  CarriedOut run(std::vector<StagedStep>& steps) {
+    std::vector<StagedStep*> again;
+    for (StagedStep& step : steps) {
       if (step.in_use || !attempt(step)) again.push_back(&step);
       if (leases_.size() >= kMostLeases) settle_leases();
     }
@@ -43,7 +43,7 @@ class Carrier {
     again.insert(again.end(), broken_.begin(), broken_.end());
     broken_.clear();
     // Row 26: once more at the end; a writer may be gone by now.
-    for (const StagedStep* step : again) {
+    for (StagedStep* step : again) {
       if (!attempt(*step)) out_.left.insert_or_assign(step->path, step->base_generation);
       settle_leases();
     }
@@ -53,12 +53,12 @@ class Carrier {
 
  private:
   struct Leased {
-    const StagedStep* step;
+    StagedStep* step;
     Fd file;
   };
 
   /// False if it was not carried out.
-  bool attempt(const StagedStep& step) {
+  bool attempt(StagedStep& step) {
     if (out_.error) return false;
     auto done = carry_out_one(step);
     const bool names_moved = step.mine.type == sys::FileType::directory || step.kind == Step::Kind::put_new;
@@ -73,8 +73,9 @@ class Carrier {
     switch (step.kind) {
       case Step::Kind::put_new:
         return !in_slot;
-      case Step::Kind::put_over:  // what came out is dropped soon after
-        return !in_slot || (in_slot->inode != step.slot_inode && in_slot->inode == step.mine.inode);
+      case Step::Kind::put_over:  // what came out is dropped soon after; of a link, prove() sees that it has come
+        if (!in_slot) return !step.links_when_carried_out();
+        return in_slot->inode != step.slot_inode && in_slot->inode == step.mine.inode;
       case Step::Kind::remove:
         return in_slot.has_value();
       default:
@@ -82,16 +83,21 @@ class Carrier {
     }
   }
 
-  Result<bool> carry_out_one(const StagedStep& step) {
+  Result<bool> carry_out_one(StagedStep& step) {
     const Name slot = *Name::check(step.slot);
-    const auto in_slot = TRY(sys::stat_if_there(slots_, slot));
-    if (is_done(step, in_slot)) return true;
     // A directory has no seal, and whoever runs is not in its way.
-    if (further_ == Further::leave && step.kind != Step::Kind::set_metadata) return false;
+    const bool may_go_on = further_ == Further::carry_out || step.kind == Step::Kind::set_metadata;
+    // Made now, where it is to be moved at once and then dropped: the file system has all three at hand.
+    const bool linked = may_go_on && step.links_when_carried_out() && TRY(link_into_slot(step, slot));
+    if (!linked) {
+      const auto in_slot = TRY(sys::stat_if_there(slots_, slot));
+      if (is_done(step, in_slot)) return true;
+      if (!may_go_on) return false;
+      // A directory stands for what a tenant took out of the way, see exchange_back().
+      if (step.kind == Step::Kind::put_over && in_slot->inode != step.slot_inode) return false;
+    }
     const DirFd* const dir = TRY(directory_of(step.path));
     const Name name = last_name(step.path);
-    // A directory stands for what a tenant took out of the way, see exchange_back().
-    if (step.kind == Step::Kind::put_over && in_slot->inode != step.slot_inode) return false;
     switch (step.kind) {
       case Step::Kind::put_new:
         return put_new(step, *dir, name, slot);
@@ -107,6 +113,14 @@ class Carrier {
         return share_extents(step, *dir, name);
     }
     return false;
+  }
+
+  /// False if something is in the slot since before a crash, or another attempt.
+  Result<bool> link_into_slot(StagedStep& step, Name slot) {
+    auto linked = links_.link(step.source, slots_, slot);
+    if (!linked && linked.error().code == EEXIST) return false;
+    step.slot_inode = TRY(std::move(linked));
+    return true;
   }
 
   Result<const DirFd*> directory_of(std::string_view path) {
@@ -133,9 +147,10 @@ class Carrier {
     return true;
   }
 
-  Result<bool> put_over(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
+  Result<bool> put_over(StagedStep& step, const DirFd& dir, Name name, Name slot) {
     std::optional<Fd> leased;
-    if (!TRY(prove(step, dir, name, slot, leased))) return false;
+    const Proven proven = TRY(prove(step, dir, name, slot, leased));
+    if (proven != Proven::yes) return proven == Proven::has_come;
     TRY(exchange(step, dir, name, slot));
     if (!TRY(is_what_was_meant(step, slot))) {
       TRY(exchange_back(step, dir, name, slot));
@@ -147,7 +162,7 @@ class Carrier {
 
   Result<bool> remove(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
     std::optional<Fd> leased;
-    if (!TRY(prove(step, dir, name, slot, leased))) return false;
+    if (TRY(prove(step, dir, name, slot, leased)) != Proven::yes) return false;
     TRY(lift(step.mine.sealed, dir, name, step.mine.inode));
     auto renamed = sys::rename_new(dir, name, slots_, slot);
     TRY(restore(step.mine.sealed, renamed ? slots_ : dir, renamed ? slot : name, step.mine.inode));
@@ -191,23 +206,31 @@ class Carrier {
 
   // --- proofs
 
+  enum class Proven {
+    no,
+    yes,
+    has_come,  ///< what is to come stands there: the step was carried out before a crash
+  };
+
   /// Is what stands there what the step was planned for, and does nobody write to it? Leaves the lease that says so.
-  Result<bool> prove(const StagedStep& step, const DirFd& dir, Name name, Name slot, std::optional<Fd>& leased) {
+  Result<Proven> prove(const StagedStep& step, const DirFd& dir, Name name, Name slot, std::optional<Fd>& leased) {
     const auto pinned = TRY(sys::pin_if_there(dir, name));
-    if (!pinned || !is_still(step.mine, pinned->stat)) return false;
-    if (step.proof == Proof::inode || pinned->stat.type != sys::FileType::regular) return true;
+    if (!pinned) return Proven::no;
+    if (step.links_when_carried_out() && pinned->stat.inode == step.slot_inode) return Proven::has_come;
+    if (!is_still(step.mine, pinned->stat)) return Proven::no;
+    if (step.proof == Proof::inode || pinned->stat.type != sys::FileType::regular) return Proven::yes;
     Fd file = TRY(sys::open_pinned(*pinned));
     auto lease = sys::take_read_lease(file);
-    if (lease && !*lease) return false;
+    if (lease && !*lease) return Proven::no;
     const bool no_leases_here = !lease && lease.error().code == EINVAL;
     if (!lease && !no_leases_here) return std::unexpected(std::move(lease).error());
     // Under the lease, what stat says is so, and stays so.
     const sys::Stat stat = TRY(sys::stat(file));
-    if (!is_still(step.mine, stat)) return false;
+    if (!is_still(step.mine, stat)) return Proven::no;
     const bool known = !no_leases_here && step.compared_under_lease && stat.ctime == step.mine.ctime;
-    if (!known && !TRY(has_the_bytes(step, file, slot))) return false;
+    if (!known && !TRY(has_the_bytes(step, file, slot))) return Proven::no;
     if (!no_leases_here) leased = std::move(file);
-    return true;
+    return Proven::yes;
   }
 
   Result<bool> has_the_bytes(const StagedStep& step, const Fd& file, Name slot) {
@@ -277,18 +300,19 @@ class Carrier {
   const DirFd& slots_;
   const DirFd& root_;
   LiftedSeals& seals_;
+  SkelLinks links_;
   const Further further_;
   std::optional<DirectoryChain> chain_;
   std::vector<Leased> leases_;
-  std::vector<const StagedStep*> broken_;
+  std::vector<StagedStep*> broken_;
   CarriedOut out_;
 };
 
 }  // namespace
 
-CarriedOut carry_out(const Skel& skel, const std::vector<StagedStep>& steps, const DirFd& slots, const DirFd& root,
-                     LiftedSeals& seals, Further further) {
-  return Carrier(skel, slots, root, seals, further).run(steps);
+CarriedOut carry_out(LinkShared& links, std::vector<StagedStep>& steps, const DirFd& slots, const DirFd& root,
+                     Further further) {
+  return Carrier(links, slots, root, further).run(steps);
 }
 
 }  // namespace vskel

@@ -7,9 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/relink/skel_links.h"
 #include "engine/relink/staged_step.h"
-#include "engine/seal/seal.h"
-#include "engine/skel/skel.h"
 
 namespace vskel {
 
@@ -24,8 +23,9 @@ struct CarriedOut {
 };
 
 /// Carries out `steps`, whose slots are in `slots`, in the vserver `root`. What was replaced or removed is in its slot
-/// afterwards, and is the caller's to remove once all is durable.
-[[nodiscard]] CarriedOut carry_out(const Skel& skel, const std::vector<StagedStep>& steps, const DirFd& slots,
-                                   const DirFd& root, LiftedSeals& seals, Further further);
+/// afterwards, if it was not dropped already, and is the caller's to remove once all is durable. Where a step links, its
+/// slot_inode becomes that of the inode that was linked.
+[[nodiscard]] CarriedOut carry_out(LinkShared& links, std::vector<StagedStep>& steps, const DirFd& slots,
+                                   const DirFd& root, Further further);
 
 }  // namespace vskel

@@ -53,7 +53,7 @@ class Run {
     view_.emplace(TRY(SkelView::load(skel_, bases)));
     if (request_.anywhere) by_content_.emplace(*view_);
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
-    StagingShared shared{*view_, *executor, seal_, LiftedSeals(seal_), {}};
+    StagingShared shared{*view_, {skel_, view_->newest().generation(), *executor, seal_, LiftedSeals(seal_), {}}};
     if (request_.engine.progress != nullptr) request_.engine.progress->total = members_.size();
     const std::size_t group = std::max<std::size_t>(1, jobs * kGroupPerJob);
     for (std::size_t first = 0; first < members_.size(); first += group)

@@ -136,6 +136,7 @@ Result<SkelView> SkelView::load(const Skel& skel, const std::set<unsigned>& base
   view.loaded_at_ = sys::inode_clock();
   const std::string type = TRY(sys::file_system(skel.tree(Part::global_part)))
   .type;
+  view.has_clones_ = type == "xfs" || type == "btrfs";
   view.stores_are_stamped_ = type == "ext4" || type == "xfs" || type == "btrfs";
   const unsigned newest = TRY(skel.newest_generation());
   Manifest manifest = TRY(skel.manifest(newest));

@@ -40,6 +40,9 @@ class SkelView {
     return stores_are_stamped_ && stat.device == device_ && stat.ctime < loaded_at_;
   }
 
+  /// Whether its file system can clone files, so that two of them may be the same blocks.
+  [[nodiscard]] bool has_clones() const { return has_clones_; }
+
   /// The directory of the skel in which the file of `node` stands.
   [[nodiscard]] Result<DirFd> directory_of(const TreeNode& node) const;
   /// The file itself, for reading.
@@ -58,7 +61,7 @@ class SkelView {
   const Skel* skel_;
   std::uint64_t device_ = 0;
   sys::Time loaded_at_;
-  bool stores_are_stamped_ = false;
+  bool stores_are_stamped_ = false, has_clones_ = false;
   std::unique_ptr<GenerationTree> newest_;
   std::map<unsigned, std::unique_ptr<GenerationTree>> bases_;
   std::unordered_set<std::uint64_t> inodes_;

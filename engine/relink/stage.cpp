@@ -20,7 +20,7 @@ std::string slot_name(std::size_t number) {
 }  // namespace
 
 Result<> Stager::issue(const Operation& operation, const DirFd& dir) {
-  Results results = shared_.executor.issue({&dir, std::span(&operation, 1)}, OnFailure::stop);
+  Results results = shared_.links.executor.issue({&dir, std::span(&operation, 1)}, OnFailure::stop);
   if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
   return {};
 }
@@ -52,59 +52,8 @@ Result<> Stager::put_directory(const TreeNode& node, const DirFd& dir, Name name
 
 Result<> Stager::put_file(const TreeNode& node, const DirFd& dir, Name name) {
   if (!is_linked(node)) return put_copy(node, dir, name);
-  TRY(put_link(node, dir, name));
+  TRY(links_.link(node.path(), dir, name));
   return {};
-}
-
-Result<std::uint64_t> Stager::put_link(const TreeNode& node, const DirFd& dir, Name name) {
-  const DirFd& source = *TRY(files_.directory_of(node));
-  const Name source_name = last_name(node.path());
-  const auto link = [&]() -> Result<std::uint64_t> {
-    const sys::Stat stat = TRY(sys::stat(source, source_name));
-    const std::uint64_t inode = stat.inode;
-    if (shared_.seal == SealKind::none && stat.immutable) TRY(clear_seal(source, source_name, SealKind::immutable));
-    TRY(shared_.seals.lift(source, source_name, inode));
-    auto linked = sys::link(source, source_name, dir, name);
-    auto restored = shared_.seals.restore(source, source_name, inode);
-    if (!linked) return std::unexpected(std::move(linked).error());
-    TRY(std::move(restored));
-    return inode;
-  };
-  auto linked = link();
-  if (linked || linked.error().code != EMLINK) return linked;
-  const std::scoped_lock lock(shared_.leaders);
-  linked = link();  // another vserver's staging may have made the new leader meanwhile
-  if (linked || linked.error().code != EMLINK) return linked;
-  TRY(make_new_leader(node, source, dir));
-  return link();
-}
-
-/// The inode has all the names that its file system allows (ext4: 65,000): a copy takes its place in the skel and leads
-/// further names. The old one stays with the vservers that have it, and is kept like one that was replaced.
-Result<> Stager::make_new_leader(const TreeNode& node, const DirFd& source, const DirFd& scratch) {
-  const Name name = last_name(node.path()), leader("leader");
-  const Fd file = TRY(sys::open_trusted_file(source, name));
-  const sys::Stat stat = TRY(sys::stat(file));
-  const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
-  TRY(issue(CopyFile{leader, &file, stat.size, stat.blocks, CopyBy::either, &metadata}, scratch));
-  const std::uint64_t inode = TRY(sys::stat(scratch, leader))
-  .inode;
-  const sys::Stat directory = TRY(sys::stat(source));
-  TRY(shared_.seals.lift(source, name, stat.inode));
-  auto exchanged = sys::exchange(scratch, leader, source, name);
-  if (!exchanged) {
-    (void)shared_.seals.restore(source, name, stat.inode);
-    return exchanged;
-  }
-  TRY(shared_.seals.restore(source, name, inode));
-  TRY(sys::set_times(source, directory.atime, directory.mtime));
-  // Beside what is kept for older generations: vservers have it, and its inode says that it is the skel's.
-  const std::string old_name = std::to_string(stat.inode);
-  const DirFd leaders =
-      TRY(make_dirs(shared_.view.skel().generations(), former_leaders_name(shared_.view.newest().generation())));
-  auto moved = sys::rename_new(scratch, leader, leaders, *Name::check(old_name));
-  TRY(shared_.seals.restore(moved ? leaders : scratch, moved ? *Name::check(old_name) : leader, stat.inode));
-  return moved;
 }
 
 Result<> Stager::put_copy(const TreeNode& node, const DirFd& dir, Name name) {
@@ -155,15 +104,16 @@ Result<std::vector<StagedStep>> Stager::stage(const VserverPlan& plan, const Dir
     if (step.proof == Proof::digest) staged.sha256 = hex_of(*step.base->entry->sha256);
     if (step.kind == Step::Kind::share_extents) staged.source = step.theirs->path();
     const Name slot = *Name::check(staged.slot);
-    if (step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over) {
-      // Of what is linked the seal is not asked of the flag, which another vserver's staging may have lifted just now.
-      staged.slot_sealed = is_linked(*step.theirs);
-      if (staged.slot_sealed) staged.slot_inode = TRY(put_link(*step.theirs, slots, slot));
-      if (!staged.slot_sealed) {
-        TRY(put(*step.theirs, slots, slot));
-        staged.slot_inode = TRY(sys::stat(slots, slot))
-        .inode;
-      }
+    // Of what is linked the seal is not asked of the flag, which another vserver's staging may have lifted just now.
+    const bool puts = step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over;
+    staged.slot_sealed = puts && is_linked(*step.theirs);
+    if (staged.links_when_carried_out()) {
+      staged.slot_inode = step.theirs->inode;
+      staged.source = step.theirs->path();
+    } else if (puts) {
+      TRY(put(*step.theirs, slots, slot));
+      staged.slot_inode = TRY(sys::stat(slots, slot))
+      .inode;
     }
     if (step.kind == Step::Kind::set_metadata) {
       // An empty directory carries the metadata.

@@ -14,17 +14,20 @@ struct StagedStep {
   Step::Kind kind = Step::Kind::put_over;
   std::string path;              ///< relative to the vserver's root
   std::string slot;              ///< name in staging/ID/VSERVER/slots: what comes, and after an exchange what was there
-  std::uint64_t slot_inode = 0;  ///< of what comes: tells whether the exchange has been
+  std::uint64_t slot_inode = 0;  ///< of what comes: tells whether it has come
   bool slot_sealed = false;      ///< what comes is an inode of the skel's, under its seal
   Identity mine;                 ///< `sealed`: it is an inode of the skel's
   Proof proof = Proof::inode;
   Part part = Part::global_part;      ///< where the base's file stands, for Proof::base
   unsigned kept_in = 0;               ///< likewise
-  std::string source;                 ///< path of the global file whose extents are to be shared
+  std::string source;                 ///< path of the global file that is linked, or whose extents are to be shared
   std::string sha256;                 ///< hex; for Proof::digest
   unsigned base_generation = 0;       ///< goes into the record if the step is not carried out
   bool in_use = false;                ///< to be tried last
   bool compared_under_lease = false;  ///< as in Step; not written down: who goes on after a crash compares again
+
+  /// An inode of the skel's takes the place of a file: the slot is empty until then.
+  [[nodiscard]] bool links_when_carried_out() const { return kind == Step::Kind::put_over && slot_sealed; }
 };
 
 [[nodiscard]] std::string write_steps(const std::vector<StagedStep>& steps);

@@ -44,18 +44,19 @@ Result<Deduped> dedupe(const Fd& source, const Fd& target, std::uint64_t offset,
   return Deduped{info->status == FILE_DEDUPE_RANGE_SAME, info->bytes_deduped};
 }
 
-Result<std::optional<std::vector<PhysicalExtent>>> physical_extents(const Fd& file) {
+namespace {
+
+/// All extents of a file; nullopt where one of them has any of the flags `but` (FIEMAP_EXTENT_*).
+Result<std::optional<std::vector<PhysicalExtent>>> map_extents(const Fd& file, std::uint32_t how, std::uint32_t but) {
   constexpr std::uint32_t kAtATime = 128;
-  // What these mark has no settled place on the disk: not written yet, packed into metadata, or encoded.
-  constexpr std::uint32_t kUnsettled = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_DATA_INLINE |
-                                       FIEMAP_EXTENT_DATA_TAIL | FIEMAP_EXTENT_NOT_ALIGNED;
+  constexpr std::size_t kBytes = sizeof(fiemap) + kAtATime * sizeof(fiemap_extent);
   std::vector<PhysicalExtent> out;
-  std::vector<std::byte> raw(sizeof(fiemap) + kAtATime * sizeof(fiemap_extent));
+  alignas(fiemap) std::array<std::byte, kBytes> raw;
   for (std::uint64_t start = 0;;) {
-    std::memset(raw.data(), 0, raw.size());
     auto* const map = new (raw.data()) fiemap{};
     map->fm_start = start;
     map->fm_length = FIEMAP_MAX_OFFSET - start;
+    map->fm_flags = how;
     map->fm_extent_count = kAtATime;
     const auto asked = detail::perform("map extents", "FIEMAP", Effect::looks, file, "",
                                        [&] { return ::ioctl(file.number(), FS_IOC_FIEMAP, map); });
@@ -65,12 +66,30 @@ Result<std::optional<std::vector<PhysicalExtent>>> physical_extents(const Fd& fi
     for (std::uint32_t at = 0; at < map->fm_mapped_extents; ++at) {
       fiemap_extent extent{};
       std::memcpy(&extent, raw.data() + sizeof(fiemap) + at * sizeof(fiemap_extent), sizeof extent);
-      if ((extent.fe_flags & kUnsettled) != 0) return std::nullopt;
+      if ((extent.fe_flags & but) != 0) return std::nullopt;
       out.push_back({extent.fe_logical, extent.fe_physical, extent.fe_length});
       start = extent.fe_logical + extent.fe_length;
       if ((extent.fe_flags & FIEMAP_EXTENT_LAST) != 0) return out;
     }
   }
+}
+
+/// What these mark has no settled place on the disk: not written yet, or packed into metadata.
+constexpr std::uint32_t kUnsettled = FIEMAP_EXTENT_UNKNOWN | FIEMAP_EXTENT_DELALLOC | FIEMAP_EXTENT_DATA_INLINE |
+                                     FIEMAP_EXTENT_DATA_TAIL | FIEMAP_EXTENT_NOT_ALIGNED;
+
+}  // namespace
+
+Result<std::optional<std::vector<PhysicalExtent>>> physical_extents(const Fd& file) {
+  return map_extents(file, 0, kUnsettled);
+}
+
+Result<bool> are_same_blocks(const Fd& a, const Fd& b) {
+  // Of an encoded extent (btrfs: compressed) different parts have one address; an unwritten one has no bytes.
+  constexpr std::uint32_t kNoProof = kUnsettled | FIEMAP_EXTENT_ENCODED | FIEMAP_EXTENT_UNWRITTEN;
+  const auto of_a = TRY(map_extents(a, FIEMAP_FLAG_SYNC, kNoProof));
+  if (!of_a || of_a->empty()) return false;
+  return TRY(map_extents(b, FIEMAP_FLAG_SYNC, kNoProof)) == of_a;
 }
 
 }  // namespace vskel::sys

@@ -1,0 +1,42 @@
+// Hard links to the skel's inodes, for the vservers of one run; and what becomes of an inode that has all the names that
+// its file system allows.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "engine/issue/executor.h"
+#include "engine/seal/seal.h"
+#include "engine/skel/skel.h"
+#include "engine/tree/directory_chain.h"
+
+namespace vskel {
+
+/// What all tasks of one run link with. Thread-safe.
+struct LinkShared {
+  const Skel& skel;
+  unsigned generation;  ///< the skel's newest
+  Executor& executor;
+  SealKind seal;
+  LiftedSeals seals;
+  std::mutex leaders;  ///< one at a time replaces an inode that has all its names
+};
+
+/// Links one file after the other: the next is mostly near the last. Not thread-safe: one for each task.
+class SkelLinks {
+ public:
+  explicit SkelLinks(LinkShared& shared) : shared_(shared) {}
+  /// Makes `name` in `dir`, which is ours, a name of the inode that stands at `path` in the skel's global tree, and gives
+  /// its number. Its seal is lifted for the call. At EMLINK a copy takes the inode's place in the skel first.
+  [[nodiscard]] Result<std::uint64_t> link(const std::string& path, const DirFd& dir, Name name);
+
+ private:
+  [[nodiscard]] Result<std::uint64_t> link_once(const DirFd& source, Name source_name, const DirFd& dir, Name name);
+  [[nodiscard]] Result<> make_new_leader(const DirFd& source, Name name, const DirFd& scratch);
+  LinkShared& shared_;
+  std::optional<DirectoryChain> chain_;
+};
+
+}  // namespace vskel
