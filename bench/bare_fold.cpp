@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -112,6 +113,10 @@ int main(int count, char** arguments) {
     std::perror(words[2]);
     return 1;
   }
+  rlimit descriptors{};  // every directory of the master stays open
+  ::getrlimit(RLIMIT_NOFILE, &descriptors);
+  descriptors.rlim_cur = descriptors.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &descriptors);
   std::vector<Directory> master;
   load(root, "", master);
   const std::span<char*> copies = words.subspan(3);

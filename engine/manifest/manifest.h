@@ -8,10 +8,12 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "engine/model/part.h"
 #include "engine/sys/error.h"
@@ -22,22 +24,59 @@ namespace vskel {
 using Hash128 = std::array<std::uint8_t, 16>;  ///< canonical (big endian) bytes
 using Sha256 = std::array<std::uint8_t, 32>;
 
-/// One path of one part.
-struct ManifestEntry {
+/// One path of one part. A skel may have a million: what few of them have is kept apart.
+class ManifestEntry {
+ public:
   std::string path;  ///< relative to the part's root, no leading "./"; "" is the root
-  Part part = Part::local_part;
-  sys::FileType type = sys::FileType::unknown;
-  std::uint32_t mode = 0, uid = 0, gid = 0;
   std::uint64_t size = 0;  ///< regular files
   sys::Time mtime;
-  std::uint32_t nlink = 1;         ///< regular files: names of this inode within its part of the skel; 1 for all else
-  std::uint64_t rdev = 0;          ///< devices: makedev(3) value
-  std::string link_target;         ///< symlinks
+  std::uint32_t mode = 0, uid = 0, gid = 0;
+  std::uint32_t nlink = 1;  ///< regular files: names of this inode within its part of the skel; 1 for all else
+  sys::FileType type = sys::FileType::unknown;
+  Part part = Part::local_part;
   std::optional<Hash128> content;  ///< regular files: XXH3-128
-  std::optional<Sha256> sha256;    ///< regular files of the local part
-  std::optional<Hash128> xattrs;   ///< XXH3-128 over all extended attributes; absent if there are none
-  friend bool operator==(const ManifestEntry&, const ManifestEntry&) = default;
+
+  [[nodiscard]] const std::string& link_target() const { return rare().link_target; }       ///< symlinks
+  [[nodiscard]] std::uint64_t rdev() const { return rare().rdev; }                          ///< devices: makedev(3)
+  [[nodiscard]] const std::optional<Sha256>& sha256() const { return rare().sha256; }       ///< files of the local part
+  /// XXH3-128 over all extended attributes; absent if there are none.
+  [[nodiscard]] const std::optional<Hash128>& xattrs() const { return rare().xattrs; }
+  void set_link_target(std::string target) { set(&Rare::link_target, std::move(target)); }
+  void set_rdev(std::uint64_t rdev) { set(&Rare::rdev, rdev); }
+  void set_sha256(const std::optional<Sha256>& sha256) { set(&Rare::sha256, sha256); }
+  void set_xattrs(const std::optional<Hash128>& xattrs) { set(&Rare::xattrs, xattrs); }
+
+  ManifestEntry() = default;
+  ManifestEntry(ManifestEntry&&) noexcept = default;
+  ManifestEntry& operator=(ManifestEntry&&) noexcept = default;
+  ManifestEntry(const ManifestEntry& other);
+  ManifestEntry& operator=(const ManifestEntry& other);
+  ~ManifestEntry() = default;
+  friend bool operator==(const ManifestEntry& a, const ManifestEntry& b);
+
+ private:
+  struct Rare {
+    std::string link_target;
+    std::uint64_t rdev = 0;
+    std::optional<Sha256> sha256;
+    std::optional<Hash128> xattrs;
+    friend bool operator==(const Rare&, const Rare&) = default;
+  };
+  [[nodiscard]] const Rare& rare() const {
+    static const Rare nothing;
+    return rare_ ? *rare_ : nothing;
+  }
+  template <class Value>
+  void set(Value Rare::*member, Value value) {
+    if (rare().*member == value) return;
+    if (!rare_) rare_ = std::make_unique<Rare>();
+    (*rare_).*member = std::move(value);
+  }
+  std::unique_ptr<Rare> rare_;
 };
+
+/// A deque: to grow, a vector of a million entries would for a moment be there twice.
+using ManifestEntries = std::deque<ManifestEntry>;
 
 /// Equal but for times and links. Of a regular file's content and of extended attributes only the hashes are compared,
 /// which find and do not prove (relink.md).
@@ -47,10 +86,17 @@ struct ManifestEntry {
 
 struct Manifest {
   unsigned generation = 0;
-  std::vector<ManifestEntry> entries;  ///< sorted by path, then part
+  ManifestEntries entries;  ///< sorted by path, then part
 };
 
-/// The text of a manifest; the entries in the order given. A path that stands in several parts (directories) gives one
+/// Takes a manifest's text piece by piece.
+using ManifestSink = std::function<Result<void>(std::string_view piece)>;
+/// Gives the text of a manifest, a MiB or so at a time; the entries in the order given. Ends with the sink's error.
+[[nodiscard]] Result<> write_manifest(const Manifest& manifest, const ManifestSink& sink);
+/// The first entry of `path` in sorted entries; the end if there is none. Further parts of a directory follow it.
+[[nodiscard]] ManifestEntries::const_iterator find_path(const ManifestEntries& entries, std::string_view path);
+
+/// The text of a manifest in one; the entries in the order given. A path that stands in several parts (directories) gives one
 /// mtree entry: the first of static, local, global describes it and tags name all parts (`part:local,part:global`),
 /// because mtree(5) programs want a path once; read_manifest gives them back as separate entries.
 [[nodiscard]] std::string write_manifest(const Manifest& manifest);
@@ -58,6 +104,24 @@ struct Manifest {
 /// orders, unknown keywords and tags skipped). Anything malformed, oversized, absolute, with "..", doubled or out of
 /// order is refused with "SOURCE:LINE" (Blame::machine).
 [[nodiscard]] Result<Manifest> read_manifest(std::string_view text, const std::string& source);
+
+/// The same for a text that comes in pieces.
+class ManifestReader {
+ public:
+  explicit ManifestReader(std::string source);
+  ManifestReader(const ManifestReader&) = delete;
+  ManifestReader& operator=(const ManifestReader&) = delete;
+  ~ManifestReader();
+  /// The next piece; lines may be torn anywhere. After an error the reader is of no use.
+  [[nodiscard]] Result<> add(std::string_view piece);
+  /// After the last piece.
+  [[nodiscard]] Result<Manifest> finish();
+
+ private:
+  struct Line;
+  struct State;
+  std::unique_ptr<State> state_;
+};
 
 /// vis(3)-like encoding of one path and back. nullopt on a bad escape.
 [[nodiscard]] std::string encode_path(std::string_view path);

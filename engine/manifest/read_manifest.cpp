@@ -9,6 +9,8 @@ namespace vskel {
 
 namespace {
 
+constexpr std::size_t kLongestLine = 1 << 20;  // a path and a link target, each byte as four, and then some
+
 std::string_view take_word(std::string_view& text) {
   // By hand: find_first_of() searches its set anew for every character, and manifests have millions of words.
   const auto is_space = [](char at) { return at == ' ' || at == '\t'; };
@@ -75,8 +77,10 @@ bool parse_device(std::string_view text, std::uint64_t& out) {
   return true;
 }
 
+}  // namespace
+
 /// One line's keywords, read onto the defaults of /set.
-struct Line {
+struct ManifestReader::Line {
   ManifestEntry entry;
   std::vector<Part> parts;
 
@@ -90,15 +94,15 @@ struct Line {
     if (key == "size" || key == "all") entry.size = nothing.size;
     if (key == "nlink" || key == "all") entry.nlink = nothing.nlink;
     if (key == "time" || key == "all") entry.mtime = nothing.mtime;
-    if (key == "device" || key == "all") entry.rdev = nothing.rdev;
-    if (key == "link" || key == "all") entry.link_target.clear();
-    if (key == "sha256digest" || key == "sha256" || key == "all") entry.sha256.reset();
+    if (key == "device" || key == "all") entry.set_rdev(0);
+    if (key == "link" || key == "all") entry.set_link_target({});
+    if (key == "sha256digest" || key == "sha256" || key == "all") entry.set_sha256(std::nullopt);
     if (key == "tags" || key == "all") unset_tags();
   }
 
   void unset_tags() {
     entry.content.reset();
-    entry.xattrs.reset();
+    entry.set_xattrs(std::nullopt);
     parts.clear();
   }
 
@@ -114,18 +118,31 @@ struct Line {
     if (key == "size") return parse_number(value, entry.size) ? nullptr : "bad size";
     if (key == "nlink") return parse_number(value, entry.nlink) ? nullptr : "bad nlink";
     if (key == "time") return parse_time(value, entry.mtime) ? nullptr : "bad time";
-    if (key == "device") return parse_device(value, entry.rdev) ? nullptr : "bad device";
-    if (key == "sha256digest" || key == "sha256")
-      return parse_hex(value, entry.sha256.emplace()) ? nullptr : "bad sha256digest";
+    if (key == "device") return read_device(value);
+    if (key == "sha256digest" || key == "sha256") return read_sha256(value);
     if (key == "link") return read_link(value);
     if (key == "tags") return read_tags(value);
     return nullptr;  // keywords of other programs say nothing to us
   }
 
+  const char* read_device(std::string_view value) {
+    std::uint64_t rdev = 0;
+    if (!parse_device(value, rdev)) return "bad device";
+    entry.set_rdev(rdev);
+    return nullptr;
+  }
+
+  const char* read_sha256(std::string_view value) {
+    Sha256 digest{};
+    if (!parse_hex(value, digest)) return "bad sha256digest";
+    entry.set_sha256(digest);
+    return nullptr;
+  }
+
   const char* read_link(std::string_view value) {
     auto target = decode_path(value);
     if (!target) return "bad escape in link";
-    entry.link_target = std::move(*target);
+    entry.set_link_target(std::move(*target));
     return nullptr;
   }
 
@@ -135,7 +152,10 @@ struct Line {
       const std::string_view tag = value.substr(0, value.find(','));
       value.remove_prefix(std::min(value.size(), tag.size() + 1));
       if (tag.starts_with("xxh128:") && !parse_hex(tag.substr(7), entry.content.emplace())) return "bad xxh128";
-      if (tag.starts_with("xattr128:") && !parse_hex(tag.substr(9), entry.xattrs.emplace())) return "bad xattr128";
+      if (Hash128 hash{}; tag.starts_with("xattr128:")) {
+        if (!parse_hex(tag.substr(9), hash)) return "bad xattr128";
+        entry.set_xattrs(hash);
+      }
       if (!tag.starts_with("part:")) continue;
       const std::string_view name = tag.substr(5);
       const auto known = [&](Part part) { return name == part_name(part); };
@@ -148,6 +168,8 @@ struct Line {
     return nullptr;
   }
 };
+
+namespace {
 
 /// The relative path of an entry; nullopt if it is none.
 std::optional<std::string> read_path(std::string_view word) {
@@ -173,26 +195,28 @@ const char* not_after(const ManifestEntry& last, const ManifestEntry& next) {
 
 }  // namespace
 
-Result<Manifest> read_manifest(std::string_view text, const std::string& source) {
+struct ManifestReader::State {
+  std::string source;
   Manifest manifest;
   Line defaults;
-  constexpr std::string_view kGeneration = "# vskel generation ";
-  manifest.entries.reserve(text.size() / 128);  // about the length of a line
-  for (std::size_t number = 1; !text.empty(); ++number) {
-    std::string_view line = text.substr(0, text.find('\n'));
-    text.remove_prefix(std::min(text.size(), line.size() + 1));
+  std::size_t number = 0;  ///< of lines so far
+  std::string torn;        ///< the beginning of a line whose end is in the next piece
+
+  Result<> read_line(std::string_view line) {
+    constexpr std::string_view kGeneration = "# vskel generation ";
+    ++number;
     const auto bad = [&](std::string why) {
       return fail("read manifest", source + ":" + std::to_string(number), std::move(why));
     };
     if (line.starts_with(kGeneration) && !parse_number(line.substr(kGeneration.size()), manifest.generation))
       return bad("bad generation");
-    if (line.empty() || line.front() == '#') continue;
+    if (line.empty() || line.front() == '#') return {};
     if (line.find('\0') != line.npos) return bad("a NUL byte");
     const std::string_view first = take_word(line);
-    if (first.empty()) continue;
+    if (first.empty()) return {};
     if (first == "/unset") {
       while (!line.empty()) defaults.unset(take_word(line));
-      continue;
+      return {};
     }
     Line read = defaults;
     while (!line.empty())
@@ -200,7 +224,7 @@ Result<Manifest> read_manifest(std::string_view text, const std::string& source)
         if (const char* why = read.read(word)) return bad(std::string(why) + ": " + std::string(word));
     if (first == "/set") {
       defaults = std::move(read);
-      continue;
+      return {};
     }
     auto path = read_path(first);
     if (!path) return bad("not a relative path: " + std::string(first));
@@ -220,8 +244,41 @@ Result<Manifest> read_manifest(std::string_view text, const std::string& source)
       else
         manifest.entries.push_back(read.entry);
     }
+    return {};
   }
-  return manifest;
+};
+
+ManifestReader::ManifestReader(std::string source) : state_(std::make_unique<State>()) {
+  state_->source = std::move(source);
+}
+ManifestReader::~ManifestReader() = default;
+
+Result<> ManifestReader::add(std::string_view piece) {
+  for (std::size_t end = piece.find('\n'); end != piece.npos; end = piece.find('\n')) {
+    const std::string_view line = piece.substr(0, end);
+    if (state_->torn.empty()) {
+      TRY(state_->read_line(line));
+    } else {
+      TRY(state_->read_line(state_->torn.append(line)));
+      state_->torn.clear();
+    }
+    piece.remove_prefix(end + 1);
+  }
+  state_->torn.append(piece);
+  if (state_->torn.size() > kLongestLine)
+    return fail("read manifest", state_->source + ":" + std::to_string(state_->number + 1), "a line without an end");
+  return {};
+}
+
+Result<Manifest> ManifestReader::finish() {
+  if (!state_->torn.empty()) TRY(state_->read_line(state_->torn));
+  return std::move(state_->manifest);
+}
+
+Result<Manifest> read_manifest(std::string_view text, const std::string& source) {
+  ManifestReader reader(source);
+  TRY(reader.add(text));
+  return reader.finish();
 }
 
 }  // namespace vskel

@@ -59,24 +59,23 @@ void append_entry(std::string& out, const ManifestEntry& entry, std::string_view
   std::snprintf(text.data(), text.size(), " time=%lld.%09u", static_cast<long long>(entry.mtime.seconds),
                 entry.mtime.nanoseconds);
   out.append(text.data());
-  if (entry.type == sys::FileType::symlink) out.append(" link=").append(encode_path(entry.link_target));
+  if (entry.type == sys::FileType::symlink) out.append(" link=").append(encode_path(entry.link_target()));
   if (entry.type == sys::FileType::character || entry.type == sys::FileType::block) {
-    std::snprintf(text.data(), text.size(), " device=native,%u,%u", major(entry.rdev), minor(entry.rdev));
+    std::snprintf(text.data(), text.size(), " device=native,%u,%u", major(entry.rdev()), minor(entry.rdev()));
     out.append(text.data());
   }
-  if (entry.sha256) append_hex(out, " sha256digest=", *entry.sha256);
+  if (entry.sha256()) append_hex(out, " sha256digest=", *entry.sha256());
   out.append(" tags=part:").append(part_name(entry.part)).append(further_parts);
   if (entry.content) append_hex(out, ",xxh128:", *entry.content);
-  if (entry.xattrs) append_hex(out, ",xattr128:", *entry.xattrs);
+  if (entry.xattrs()) append_hex(out, ",xattr128:", *entry.xattrs());
   out.push_back('\n');
 }
 
 }  // namespace
 
-std::string write_manifest(const Manifest& manifest) {
-  constexpr std::size_t kUsualLine = 220;
+Result<> write_manifest(const Manifest& manifest, const ManifestSink& sink) {
+  constexpr std::size_t kPiece = 1 << 20;
   std::string out = "#mtree\n# vskel generation " + std::to_string(manifest.generation) + "\n";
-  out.reserve(manifest.entries.size() * kUsualLine);
   const auto& entries = manifest.entries;
   for (std::size_t at = 0; at < entries.size();) {
     // A path once: the highest part describes it, the others are named. Entries are sorted by path, then part.
@@ -88,7 +87,19 @@ std::string write_manifest(const Manifest& manifest) {
     }
     append_entry(out, entries[last], further);
     at = last + 1;
+    if (out.size() < kPiece) continue;
+    TRY(sink(out));
+    out.clear();
   }
+  return sink(out);
+}
+
+std::string write_manifest(const Manifest& manifest) {
+  std::string out;
+  (void)write_manifest(manifest, [&out](std::string_view piece) -> Result<> {
+    out.append(piece);
+    return {};
+  });
   return out;
 }
 

@@ -99,7 +99,7 @@ ByContent::ByContent(const SkelView& view) {
   const auto add = [&](const auto& self, const TreeNode& node) -> void {
     const ManifestEntry& entry = *node.entry;
     if (node.linkable && node.inode != 0) files_[{entry.size, entry.mode, entry.uid, entry.gid}].push_back(&node);
-    for (const TreeNode* child : node.children) self(self, *child);
+    for (const TreeNode* child : node.children()) self(self, *child);
   };
   add(add, view.newest().root());
 }

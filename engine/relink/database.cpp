@@ -36,9 +36,9 @@ class DatabaseComparison {
     }
     // What both generations have and is not there was deleted; what one of them lacks may be missing.
     if (own.base == nullptr || own.theirs == nullptr) return {};
-    for (const TreeNode* child : own.base->children) {
-      const bool in_both = GenerationTree::child(*own.theirs, child->name) != nullptr;
-      if (in_both && !is_database_leftover(child->name) && !present.contains(std::string(child->name)))
+    for (const TreeNode* child : own.base->children()) {
+      const bool in_both = GenerationTree::child(*own.theirs, child->name()) != nullptr;
+      if (in_both && !is_database_leftover(child->name()) && !present.contains(std::string(child->name())))
         look_.untouched = false;
     }
     return {};
@@ -85,7 +85,7 @@ class DatabaseComparison {
     if (stat->type == sys::FileType::symlink) {
       const std::string target = TRY(sys::read_link(dir, listed.name));
       const auto leads_there = [&](const TreeNode* node) {
-        return node != nullptr && node->entry->link_target == target;
+        return node != nullptr && node->entry->link_target() == target;
       };
       return leads_there(own.base) || leads_there(own.theirs);
     }

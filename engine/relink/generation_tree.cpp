@@ -16,8 +16,7 @@ Result<std::unique_ptr<GenerationTree>> GenerationTree::of(Manifest manifest) {
     const std::size_t slash = entry.path.rfind('/');
     TreeNode& node = tree->nodes_.emplace_back();
     node.entry = &entry;
-    node.name =
-        slash == std::string::npos ? std::string_view(entry.path) : std::string_view(entry.path).substr(slash + 1);
+    node.name_at_ = slash == std::string::npos ? 0 : static_cast<std::uint32_t>(slash + 1);
     if (node.is_directory()) directories.emplace(entry.path, &node);
     if (entry.path.empty()) {
       tree->root_ = &node;
@@ -29,7 +28,9 @@ Result<std::unique_ptr<GenerationTree>> GenerationTree::of(Manifest manifest) {
       return fail("read manifest", "generation " + std::to_string(tree->generation()),
                   "no directory for ./" + entry.path);
     // Siblings have their directory's path in common, so that the order of paths is that of their names.
-    parent->second->children.push_back(&node);
+    auto& siblings = parent->second->children_;
+    if (!siblings) siblings = std::make_unique<std::vector<const TreeNode*>>();
+    siblings->push_back(&node);
   }
   if (tree->root_ == nullptr)
     return fail("read manifest", "generation " + std::to_string(tree->generation()), "no entry for the root");
@@ -37,8 +38,9 @@ Result<std::unique_ptr<GenerationTree>> GenerationTree::of(Manifest manifest) {
 }
 
 const TreeNode* GenerationTree::child(const TreeNode& node, std::string_view name) {
-  const auto found = std::ranges::lower_bound(node.children, name, {}, [](const TreeNode* at) { return at->name; });
-  return found != node.children.end() && (*found)->name == name ? *found : nullptr;
+  const auto& children = node.children();
+  const auto found = std::ranges::lower_bound(children, name, {}, [](const TreeNode* at) { return at->name(); });
+  return found != children.end() && (*found)->name() == name ? *found : nullptr;
 }
 
 const TreeNode* GenerationTree::find(std::string_view path) const {
@@ -52,11 +54,11 @@ const TreeNode* GenerationTree::find(std::string_view path) const {
 }
 
 bool same_subtree(const TreeNode& base, const TreeNode& newest) {
-  if (!base.as_newest || base.children.size() != newest.children.size()) return false;
-  for (std::size_t at = 0; at < base.children.size(); ++at) {
-    if (base.children[at]->name != newest.children[at]->name) return false;
-    if (!same_subtree(*base.children[at], *newest.children[at])) return false;
-  }
+  const auto& then = base.children();
+  const auto& now = newest.children();
+  if (!base.as_newest || then.size() != now.size()) return false;
+  for (std::size_t at = 0; at < then.size(); ++at)
+    if (then[at]->name() != now[at]->name() || !same_subtree(*then[at], *now[at])) return false;
   return true;
 }
 

@@ -12,18 +12,27 @@ namespace vskel {
 
 /// One path of a generation, with what the skel on disk knows of it.
 struct TreeNode {
-  std::string_view name;                  ///< last component; zero-terminated, owned by the entry
-  const ManifestEntry* entry = nullptr;   ///< of the highest part that has the path
-  std::vector<const TreeNode*> children;  ///< of a directory, sorted by name
-
-  std::uint64_t inode = 0;  ///< of a regular file, where it stands in the skel today; 0: nowhere
-  unsigned kept_in = 0;     ///< the generation in whose .files it stands; 0: in the current tree
+  const ManifestEntry* entry = nullptr;  ///< of the highest part that has the path
+  std::uint64_t inode = 0;               ///< of a regular file, where it stands in the skel today; 0: nowhere
+  unsigned kept_in = 0;                  ///< the generation in whose .files it stands; 0: in the current tree
   bool linkable = false;    ///< a global file that vservers may have by hard link (is_linkable())
   bool as_newest = false;   ///< the newest generation has the same node at this path
 
   [[nodiscard]] sys::FileType type() const { return entry->type; }
   [[nodiscard]] bool is_directory() const { return entry->type == sys::FileType::directory; }
   [[nodiscard]] const std::string& path() const { return entry->path; }
+  /// The last component; zero-terminated.
+  [[nodiscard]] std::string_view name() const { return std::string_view(entry->path).substr(name_at_); }
+  /// Of a directory, sorted by name.
+  [[nodiscard]] const std::vector<const TreeNode*>& children() const {
+    static const std::vector<const TreeNode*> none;
+    return children_ ? *children_ : none;
+  }
+
+ private:
+  friend class GenerationTree;
+  std::uint32_t name_at_ = 0;  // in the path
+  std::unique_ptr<std::vector<const TreeNode*>> children_;  // most nodes have none
 };
 
 /// Owns the manifest and the nodes. Immutable once what it is filled with is complete; then thread-safe.

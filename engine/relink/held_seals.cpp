@@ -15,7 +15,7 @@ constexpr std::size_t kNodesPerTask = 512;
 
 void add_linkable(const TreeNode& node, std::unordered_set<const TreeNode*>& nodes) {
   if (node.linkable) nodes.insert(&node);
-  for (const TreeNode* child : node.children) add_linkable(*child, nodes);
+  for (const TreeNode* child : node.children()) add_linkable(*child, nodes);
 }
 
 /// Calls `work` for pieces of `all`, each in a task.

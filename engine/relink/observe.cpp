@@ -32,7 +32,7 @@ class Look {
   Result<Observed> at_symlink(const DirFd& dir, Name name, const sys::Stat& stat) {
     start(stat);
     const std::string target = TRY(sys::read_link(dir, name));
-    const auto number = [&](const TreeNode* node) { return node != nullptr && node->entry->link_target == target; };
+    const auto number = [&](const TreeNode* node) { return node != nullptr && node->entry->link_target() == target; };
     content(number(theirs_), number(base_));
     xattrs(hash_xattrs(TRY(sys::xattrs(dir, name))));
     return std::move(observed_);
@@ -41,7 +41,7 @@ class Look {
   Result<Observed> at_special(const sys::Stat& stat) {
     start(stat);
     const auto number = [&](const TreeNode* node) {
-      return node != nullptr && node->type() == stat.type && node->entry->rdev == stat.rdev;
+      return node != nullptr && node->type() == stat.type && node->entry->rdev() == stat.rdev;
     };
     content(number(theirs_), number(base_));
     xattrs(std::nullopt);
@@ -89,8 +89,8 @@ class Look {
     if (is_theirs) observed_.node.content = kTheirs;
   }
   void xattrs(const std::optional<Hash128>& hash) {
-    if (base_ != nullptr && hash == base_->entry->xattrs) observed_.node.xattrs = base_node(*base_, theirs_).xattrs;
-    if (theirs_ != nullptr && hash == theirs_->entry->xattrs) observed_.node.xattrs = kTheirs;
+    if (base_ != nullptr && hash == base_->entry->xattrs()) observed_.node.xattrs = base_node(*base_, theirs_).xattrs;
+    if (theirs_ != nullptr && hash == theirs_->entry->xattrs()) observed_.node.xattrs = kTheirs;
   }
 
   /// A hash of the tenant's making finds and does not prove: the attributes themselves are compared.
@@ -100,7 +100,7 @@ class Look {
     xattrs(hash);
     if (mine.empty()) return {};
     for (const TreeNode* node : {base_, theirs_}) {
-      if (node == nullptr || node->type() != sys::FileType::regular || node->entry->xattrs != hash) continue;
+      if (node == nullptr || node->type() != sys::FileType::regular || node->entry->xattrs() != hash) continue;
       if (TRY(sys::xattrs(TRY(files_.open(*node)))) != mine) observed_.node.xattrs = kMine;
     }
     return {};
@@ -131,7 +131,7 @@ class Look {
     // Neither in the current tree nor kept: what is left is its SHA-256, if it has one.
     const TreeNode* const stands = base_->as_newest ? theirs_ : base_;
     const bool at_hand = base_->as_newest || base_->kept_in != 0;
-    if (!at_hand && !base_->entry->sha256) return {};
+    if (!at_hand && !base_->entry->sha256()) return {};
     if (at_hand) {
       const Comparison compared = TRY(compare(*stands, file));
       observed_.bytes_read += compared.bytes_read;
@@ -139,7 +139,7 @@ class Look {
     } else {
       const ContentHash hash = TRY(hash_file(file, WithSha256::yes));
       observed_.bytes_read += observed_.stat.size;
-      if (hash.sha256 != base_->entry->sha256) return {};
+      if (hash.sha256 != base_->entry->sha256()) return {};
     }
     observed_.node.content = number;
     observed_.proof_of_base = !at_hand ? Proof::digest : base_->as_newest ? Proof::theirs : Proof::base;
@@ -172,12 +172,12 @@ Node base_node(const TreeNode& base, const TreeNode* theirs) {
   const ManifestEntry& entry = *base.entry;
   Node node{entry.type, entry.mode, entry.uid, entry.gid, base.is_directory() ? 0 : kBase, kBase};
   if (theirs == nullptr) return node;
-  if (entry.xattrs == theirs->entry->xattrs) node.xattrs = kTheirs;
+  if (entry.xattrs() == theirs->entry->xattrs()) node.xattrs = kTheirs;
   // Equal hashes beside different metadata only name the row; where all else is equal as_newest decides, by bytes.
   const bool may_be_the_same = base.as_newest || !look_the_same(entry, *theirs->entry);
   const ManifestEntry& other = *theirs->entry;
   if (may_be_the_same && entry.type == other.type && entry.size == other.size && entry.content == other.content &&
-      entry.link_target == other.link_target && entry.rdev == other.rdev && !base.is_directory())
+      entry.link_target() == other.link_target() && entry.rdev() == other.rdev() && !base.is_directory())
     node.content = kTheirs;
   return node;
 }
@@ -189,8 +189,8 @@ Result<Observed> observe_directory(const DirFd& dir, const TreeNode* base, const
   observed.stat = stat;
   observed.node = {stat.type, stat.mode, stat.uid, stat.gid, 0, kMine};
   const auto hash = hash_xattrs(xattrs);
-  if (base != nullptr && hash == base->entry->xattrs) observed.node.xattrs = base_node(*base, theirs).xattrs;
-  if (theirs != nullptr && hash == theirs->entry->xattrs) observed.node.xattrs = kTheirs;
+  if (base != nullptr && hash == base->entry->xattrs()) observed.node.xattrs = base_node(*base, theirs).xattrs;
+  if (theirs != nullptr && hash == theirs->entry->xattrs()) observed.node.xattrs = kTheirs;
   return observed;
 }
 

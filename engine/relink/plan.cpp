@@ -141,7 +141,7 @@ class Planner {
       return {};
     };
     if (place.base == place.theirs && place.theirs != nullptr && exceptions == nullptr) {
-      for (const TreeNode* child : place.theirs->children) TRY(plan_name(child->name, child, child));
+      for (const TreeNode* child : place.theirs->children()) TRY(plan_name(child->name(), child, child));
       return staying;
     }
     for (const std::string_view name : names_below(place, exceptions)) {
@@ -172,7 +172,7 @@ class Planner {
     std::vector<std::string_view> names;
     for (const TreeNode* node : {place.base, place.theirs})
       if (node != nullptr)
-        for (const TreeNode* child : node->children) names.push_back(child->name);
+        for (const TreeNode* child : node->children()) names.push_back(child->name());
     if (exceptions != nullptr)
       for (const std::string& path : *exceptions)
         if (!path.empty()) names.push_back(std::string_view(path).substr(path.rfind('/') + 1));
@@ -210,7 +210,7 @@ class Planner {
       if (their_directory || base_directory) base_stays_below(place);
       return false;
     }
-    if (in_database(place.path) && is_database_leftover(place.any().name)) return false;
+    if (in_database(place.path) && is_database_leftover(place.any().name())) return false;
     if (mine == nullptr) return plan_absent(place);
     const bool my_directory = mine->type == FileType::directory;
     if (my_directory && (their_directory || (base_directory && place.theirs == nullptr)))
@@ -358,7 +358,7 @@ class Planner {
     const Observed own = TRY(observe_directory(dir, &base, nullptr));
     if (!same_node(own.node, base_node(base, nullptr))) return false;
     const Listing listing = TRY(Listing::read(dir));
-    if (listing.entries().size() != base.children.size()) return false;
+    if (listing.entries().size() != base.children().size()) return false;
     for (const Listed& listed : listing.entries()) {
       const TreeNode* const child = GenerationTree::child(base, listed.name.view());
       if (child == nullptr || child->type() != listed.type) return false;
@@ -546,7 +546,7 @@ class Planner {
   /// What a new subtree brings along.
   void count_shared_below(const TreeNode& node) {
     if (!node.is_directory() && is_to_be_shared(node)) ++plan_.shared_now;
-    for (const TreeNode* child : node.children) count_shared_below(*child);
+    for (const TreeNode* child : node.children()) count_shared_below(*child);
   }
 
   void keep(const Path3& place, const Decision& decision) { settle(place, decision); }

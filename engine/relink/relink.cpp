@@ -54,7 +54,7 @@ class Run {
     if (request_.anywhere) by_content_.emplace(*view_);
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
     StagingShared shared{*view_, {skel_, view_->newest().generation(), *executor, seal_, LiftedSeals(seal_), {}}};
-    if (request_.engine.progress != nullptr) request_.engine.progress->total = members_.size();
+    if (request_.engine.progress != nullptr) request_.engine.progress->total = 2 * members_.size();  // to plan and to do
     const std::size_t group = std::max<std::size_t>(1, jobs * kGroupPerJob);
     for (std::size_t first = 0; first < members_.size(); first += group)
       TRY(run_group(shared, std::span(members_).subspan(first, std::min(group, members_.size() - first))));
@@ -158,6 +158,7 @@ class Run {
     if (!dry_run) TRY(apply(shared, group));
     for (Member& member : group) {
       TRY(report_on(member));
+      if (request_.engine.progress != nullptr) request_.engine.progress->done.fetch_add(1);
       member.root = DirFd();
       member.planned.plan = {};
     }
@@ -236,7 +237,7 @@ class Run {
   static void list_paths(const Step& step, const TreeNode* node, std::vector<RelinkedPath>& out) {
     out.push_back({step.code, "/" + (node != nullptr ? node->path() : step.path)});
     if (node == nullptr || step.kind != Step::Kind::put_new) return;
-    for (const TreeNode* child : node->children)
+    for (const TreeNode* child : node->children())
       if (child->is_directory() || child->entry->part != Part::static_part) list_paths(step, child, out);
   }
 

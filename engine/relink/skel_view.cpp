@@ -18,7 +18,7 @@ constexpr std::uint32_t kSpecialModeBits = 07000;
 Result<bool> may_be_linked(const SkelView& view, const TreeNode& node) {
   const ManifestEntry& entry = *node.entry;
   if (entry.part != Part::global_part || entry.size == 0 || (entry.mode & kSpecialModeBits) != 0) return false;
-  if (!entry.xattrs) return true;
+  if (!entry.xattrs()) return true;
   const Fd file = TRY(view.open(node));
   return is_linkable(TRY(sys::stat(file)), TRY(sys::xattrs(file)));
 }
@@ -80,7 +80,7 @@ Result<> SkelView::read_inodes() {
       // Each path is visited by one task, and nobody reads before the walk is over.
       const_cast<TreeNode*>(child)->inode = entry.inode;
       const std::scoped_lock lock(mutex);
-      inodes_.insert(entry.inode);
+      inodes_.push_back(entry.inode);
     }
     return {};
   };
@@ -101,7 +101,7 @@ Result<> SkelView::fill_kept(TreeNode& node, const KeptFiles& kept, unsigned gen
     const DirFd dir = TRY(directory_of(node));
     node.inode = TRY(sys::stat(dir, last_name(node.path())))
     .inode;
-    if (part == Part::global_part) inodes_.insert(node.inode);
+    if (part == Part::global_part) inodes_.push_back(node.inode);
     return {};
   }
   const TreeNode* const now = newest_->find(node.path());
@@ -118,7 +118,7 @@ Result<bool> SkelView::is_as_newest(const TreeNode& node) const {
   if (node.inode == now->inode && node.inode != 0) return true;
   const Fd then_file = TRY(open(node))
   , now_file = TRY(open(*now));
-  if (node.entry->xattrs && TRY(sys::xattrs(then_file)) != TRY(sys::xattrs(now_file))) return false;
+  if (node.entry->xattrs() && TRY(sys::xattrs(then_file)) != TRY(sys::xattrs(now_file))) return false;
   return TRY(compare_content(then_file, now_file))
   .same;
 }
@@ -144,7 +144,7 @@ Result<SkelView> SkelView::load(const Skel& skel, const std::set<unsigned>& base
   view.newest_ = TRY(GenerationTree::of(std::move(manifest)));
   TRY(view.read_inodes());
   const KeptFiles kept = TRY(KeptFiles::load(skel));
-  for (const std::uint64_t inode : kept.global_inodes()) view.inodes_.insert(inode);
+  for (const std::uint64_t inode : kept.global_inodes()) view.inodes_.push_back(inode);
   for (const unsigned generation : bases) {
     if (generation == 0 || generation >= newest) continue;
     auto old = skel.manifest(generation);
@@ -155,6 +155,7 @@ Result<SkelView> SkelView::load(const Skel& skel, const std::set<unsigned>& base
     TRY(view.fill_base(*tree, kept));
     view.bases_.emplace(generation, std::move(tree));
   }
+  std::ranges::sort(view.inodes_);
   return view;
 }
 

@@ -2,12 +2,12 @@
 // base, each path with the inode that it has in the skel. Read once, shared by all.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 #include "engine/relink/generation_tree.h"
@@ -31,7 +31,7 @@ class SkelView {
   [[nodiscard]] const GenerationTree* base(unsigned generation) const;
   /// Is it an inode of the skel's, of today or kept for an older generation? Such a one is sealed, and never the
   /// tenant's.
-  [[nodiscard]] bool is_skel_inode(std::uint64_t inode) const { return inodes_.contains(inode); }
+  [[nodiscard]] bool is_skel_inode(std::uint64_t inode) const { return std::ranges::binary_search(inodes_, inode); }
   [[nodiscard]] std::uint64_t device() const { return device_; }
   /// Whether an inode of the skel's file system whose ctime is that of `stat` has not changed since before this view
   /// was loaded, and whether a later write by whatever way would move its ctime. ext4, XFS and btrfs stamp at write(2)
@@ -64,7 +64,7 @@ class SkelView {
   bool stores_are_stamped_ = false, has_clones_ = false;
   std::unique_ptr<GenerationTree> newest_;
   std::map<unsigned, std::unique_ptr<GenerationTree>> bases_;
-  std::unordered_set<std::uint64_t> inodes_;
+  std::vector<std::uint64_t> inodes_;  ///< sorted
 };
 
 /// Opens files of the skel one after the other: the next is mostly near the last. Not thread-safe: one for each task.

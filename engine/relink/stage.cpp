@@ -41,7 +41,7 @@ Result<> Stager::put_directory(const TreeNode& node, const DirFd& dir, Name name
   TRY(sys::make_dir(dir, name, kPrivate));
   const DirFd made = TRY(sys::open_dir(dir, name));
   const std::string outside = std::exchange(here_, joined_path(here_, name.view()));
-  for (const TreeNode* child : node.children) {
+  for (const TreeNode* child : node.children()) {
     if (child->entry->part == Part::static_part && !child->is_directory()) continue;  // each vserver's own
     TRY(put(*child, made, last_name(child->path())));
   }
@@ -101,7 +101,7 @@ Result<std::vector<StagedStep>> Stager::stage(const VserverPlan& plan, const Dir
       staged.part = step.base->entry->part;
       staged.kept_in = step.base->kept_in;
     }
-    if (step.proof == Proof::digest) staged.sha256 = hex_of(*step.base->entry->sha256);
+    if (step.proof == Proof::digest) staged.sha256 = hex_of(*step.base->entry->sha256());
     if (step.kind == Step::Kind::share_extents) staged.source = step.theirs->path();
     const Name slot = *Name::check(staged.slot);
     // Of what is linked the seal is not asked of the flag, which another vserver's staging may have lifted just now.

@@ -7,6 +7,7 @@
 #include <tbb/task_arena.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <mutex>
 #include <set>
@@ -143,12 +144,29 @@ Result<> write_small_file(const DirFd& dir, Name name, std::string_view content,
   return sys::write_all(file, content);
 }
 
+/// The directory etc of the static tree. One that is made here is as the source's etc, which stands in another part: a
+/// directory of several parts is the same in all.
+Result<DirFd> open_static_etc(const DirFd& static_tree, sys::Time now, ManifestEntries& entries) {
+  auto there = sys::open_dir(static_tree, "etc");
+  if (there || there.error().code != ENOENT) return there;
+  ManifestEntry own;
+  own.path = "etc";
+  own.type = sys::FileType::directory;
+  own.mode = 0755;
+  own.mtime = now;
+  const auto original = std::ranges::find(entries, own.path, &ManifestEntry::path);
+  if (original != entries.end() && original->type == sys::FileType::directory) own = *original;
+  own.part = Part::static_part;
+  DirFd made = TRY(sys::ensure_dir(static_tree, "etc", creation_mode(own.mode)));
+  TRY(apply_metadata(made, {own.mode, own.uid, own.gid, own.mtime, own.mtime, {}}, Fresh::no));
+  entries.push_back(std::move(own));
+  return made;
+}
+
 /// Step 8: a static /etc/hosts with tokens, without moving the times of static/etc.
-Result<ManifestEntry> write_hosts(const DirFd& static_tree, sys::Time now, std::vector<ManifestEntry>& entries) {
-  const bool had_etc = TRY(sys::stat_if_there(static_tree, "etc"))
-  .has_value();
+Result<ManifestEntry> write_hosts(const DirFd& static_tree, sys::Time now, ManifestEntries& entries) {
   const sys::Stat root = TRY(sys::stat(static_tree));
-  const DirFd etc = TRY(sys::ensure_dir(static_tree, "etc", 0755));
+  const DirFd etc = TRY(open_static_etc(static_tree, now, entries));
   const sys::Stat before = TRY(sys::stat(etc));
   TRY(write_small_file(etc, "hosts", kHosts, 0644));
   TRY(sys::set_times(etc, "hosts", now, now));
@@ -162,20 +180,11 @@ Result<ManifestEntry> write_hosts(const DirFd& static_tree, sys::Time now, std::
   hosts.size = kHosts.size();
   hosts.mtime = now;
   hosts.content = hash_bytes(std::as_bytes(std::span(kHosts)), WithSha256::no).xxh128;
-  if (!had_etc) {
-    ManifestEntry directory;
-    directory.path = "etc";
-    directory.part = Part::static_part;
-    directory.type = sys::FileType::directory;
-    directory.mode = 0755;
-    directory.mtime = before.mtime;
-    entries.push_back(directory);
-  }
   return hosts;
 }
 
 /// Step 6, for what the source had not: /home, /root, /tmp.
-Result<> make_missing_directories(const DirFd& local, sys::Time now, std::vector<ManifestEntry>& entries) {
+Result<> make_missing_directories(const DirFd& local, sys::Time now, ManifestEntries& entries) {
   for (const EmptyDirectory& empty : kEmptyDirectories) {
     if (!empty.made_if_missing || TRY(sys::stat_if_there(local, empty.name))) continue;
     const bool in_entries =
@@ -293,7 +302,8 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   TRY(write_small_file(staged.dir, "layout", layout.text(), 0644));
   const Manifest manifest{1, std::move(distributed.entries)};
   const std::string file_name = generation_file_name(1);
-  TRY(write_small_file(staged.generations, *Name::check(file_name), write_manifest(manifest), 0644));
+  const Fd file = TRY(sys::create_file(staged.generations, *Name::check(file_name), 0644));
+  TRY(write_manifest(manifest, [&file](std::string_view piece) { return sys::write_all(file, piece); }));
   count(manifest, report);
   TRY(look_at_passwords(static_tree, report));
   std::ranges::move(distributed.notes, std::back_inserter(report.notes));

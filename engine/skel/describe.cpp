@@ -19,7 +19,7 @@ ManifestEntry entry_of(std::string path, Part part, const sys::Stat& stat, const
   entry.uid = stat.uid;
   entry.gid = stat.gid;
   entry.mtime = stat.mtime;
-  entry.xattrs = hash_xattrs(xattrs);
+  entry.set_xattrs(hash_xattrs(xattrs));
   return entry;
 }
 
@@ -31,7 +31,7 @@ Result<ManifestEntry> describe_file(const WalkDirectory& directory, const WalkEn
   out.nlink = stat.nlink;
   const ContentHash hash = TRY(hash_file(file, part == Part::local_part ? WithSha256::yes : WithSha256::no));
   out.content = hash.xxh128;
-  out.sha256 = hash.sha256;
+  out.set_sha256(hash.sha256);
   return out;
 }
 
@@ -39,20 +39,20 @@ Result<ManifestEntry> describe_other(const WalkDirectory& directory, const WalkE
   const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
   ManifestEntry out =
       entry_of(directory.path_to(entry.name), part, stat, TRY(sys::xattrs(directory.top(), entry.name)));
-  if (stat.type == sys::FileType::symlink) out.link_target = TRY(sys::read_link(directory.top(), entry.name));
-  if (stat.type == sys::FileType::character || stat.type == sys::FileType::block) out.rdev = stat.rdev;
+  if (stat.type == sys::FileType::symlink) out.set_link_target(TRY(sys::read_link(directory.top(), entry.name)));
+  if (stat.type == sys::FileType::character || stat.type == sys::FileType::block) out.set_rdev(stat.rdev);
   return out;
 }
 
 }  // namespace
 
-Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, const DescribedPart& part_of) {
-  std::vector<ManifestEntry> out;
+Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& part_of) {
+  ManifestEntries out;
   std::mutex mutex;
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void> context) -> Result<> {
     const Part own_part = context == nullptr ? Part::local_part : *std::static_pointer_cast<Part>(context);
-    std::vector<ManifestEntry> found;
+    ManifestEntries found;
     found.push_back(
         entry_of(directory->path, own_part, TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top()))));
     for (const WalkEntry& entry : directory->entries) {
@@ -75,7 +75,7 @@ Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, const Descri
   return out;
 }
 
-Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, Part part) {
+Result<ManifestEntries> describe_tree(const DirFd& tree, Part part) {
   auto entries = TRY(describe_tree(tree, [part](const WalkDirectory&, const WalkEntry&) { return part; }));
   for (ManifestEntry& entry : entries) entry.part = part;
   return entries;

@@ -17,8 +17,8 @@ using DescribedPart = std::function<std::optional<Part>(const WalkDirectory& dir
 
 /// Entries for all of `tree`, its root among them as local, sorted by path; files are read and hashed. Sockets are left
 /// out. Runs inside the caller's TBB arena.
-[[nodiscard]] Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, const DescribedPart& part_of);
+[[nodiscard]] Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& part_of);
 /// The same, all of one part.
-[[nodiscard]] Result<std::vector<ManifestEntry>> describe_tree(const DirFd& tree, Part part);
+[[nodiscard]] Result<ManifestEntries> describe_tree(const DirFd& tree, Part part);
 
 }  // namespace vskel

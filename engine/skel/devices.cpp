@@ -43,8 +43,8 @@ ManifestEntry entry(const std::string& path, sys::FileType type, std::uint32_t m
 
 }  // namespace
 
-Result<std::vector<ManifestEntry>> make_devices(const DirFd& local, sys::Time now) {
-  std::vector<ManifestEntry> entries;
+Result<ManifestEntries> make_devices(const DirFd& local, sys::Time now) {
+  ManifestEntries entries;
   const DirFd dev = TRY(sys::ensure_dir(local, "dev", 0755));
   entries.push_back(entry("dev", sys::FileType::directory, 0755, now));
   const auto path = [](Name name) { return "dev/" + std::string(name.view()); };
@@ -53,13 +53,13 @@ Result<std::vector<ManifestEntry>> make_devices(const DirFd& local, sys::Time no
     TRY(sys::make_node(dev, device.name, sys::FileType::character, device.mode, rdev));
     TRY(sys::set_times(dev, device.name, now, now));
     entries.push_back(entry(path(device.name), sys::FileType::character, device.mode, now));
-    entries.back().rdev = rdev;
+    entries.back().set_rdev(rdev);
   }
   for (const Link& link : kLinks) {
     TRY(sys::make_symlink(dev, link.name, link.target));
     TRY(sys::set_times(dev, link.name, now, now));
     entries.push_back(entry(path(link.name), sys::FileType::symlink, 0777, now));
-    entries.back().link_target = link.target;
+    entries.back().set_link_target(link.target);
   }
   for (const Directory& directory : kDirectories) {
     const DirFd made = TRY(sys::ensure_dir(dev, directory.name, 0755));

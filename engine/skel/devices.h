@@ -7,6 +7,6 @@ namespace vskel {
 
 /// Makes `dev` in `local`, with the devices of a container whatever the source's had, and gives its entries for the
 /// manifest (paths from the root: "dev/null"). `now` stands as every time.
-[[nodiscard]] Result<std::vector<ManifestEntry>> make_devices(const DirFd& local, sys::Time now);
+[[nodiscard]] Result<ManifestEntries> make_devices(const DirFd& local, sys::Time now);
 
 }  // namespace vskel

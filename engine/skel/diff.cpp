@@ -21,7 +21,7 @@ class Differ {
 
   Result<> compare(const ManifestEntry& then, const ManifestEntry& now, GenerationDiff& out) const {
     const bool same_metadata = (then.mode == now.mode || then.type == sys::FileType::symlink) && then.uid == now.uid &&
-                               then.gid == now.gid && then.xattrs == now.xattrs;
+                               then.gid == now.gid && then.xattrs() == now.xattrs();
     if (!TRY(has_same_content(then, now))) {
       out.changed.push_back(label(now));
     } else if (!same_metadata) {
@@ -34,8 +34,8 @@ class Differ {
 
  private:
   [[nodiscard]] Result<bool> has_same_content(const ManifestEntry& then, const ManifestEntry& now) const {
-    if (then.type != now.type || then.size != now.size || then.link_target != now.link_target ||
-        then.rdev != now.rdev || then.content != now.content)
+    if (then.type != now.type || then.size != now.size || then.link_target() != now.link_target() ||
+        then.rdev() != now.rdev() || then.content != now.content)
       return false;
     if (now.type != sys::FileType::regular || now.part == Part::static_part) return true;
     const auto held_then = kept_.holder(then.part, then.path, from_), held_now = kept_.holder(now.part, now.path, to_);

@@ -71,7 +71,7 @@ ManifestEntry entry_for(std::string path, Part part, sys::FileType type, const M
   entry.uid = metadata.uid;
   entry.gid = metadata.gid;
   entry.mtime = metadata.mtime;
-  entry.xattrs = hash_xattrs(metadata.xattrs);
+  entry.set_xattrs(hash_xattrs(metadata.xattrs));
   return entry;
 }
 
@@ -109,7 +109,7 @@ class PartBatch {
         const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(source, entry.name))));
         const std::string& target = targets_.emplace_back(TRY(sys::read_link(source, entry.name)));
         operations_.emplace_back(MakeSymlink{entry.name, &target, &metadata});
-        note(entry, sys::FileType::symlink, metadata).link_target = target;
+        note(entry, sys::FileType::symlink, metadata).set_link_target(target);
         return {};
       }
       case sys::FileType::fifo:
@@ -117,7 +117,7 @@ class PartBatch {
       case sys::FileType::block: {
         const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(source, entry.name))));
         operations_.emplace_back(MakeNode{entry.name, stat.type, stat.rdev, &metadata});
-        note(entry, stat.type, metadata).rdev = stat.rdev;
+        note(entry, stat.type, metadata).set_rdev(stat.rdev);
         return {};
       }
       default:
@@ -237,7 +237,7 @@ class PartBatch {
 
   static void record_hash(ManifestEntry& entry, const ContentHash& hash) {
     entry.content = hash.xxh128;
-    entry.sha256 = hash.sha256;
+    entry.set_sha256(hash.sha256);
   }
 
   Result<> open_target() {
@@ -265,8 +265,6 @@ class PartBatch {
       if (done.seal) TRY(seal(done));
       if (done.moved) TRY(refuse_writers(done.name));
     }
-    if (shared_.request.progress != nullptr)
-      shared_.request.progress->done.fetch_add(operations_.size(), std::memory_order_relaxed);
     operations_.clear();
     pending_.clear();
     metadata_.clear();
@@ -314,7 +312,7 @@ class PartBatch {
   std::deque<std::vector<std::byte>> contents_;
   std::deque<Fd> files_;
   std::size_t bytes_ = 0;
-  std::vector<ManifestEntry> entries_;
+  ManifestEntries entries_;
   std::vector<std::pair<std::size_t, std::uint64_t>> many_names_;
 };
 
@@ -361,6 +359,7 @@ Result<> visit(Distribution& shared, Walk& walk, const std::shared_ptr<const Wal
     auto& batch = batches[index_of(part)];
     if (!batch) batch.emplace(shared, *dirs, *directory, part);
     TRY(batch->add(entry));
+    if (request.progress != nullptr) request.progress->done.fetch_add(1, std::memory_order_relaxed);
   }
   for (auto& batch : batches)
     if (batch) TRY(batch->finish());

@@ -55,7 +55,7 @@ struct DistributeRequest {
 };
 
 struct Distributed {
-  std::vector<ManifestEntry> entries;  ///< sorted by path, then part
+  ManifestEntries entries;  ///< sorted by path, then part
   std::vector<std::string> notes;      ///< sockets and mount points that were left out
 };
 

@@ -197,15 +197,14 @@ Result<NextGeneration> NextGeneration::begin(const Skel& skel, const DirFd& stag
   next.trees_[0] = TRY(sys::ensure_dir(staging, "global", 0755));
   next.trees_[1] = TRY(sys::ensure_dir(staging, "local", 0755));
   next.trees_[2] = TRY(sys::ensure_dir(staging, "static", 0755));
-  for (const ManifestEntry& entry : last.entries)
-    if (entry.type != sys::FileType::directory && entry.part != Part::static_part)
-      next.by_path_.emplace(entry.path, &entry);
+  next.last_ = &last;
   return next;
 }
 
 const ManifestEntry* NextGeneration::last_entry(std::string_view path) const {
-  const auto found = by_path_.find(path);
-  return found == by_path_.end() ? nullptr : found->second;
+  const auto found = find_path(last_->entries, path);
+  const bool is_file = found != last_->entries.end() && found->type != sys::FileType::directory;
+  return is_file && found->part != Part::static_part ? &*found : nullptr;
 }
 
 Result<bool> NextGeneration::link(const DirFd& source, Name source_name, const DirFd& target, Name name) {
@@ -251,7 +250,7 @@ Result<> NextGeneration::keep_old(const ManifestEntry& entry) {
 
 Result<> NextGeneration::write(const Manifest& manifest) {
   const Fd file = TRY(sys::create_file(*staging_, "manifest", 0644));
-  return sys::write_all(file, write_manifest(manifest));
+  return write_manifest(manifest, [&file](std::string_view piece) { return sys::write_all(file, piece); });
 }
 
 Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash) {

@@ -9,7 +9,6 @@
 #include <array>
 #include <memory>
 #include <string>
-#include <unordered_map>
 
 #include "engine/issue/executor.h"
 #include "engine/manifest/manifest.h"
@@ -44,7 +43,7 @@ class NextGeneration {
   const Skel* skel_;
   const DirFd* staging_;
   Executor* executor_;
-  std::unordered_map<std::string_view, const ManifestEntry*> by_path_;
+  const Manifest* last_ = nullptr;
   std::array<DirFd, kParts> trees_;
   std::unique_ptr<LiftedSeals> seals_;
 };

@@ -227,8 +227,10 @@ class DirectoryPlan {
       if (kind == Kind::copy) destination.copied.fetch_add(1, std::memory_order_relaxed);
       if (bytes != 0) destination.bytes_copied.fetch_add(bytes, std::memory_order_relaxed);
     }
-    if (shared_.request.progress != nullptr)
-      shared_.request.progress->done.fetch_add(operations.size(), std::memory_order_relaxed);
+    if (shared_.request.progress == nullptr) return;
+    // A directory was counted when it was made.
+    const bool last_is_own = !operations.empty() && std::holds_alternative<SetDirectoryMetadata>(operations.back());
+    shared_.request.progress->done.fetch_add(operations.size() - (last_is_own ? 1 : 0), std::memory_order_relaxed);
   }
 
   Result<> copy_instead(Targets::Target& target, const LinkName& link) {
@@ -338,6 +340,8 @@ Result<std::set<std::string>> populate(const PopulateRequest& request, std::span
                                        unsigned jobs) {
   std::set<std::string> unknown_tokens;
   const Skel& skel = *request.skel;
+  if (request.progress != nullptr)
+    if (const auto paths = skel.count_paths()) request.progress->total = *paths * destinations.size();
   while (!destinations.empty()) {
     const auto group = destinations.first(group_size(jobs, destinations.size()));
     destinations = destinations.subspan(group.size());

@@ -29,7 +29,7 @@ class Restoration {
   Result<StagedGeneration> stage(const DirFd& staging, SealKind seal, Executor& executor) {
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_, seal, executor));
     count();
-    std::vector<ManifestEntry> entries;
+    ManifestEntries entries;
     for (const ManifestEntry& entry : wanted_.entries) {
       if (entry.part == Part::static_part) continue;
       entries.push_back(entry);
@@ -107,7 +107,7 @@ class Restoration {
   }
 
   /// Static as it lies there, its directories as the restored trees have them.
-  Result<> add_static(std::vector<ManifestEntry>& entries) {
+  Result<> add_static(ManifestEntries& entries) {
     std::map<std::string_view, const ManifestEntry*> directories;
     for (const ManifestEntry& entry : wanted_.entries)
       if (entry.type == sys::FileType::directory && entry.part != Part::static_part)
@@ -129,10 +129,10 @@ class Restoration {
     for (auto at = wanted_.entries.rbegin(); at != wanted_.entries.rend(); ++at) {
       if (at->type != sys::FileType::directory || at->part == Part::static_part) continue;
       Metadata metadata{at->mode, at->uid, at->gid, at->mtime, at->mtime, {}};
-      if (at->xattrs) {
+      if (at->xattrs()) {
         const DirFd today = TRY(open_dirs_if_there(skel_.tree(at->part), at->path));
         if (today.open()) metadata.xattrs = TRY(sys::xattrs(today));
-        if (hash_xattrs(metadata.xattrs) != at->xattrs) {
+        if (hash_xattrs(metadata.xattrs) != at->xattrs()) {
           metadata.xattrs.clear();
           report_.notes.push_back("/" + at->path + ": extended attributes of a directory are not kept, and are lost");
         }

@@ -11,7 +11,7 @@ namespace vskel {
 
 namespace {
 
-constexpr std::size_t kMostManifest = std::size_t{1} << 30, kMostLayout = 1 << 20;
+constexpr std::size_t kMostManifest = std::size_t{1} << 30, kManifestPiece = 1 << 20, kMostLayout = 1 << 20;
 constexpr std::string_view kManifestSuffix = ".mtree";
 
 /// A closed descriptor where there is no such directory.
@@ -88,10 +88,34 @@ Result<unsigned> Skel::newest_generation() const {
   return all.back();
 }
 
-Result<Manifest> Skel::manifest(unsigned generation) const {
+Result<> Skel::read_manifest_text(unsigned generation, const ManifestSink& sink) const {
   const std::string name = generation_file_name(generation);
   const Fd file = TRY(sys::open_file(generations_, *Name::check(name)));
-  return read_manifest(TRY(sys::read_whole(file, kMostManifest)), path_ + "/generations/" + name);
+  // Piece by piece: the text of a million entries would be as large as the entries.
+  std::vector<std::byte> piece(kManifestPiece);
+  for (std::uint64_t at = 0;;) {
+    const std::size_t got = TRY(sys::read_at(file, piece, at));
+    TRY(sink({reinterpret_cast<const char*>(piece.data()), got}));
+    at += got;
+    if (at > kMostManifest) return fail("read manifest", path_ + "/generations/" + name, EFBIG);
+    if (got < piece.size()) return {};
+  }
+}
+
+Result<Manifest> Skel::manifest(unsigned generation) const {
+  ManifestReader reader(path_ + "/generations/" + generation_file_name(generation));
+  TRY(read_manifest_text(generation, [&reader](std::string_view piece) { return reader.add(piece); }));
+  return reader.finish();
+}
+
+Result<std::uint64_t> Skel::count_paths() const {
+  constexpr std::uint64_t kNotBelow = 3;  // two lines that begin a manifest, and the root's
+  std::uint64_t lines = 0;
+  TRY(read_manifest_text(TRY(newest_generation()), [&lines](std::string_view piece) -> Result<> {
+    lines += static_cast<std::uint64_t>(std::ranges::count(piece, '\n'));
+    return {};
+  }));
+  return lines - std::min(lines, kNotBelow);
 }
 
 Result<Layout> Skel::layout() const {

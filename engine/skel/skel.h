@@ -32,11 +32,14 @@ class Skel {
   /// Numbers of all generations that have a manifest, in rising order.
   [[nodiscard]] Result<std::vector<unsigned>> all_generations() const;
   [[nodiscard]] Result<Manifest> manifest(unsigned generation) const;
+  /// How many paths below its root the newest generation has, by the lines of its manifest: for a progress display.
+  [[nodiscard]] Result<std::uint64_t> count_paths() const;
   [[nodiscard]] Result<Layout> layout() const;
   /// "VSERVERS/.skel/NAME", for messages.
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
+  [[nodiscard]] Result<> read_manifest_text(unsigned generation, const ManifestSink& sink) const;
   explicit Skel(SkelName name) : name_(std::move(name)) {}
   SkelName name_;
   std::string path_;

@@ -33,7 +33,7 @@ namespace {
 class OldFiles {
  public:
   OldFiles(const Skel& skel, const DirFd& merged, NextGeneration& next, const Manifest& last)
-      : skel_(skel), merged_(merged), next_(next) {
+      : skel_(skel), merged_(merged), next_(next), last_(last.entries), inode_at_(last_.size()) {
     for (const ManifestEntry& entry : last.entries)
       if (entry.part == Part::global_part && entry.type == sys::FileType::regular && entry.size > 0)
         by_shape_[{entry.size, entry.mode, entry.uid, entry.gid}].push_back(&entry);
@@ -48,12 +48,16 @@ class OldFiles {
     return put_moved(candidate, target, name);
   }
 
-  /// Paths of the new generation that have an old inode, each with the path that it was found by.
-  [[nodiscard]] const std::map<std::string, const ManifestEntry*>& reused() const { return reused_; }
-  /// How many names of the new generation an old inode has in a part.
+  /// The old entry by which a path of the new generation found the inode that it has; nullptr: it has a new one.
+  [[nodiscard]] const ManifestEntry* reused_at(const std::string& path) const {
+    if (const auto moved = elsewhere_.find(path); moved != elsewhere_.end()) return moved->second.first;
+    const auto same = find_path(last_, path);
+    return same != last_.end() && inode_at_[index_of(same)] != 0 ? &*same : nullptr;
+  }
+  /// How many names of the new generation that inode has in a part.
   [[nodiscard]] std::uint32_t names_of(const std::string& path) const {
-    const auto inode = inodes_.find(path);
-    return inode == inodes_.end() ? 1 : names_.at(inode->second);
+    if (const auto moved = elsewhere_.find(path); moved != elsewhere_.end()) return names_.at(moved->second.second);
+    return names_.at(inode_at_[index_of(find_path(last_, path))]);
   }
 
  private:
@@ -63,7 +67,7 @@ class OldFiles {
   Result<bool> is_same(const ManifestEntry& entry, const Candidate& candidate) const {
     const sys::Stat& stat = candidate.stat;
     if (entry.type != sys::FileType::regular || entry.size != stat.size || entry.mode != stat.mode ||
-        entry.uid != stat.uid || entry.gid != stat.gid || entry.xattrs != hash_xattrs(candidate.metadata.xattrs))
+        entry.uid != stat.uid || entry.gid != stat.gid || entry.xattrs() != hash_xattrs(candidate.metadata.xattrs))
       return false;
     const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry.part), parent_path(entry.path)));
     const Fd old = TRY(sys::open_trusted_file(dir, last_name(entry.path)));
@@ -122,20 +126,27 @@ class OldFiles {
     entry.mtime = TRY(sys::stat(target, name))
     .mtime;
     const std::scoped_lock lock(mutex_);
-    reused_.emplace(candidate.path, &old);
-    inodes_.emplace(candidate.path, inode);
+    if (old.path == candidate.path)
+      inode_at_[index_of(find_path(last_, old.path))] = inode;
+    else
+      elsewhere_.emplace(candidate.path, std::pair(&old, inode));
     ++names_[inode];
     return entry;
+  }
+
+  [[nodiscard]] std::size_t index_of(ManifestEntries::const_iterator entry) const {
+    return static_cast<std::size_t>(entry - last_.begin());
   }
 
   const Skel& skel_;
   const DirFd& merged_;
   NextGeneration& next_;
   std::map<Shape, std::vector<const ManifestEntry*>> by_shape_;
+  const ManifestEntries& last_;
   std::mutex mutex_;  // guards what follows
-  std::map<std::string, const ManifestEntry*> reused_;
-  std::map<std::string, std::uint64_t> inodes_;
-  std::map<std::uint64_t, std::uint32_t> names_;
+  std::vector<std::uint64_t> inode_at_;  // by place in last_: the old inode that its path has again; 0: another
+  std::map<std::string, std::pair<const ManifestEntry*, std::uint64_t>> elsewhere_;  // other paths' old entry and inode
+  std::unordered_map<std::uint64_t, std::uint32_t> names_;
   std::map<std::uint64_t, std::uint64_t> moved_;  // old inode -> the merged tree's that it stands for
 };
 
@@ -153,13 +164,12 @@ class Split {
     OldFiles old_files(skel_, source, next, last_);
     Distributed distributed = TRY(distribute_merged(source, next, seal, *executor, old_files));
     for (ManifestEntry& entry : distributed.entries)
-      if (entry.type == sys::FileType::regular && old_files.reused().contains(entry.path))
+      if (entry.type == sys::FileType::regular && old_files.reused_at(entry.path) != nullptr)
         entry.nlink = old_files.names_of(entry.path);
     report_.notes = std::move(distributed.notes);
-    std::vector<ManifestEntry> entries = with_static(std::move(distributed.entries));
+    ManifestEntries entries = with_static(std::move(distributed.entries));
     compare(entries, [&](const ManifestEntry& now, const ManifestEntry* before) {
-      const auto reused = old_files.reused().find(now.path);
-      return reused != old_files.reused().end() && reused->second == before;
+      return before != nullptr && old_files.reused_at(now.path) == before;
     });
     TRY(look_beside_static(source));
     if (!aside_.empty()) TRY(set_aside(source, staging));
@@ -200,7 +210,7 @@ class Split {
   }
 
   /// As distribution makes them: every part has the directories on the way to what it has, and the root.
-  static void add_directories_of_parts(std::vector<ManifestEntry>& entries) {
+  static void add_directories_of_parts(ManifestEntries& entries) {
     std::map<std::string, ManifestEntry, std::less<>> directories;
     std::set<std::pair<std::string, Part>> there;
     for (const ManifestEntry& entry : entries) {
@@ -242,6 +252,8 @@ class Split {
     };
     distribution.executor = &executor;
     distribution.progress = request_.engine.progress;
+    if (request_.engine.progress != nullptr) request_.engine.progress->total = static_cast<std::uint64_t>(
+          std::ranges::count_if(last_.entries, [](const ManifestEntry& entry) { return entry.type != sys::FileType::directory; }));
     return distribute(distribution);
   }
 
@@ -269,55 +281,59 @@ class Split {
 
   /// Static as it lies there, with what the layout newly gives it. Its directories follow the merged tree's: one path
   /// has one owner and mode in all parts, in a manifest and in a vserver.
-  [[nodiscard]] std::vector<ManifestEntry> with_static(std::vector<ManifestEntry> entries) const {
-    std::map<std::string_view, const ManifestEntry*> directories;
-    for (const ManifestEntry& entry : entries)
-      if (entry.type == sys::FileType::directory) directories.emplace(entry.path, &entry);
-    std::vector<ManifestEntry> out = static_entries_;
-    for (ManifestEntry& entry : out) {
-      const auto found = directories.find(entry.path);
-      if (entry.type != sys::FileType::directory || found == directories.end()) continue;
-      entry = *found->second;
-      entry.part = Part::static_part;
-    }
+  [[nodiscard]] ManifestEntries with_static(ManifestEntries entries) const {
     const auto is_known = [&](const ManifestEntry& entry) {
       return entry.part == Part::static_part &&
              std::ranges::find(static_entries_, entry.path, &ManifestEntry::path) != static_entries_.end();
     };
-    std::ranges::copy_if(entries, std::back_inserter(out), std::not_fn(is_known));
-    std::ranges::sort(out, by_path_and_part);
-    return out;
+    ManifestEntries known = static_entries_;
+    for (ManifestEntry& entry : known) {
+      const auto found = find_path(entries, entry.path);
+      if (entry.type != sys::FileType::directory || found == entries.end() || found->type != entry.type) continue;
+      entry = *found;
+      entry.part = Part::static_part;
+    }
+    std::erase_if(entries, is_known);
+    std::ranges::move(known, std::back_inserter(entries));
+    std::ranges::sort(entries, by_path_and_part);
+    return entries;
   }
 
-  void compare(const std::vector<ManifestEntry>& entries, const IsOld& is_old) {
-    std::map<std::string_view, const ManifestEntry*> now, before;
-    std::map<std::pair<std::string_view, Part>, const ManifestEntry*> directories_now, directories_before;
-    const auto sort_out = [](const std::vector<ManifestEntry>& from, auto& files, auto& directories) {
-      for (const ManifestEntry& entry : from) {
-        if (entry.type == sys::FileType::directory) {
-          directories.emplace(std::pair(std::string_view(entry.path), entry.part), &entry);
-        } else {
-          files.emplace(entry.path, &entry);
-        }
+  /// Both generations side by side, in their order.
+  void compare(const ManifestEntries& entries, const IsOld& is_old) {
+    enum class Only { directories, others };
+    // The next entry of a kind; nullptr at the end.
+    const auto step = [](ManifestEntries::const_iterator& at, const ManifestEntries& all, Only only) {
+      while (at != all.end() && (at->type == sys::FileType::directory) != (only == Only::directories)) ++at;
+      return at == all.end() ? nullptr : &*at++;
+    };
+    auto now_at = entries.begin(), before_at = last_.entries.begin();
+    const ManifestEntry* now = step(now_at, entries, Only::others);
+    const ManifestEntry* before = step(before_at, last_.entries, Only::others);
+    while (now != nullptr || before != nullptr) {
+      const bool gone = before != nullptr && (now == nullptr || before->path < now->path);
+      const bool both = before != nullptr && now != nullptr && before->path == now->path;
+      if (gone) {
+        ++report_.changes(before->part).removed;
+        if (before->part != Part::static_part) displaced_.push_back(before);
+      } else {
+        count(*now, both ? before : nullptr, is_old);
       }
-    };
-    sort_out(entries, now, directories_now);
-    sort_out(last_.entries, before, directories_before);
-    for (const auto& [path, entry] : now) {
-      const auto found = before.find(path);
-      count(*entry, found == before.end() ? nullptr : found->second, is_old);
+      if (!gone) now = step(now_at, entries, Only::others);
+      if (gone || both) before = step(before_at, last_.entries, Only::others);
     }
-    for (const auto& [path, entry] : before) {
-      if (now.contains(path)) continue;
-      ++report_.changes(entry->part).removed;
-      if (entry->part != Part::static_part) displaced_.push_back(entry);
-    }
-    const auto same_directory = [](const auto& a, const auto& b) {
-      return a.first == b.first && look_the_same(*a.second, *b.second);
-    };
+    now_at = entries.begin();
+    before_at = last_.entries.begin();
+    bool same_directories = true;
+    do {
+      now = step(now_at, entries, Only::directories);
+      before = step(before_at, last_.entries, Only::directories);
+      if (now != nullptr && before != nullptr)
+        same_directories = now->path == before->path && now->part == before->part && look_the_same(*now, *before);
+    } while (now != nullptr && before != nullptr && same_directories);
     const PartChanges all = report_.all();
-    report_.new_generation = all.changed + all.added + all.removed > 0 ||
-                             !std::ranges::equal(directories_now, directories_before, same_directory);
+    report_.new_generation =
+        all.changed + all.added + all.removed > 0 || !same_directories || now != nullptr || before != nullptr;
   }
 
   void count(const ManifestEntry& now, const ManifestEntry* before, const IsOld& is_old) {
@@ -416,7 +432,7 @@ class Split {
   const Skel& skel_;
   const Manifest& last_;
   std::optional<Layout> layout_;
-  std::vector<ManifestEntry> static_entries_;
+  ManifestEntries static_entries_;
   std::map<std::string, sys::FileType> static_types_;
   std::mutex mutex_;  // guards what follows
   std::set<std::string> beside_static_;

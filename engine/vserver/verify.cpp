@@ -42,10 +42,7 @@ class Differences {
 class PartCheck {
  public:
   PartCheck(const Skel& skel, Part part, const Manifest& manifest, std::optional<SealKind> seal, Differences& out)
-      : skel_(skel), part_(part), seal_(seal), out_(out) {
-    for (const ManifestEntry& entry : manifest.entries)
-      if (entry.part == part) expected_.emplace(entry.path, Expected{&entry, false});
-  }
+      : skel_(skel), part_(part), seal_(seal), out_(out), expected_(manifest.entries), seen_(expected_.size()) {}
 
   Result<> run() {
     const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
@@ -66,16 +63,21 @@ class PartCheck {
     };
     const DirFd& root = skel_.tree(part_);
     (void)TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
-    for (const auto& [path, expected] : expected_)
-      if (!expected.seen) differ(expected.entry->path, "missing");
+    for (std::size_t at = 0; at < expected_.size(); ++at)
+      if (expected_[at].part == part_ && seen_[at] == 0) differ(expected_[at].path, "missing");
     return {};
   }
 
  private:
-  struct Expected {
-    const ManifestEntry* entry;
-    bool seen;  ///< written by the one task that visits the path
-  };
+  /// The entry of a path in this part; the end if there is none.
+  [[nodiscard]] ManifestEntries::const_iterator find(std::string_view path) const {
+    auto found = find_path(expected_, path);
+    while (found != expected_.end() && found->part != part_) {
+      ++found;
+      if (found != expected_.end() && found->path != path) return expected_.end();
+    }
+    return found;
+  }
 
   void differ(const std::string& path, const std::string& what) {
     out_.add("skel " + skel_.name().text(), std::string(part_name(part_)) + "/" + path, what);
@@ -83,13 +85,13 @@ class PartCheck {
 
   Result<> check(const std::string& path, const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs,
                  const WalkDirectory& directory, const WalkEntry* entry) {
-    const auto found = expected_.find(path);
+    const auto found = find(path);
     if (found == expected_.end()) {
       differ(path, "not in the manifest");
       return {};
     }
-    found->second.seen = true;
-    const ManifestEntry& wanted = *found->second.entry;
+    seen_[static_cast<std::size_t>(found - expected_.begin())] = 1;
+    const ManifestEntry& wanted = *found;
     if (stat.type != wanted.type) {
       differ(path, "another type");
       return {};
@@ -97,9 +99,9 @@ class PartCheck {
     if (stat.type != sys::FileType::symlink && stat.mode != wanted.mode) differ(path, "mode differs");
     if (stat.uid != wanted.uid || stat.gid != wanted.gid) differ(path, "owner differs");
     if (stat.mtime != wanted.mtime) differ(path, "time differs");
-    if (stat.rdev != wanted.rdev) differ(path, "device number differs");
-    if (hash_xattrs(xattrs) != wanted.xattrs) differ(path, "extended attributes differ");
-    if (stat.type == sys::FileType::symlink && TRY(sys::read_link(directory.top(), entry->name)) != wanted.link_target)
+    if (stat.rdev != wanted.rdev()) differ(path, "device number differs");
+    if (hash_xattrs(xattrs) != wanted.xattrs()) differ(path, "extended attributes differ");
+    if (stat.type == sys::FileType::symlink && TRY(sys::read_link(directory.top(), entry->name)) != wanted.link_target())
       differ(path, "link target differs");
     if (stat.type == sys::FileType::regular) TRY(check_file(path, stat, xattrs, wanted, directory.top(), entry->name));
     return {};
@@ -124,7 +126,8 @@ class PartCheck {
   Part part_;
   std::optional<SealKind> seal_;
   Differences& out_;
-  std::unordered_map<std::string, Expected> expected_;
+  const ManifestEntries& expected_;   // of all parts
+  std::vector<unsigned char> seen_;  // by place in expected_; each written by the one task that visits the path
 };
 
 /// What seals a skel's files have to have: what its vservers rely on; without any, what the file system can do.

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -141,10 +142,12 @@ ProcessResult Process::wait() {
     if (wanted[2].revents != 0 && !drain(err_, result.err)) close_if_open(err_);
   }
   int status = 0;
-  while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+  rusage used{};
+  while (::wait4(pid_, &status, 0, &used) < 0 && errno == EINTR) {
   }
   pid_ = -1;
   ::signal(SIGPIPE, old_handler);
+  result.peak_memory = static_cast<std::size_t>(used.ru_maxrss) * 1024;
   if (WIFEXITED(status)) result.code = WEXITSTATUS(status);
   if (WIFSIGNALED(status)) result.signal = WTERMSIG(status);
   return result;

@@ -17,6 +17,7 @@ struct ProcessResult {
   int signal = 0;  ///< the signal that ended it; 0 if none did
   std::string out;
   std::string err;
+  std::size_t peak_memory = 0;  ///< the most that it had resident, bytes
 };
 
 /// For messages of failed assertions: the status and both outputs.

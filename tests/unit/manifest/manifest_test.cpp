@@ -40,8 +40,8 @@ ManifestEntry file_entry(const std::string& path, Part part = Part::global_part)
   entry.size = 12'345'678'901;
   entry.nlink = 3;
   entry.content = Hash128{1, 2, 0xfe, 0xff};
-  entry.xattrs = Hash128{9};
-  if (part == Part::local_part) entry.sha256 = Sha256{0xab, 0xcd};
+  entry.set_xattrs(Hash128{9});
+  if (part == Part::local_part) entry.set_sha256(Sha256{0xab, 0xcd});
   return entry;
 }
 
@@ -63,11 +63,11 @@ Manifest odd_manifest() {
   manifest.entries.push_back(dir_entry("o"));
   ManifestEntry link = dir_entry("o/link");
   link.type = sys::FileType::symlink;
-  link.link_target = "../a b\n\\#=\xff";
+  link.set_link_target("../a b\n\\#=\xff");
   manifest.entries.push_back(link);
   ManifestEntry device = dir_entry("o/device");
   device.type = sys::FileType::character;
-  device.rdev = makedev(259, 70000);
+  device.set_rdev(makedev(259, 70000));
   manifest.entries.push_back(device);
   ManifestEntry fifo = dir_entry("o/fifo", Part::static_part);
   fifo.type = sys::FileType::fifo;
@@ -87,6 +87,47 @@ TEST(ManifestTest, GivesBackWhatItWasGiven) {
   ASSERT_EQ(read->entries.size(), manifest.entries.size());
   for (std::size_t at = 0; at < manifest.entries.size(); ++at)
     EXPECT_EQ(read->entries[at], manifest.entries[at]) << printable(manifest.entries[at].path);
+}
+
+TEST(ManifestTest, MayBeReadInPiecesTornAnywhere) {
+  const std::string text = write_manifest(odd_manifest());
+  for (const std::size_t size : {std::size_t{1}, std::size_t{7}, std::size_t{1000}, text.size() - 1}) {
+    ManifestReader reader("0007.mtree");
+    for (std::size_t at = 0; at < text.size(); at += size) ASSERT_TRUE(reader.add(std::string_view(text).substr(at, size)));
+    const auto read = reader.finish();
+    ASSERT_TRUE(read) << read.error().line();
+    EXPECT_EQ(write_manifest(*read), text) << size;
+  }
+}
+
+TEST(ManifestTest, ALineWithoutAnEndIsRefusedBeforeItFillsTheMemory) {
+  ManifestReader reader("0007.mtree");
+  const std::string piece(300'000, 'x');
+  Result<> added;
+  for (int i = 0; i < 5 && added; ++i) added = reader.add(piece);
+  ASSERT_FALSE(added);
+  EXPECT_EQ(added.error().path, "0007.mtree:1");
+}
+
+TEST(ManifestTest, CopiesOfAnEntryAreTheirOwn) {
+  ManifestEntry link = dir_entry("a");
+  link.set_link_target("there");
+  ManifestEntry copy = link;
+  EXPECT_EQ(copy, link);
+  copy.set_link_target("elsewhere");
+  EXPECT_EQ(link.link_target(), "there");
+  EXPECT_NE(copy, link);
+  copy = link;
+  EXPECT_EQ(copy, link);
+  copy.set_rdev(7);
+  EXPECT_NE(copy, link);
+}
+
+TEST(ManifestTest, FindsThePathOfSortedEntries) {
+  const Manifest manifest = odd_manifest();
+  EXPECT_EQ(find_path(manifest.entries, "o/fifo")->type, sys::FileType::fifo);
+  EXPECT_EQ(find_path(manifest.entries, "o")->part, Part::global_part);
+  EXPECT_EQ(find_path(manifest.entries, "nothing"), manifest.entries.end());
 }
 
 TEST(ManifestTest, IsOneLineOfPrintableCharactersAnEntry) {

@@ -36,7 +36,7 @@ TEST(GenerationTreeTest, ADirectoryOfSeveralPartsIsOneNodeOfTheHighest) {
       GenerationTree::of(manifest_of("./etc type=dir mode=0700 uid=0 gid=0 tags=part:local,part:global\n"));
   ASSERT_TRUE(tree);
   EXPECT_EQ((*tree)->find("etc")->entry->part, Part::local_part);
-  EXPECT_EQ((*tree)->root().children.size(), 1U);
+  EXPECT_EQ((*tree)->root().children().size(), 1U);
 }
 
 TEST(GenerationTreeTest, RefusesAPathWithoutItsDirectory) {

@@ -36,6 +36,15 @@ TEST(StagedStepTest, ReadsWhatItWrote) {
   EXPECT_EQ(read->at(1).source, odd_step().source);
 }
 
+TEST(StagedStepTest, AStepThatLinksNamesWhatItLinks) {
+  StagedStep step = odd_step();
+  step.kind = Step::Kind::put_over;
+  ASSERT_TRUE(step.links_when_carried_out());
+  EXPECT_TRUE(read_steps(write_steps({step}), "steps"));
+  step.source.clear();
+  EXPECT_FALSE(read_steps(write_steps({step}), "steps"));
+}
+
 TEST(StagedStepTest, RefusesWhatIsNoStepAndNamesTheLine) {
   const std::string good = write_steps({odd_step()});
   std::string no_slot = good, no_path = good;

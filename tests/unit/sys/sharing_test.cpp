@@ -86,6 +86,19 @@ TEST_P(DedupeTest, SharesEqualBytesAndTellsByTheExtents) {
   EXPECT_EQ(physical_extents(source).value(), physical_extents(target).value());
 }
 
+TEST_P(DedupeTest, AreTheSameBlocksUntilOneOfThemIsWrittenTo) {
+  const Fd source = reader();
+  const std::string path = (mount_->path() / "clone").string();
+  const Fd target(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  EXPECT_FALSE(are_same_blocks(source, target).value()) << "an empty file proves nothing";
+  ASSERT_TRUE(clone(source, target));
+  EXPECT_TRUE(are_same_blocks(source, target).value());
+  EXPECT_FALSE(are_same_blocks(source, second(std::string(8192, 'x'))).value()) << "equal bytes in other blocks";
+  // In the page cache only: the map of the extents alone would still say that they are shared.
+  ASSERT_EQ(::pwrite(target.number(), "y", 1, 0), 1);
+  EXPECT_FALSE(are_same_blocks(source, target).value());
+}
+
 TEST_P(DedupeTest, LeavesAFileAloneThatDiffersByOneByte) {
   std::string other(8192, 'x');
   other[8191] = 'y';

@@ -1,0 +1,75 @@
+// What grows and what must not: memory with the number of files, descriptors with the number of vservers.
+// VSKEL_TEST_FILES=1000000 makes the tree as large as one likes.
+#include <sys/resource.h>
+
+#include <cstdlib>
+
+#include "tests/system/vskel_test.h"
+
+namespace vskel::test {
+namespace {
+
+constexpr std::size_t kMiB = 1 << 20;
+
+class ScaleTest : public VskelTest {
+ protected:
+  /// Directories of a hundred small files each, all of them of the global part.
+  void make_many_files(int files) const {
+    write_file(source() / "etc/motd", "hello\n");
+    for (int at = 0; at < files; ++at) {
+      const std::string directory = "package-" + std::to_string(at / 10'000) + "/directory-" + std::to_string(at / 100);
+      write_file(source() / "usr/share" / directory / ("file-number-" + std::to_string(at) + ".txt"),
+                 std::to_string(at));
+    }
+  }
+
+  [[nodiscard]] ProcessResult done(const Arguments& arguments) const {
+    ProcessOptions options;
+    options.limit = std::chrono::seconds(3600);
+    ProcessResult result = run(command(arguments), options);
+    EXPECT_EQ(result.code, 0) << result;
+    return result;
+  }
+
+  static Arguments fleet(int count) {
+    return {"create-vs",      "base",      "--count",  std::to_string(count), "--name", "v%04d", "--fqdn",
+            "%s.example.com", "--ip-from", "10.0.0.1", "--no-plugins"};
+  }
+};
+
+TEST_P(ScaleTest, AFileOfASkelCostsLessThanAMillionthOf256MiB) {
+  const char* const asked = std::getenv("VSKEL_TEST_FILES");
+  const int files = asked != nullptr ? std::atoi(asked) : 45'000;
+  const std::size_t allowed = 16 * kMiB + static_cast<std::size_t>(files) * 240;
+  fs::remove_all(source());
+  make_many_files(files);
+  EXPECT_LT(done({"build-skel", "base", "--from", source().string()}).peak_memory, allowed);
+  EXPECT_LT(done(fleet(2)).peak_memory, 48 * kMiB) << "vservers are made without a list of all files";
+  EXPECT_LT(done({"relink", "base"}).peak_memory, allowed);
+  EXPECT_LT(done({"verify"}).peak_memory, allowed);
+  EXPECT_LT(done({"remove-vs", "--yes", "v0001", "v0002"}).peak_memory, 48 * kMiB);
+}
+
+INSTANTIATE_TEST_SUITE_P(On, ScaleTest, ::testing::Values(FileSystem::tmpfs), kParameterName);
+
+class FleetTest : public ScaleTest {};
+
+TEST_P(FleetTest, AThousandVserversWithAThousandDescriptors) {
+  fs::remove_all(source());
+  make_many_files(40);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit few{1024, 1024};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);  // every test is a process of its own
+  ASSERT_EQ(done({"build-skel", "base", "--from", source().string()}).code, 0);
+  const ProcessResult created = done(fleet(1000));
+  EXPECT_LT(created.peak_memory, 64 * kMiB);
+  EXPECT_TRUE(fs::exists(vserver("v1000") / "usr/share/package-0/directory-0/file-number-39.txt"));
+  EXPECT_LT(done({"relink", "base"}).peak_memory, 64 * kMiB);
+  EXPECT_LT(done({"list"}).peak_memory, 64 * kMiB);
+}
+
+INSTANTIATE_TEST_SUITE_P(On, FleetTest, ::testing::Values(FileSystem::xfs, FileSystem::tmpfs), kParameterName);
+
+}  // namespace
+}  // namespace vskel::test
