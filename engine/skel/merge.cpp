@@ -34,6 +34,7 @@ Result<> stage_merged(const Skel& skel, const DirFd& staging, MergeStatic with_s
   population.static_files = with_static == MergeStatic::yes ? StaticFiles::as_they_are : StaticFiles::left_out;
   population.executor = executor.get();
   population.progress = engine.progress;
+  if (engine.progress != nullptr) engine.progress->total = TRY(skel.count_paths());
   Destination* const only = &merged;
   (void)TRY(populate(population, std::span(&only, 1), jobs));
   if (merged.error) return std::unexpected(std::move(*merged.error));

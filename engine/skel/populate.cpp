@@ -340,8 +340,6 @@ Result<std::set<std::string>> populate(const PopulateRequest& request, std::span
                                        unsigned jobs) {
   std::set<std::string> unknown_tokens;
   const Skel& skel = *request.skel;
-  if (request.progress != nullptr)
-    if (const auto paths = skel.count_paths()) request.progress->total = *paths * destinations.size();
   while (!destinations.empty()) {
     const auto group = destinations.first(group_size(jobs, destinations.size()));
     destinations = destinations.subspan(group.size());

@@ -42,7 +42,7 @@ struct PopulateRequest {
   StaticFiles static_files = StaticFiles::filled;
   SealKind seal = SealKind::none;  ///< what seals shared inodes; they are sealed when populate() returns
   Executor* executor = nullptr;
-  Progress* progress = nullptr;
+  Progress* progress = nullptr;  ///< counts paths of all destinations; the total is the caller's to say
 };
 
 /// Makes all trees. One that fails says so in its Destination and does not disturb the others; an Error is one of the

@@ -188,27 +188,22 @@ nlohmann::json first_record(const CreateRequest& request, const std::vector<Plan
           {"vservers", std::move(members)}};
 }
 
-/// The staged form of one vserver: staging/ID/NAME with root/, config and record.
-struct Staged {
-  DirFd dir;
-  Destination destination;
-};
-
 Result<> write_staged_file(const DirFd& dir, Name name, std::string_view content) {
   const Fd file = TRY(sys::create_file(dir, name, 0600));
   return sys::write_all(file, content);
 }
 
-Result<> prepare(const DirFd& staging, const Planned& plan, Staged& staged) {
-  staged.dir = TRY(sys::ensure_dir(staging, *Name::check(plan.record.name), 0700));
-  TRY(write_staged_file(staged.dir, "config", plan.configuration));
-  TRY(write_staged_file(staged.dir, "record", write_record(plan.record)));
-  staged.destination.root = TRY(sys::ensure_dir(staged.dir, "root", 0700));
-  staged.destination.tokens = plan.tokens;
+/// The staged form of one vserver: staging/ID/NAME with root/, config and record.
+Result<> prepare(const DirFd& staging, const Planned& plan, Destination& destination) {
+  const DirFd dir = TRY(sys::ensure_dir(staging, *Name::check(plan.record.name), 0700));
+  TRY(write_staged_file(dir, "config", plan.configuration));
+  TRY(write_staged_file(dir, "record", write_record(plan.record)));
+  destination.root = TRY(sys::ensure_dir(dir, "root", 0700));
+  destination.tokens = plan.tokens;
   return {};
 }
 
-CreatedVserver outcome_of(const Store& store, const Planned& plan, Staged& staged, const std::string& staged_root) {
+CreatedVserver outcome_of(const Store& store, const Planned& plan, Destination& made, const std::string& staged_root) {
   const Record& record = plan.record;
   CreatedVserver out;
   out.name = record.name;
@@ -218,7 +213,6 @@ CreatedVserver outcome_of(const Store& store, const Planned& plan, Staged& stage
   out.path = vserver_path(store, record.name);
   out.config = record.config;
   out.generation = record.generation;
-  Destination& made = staged.destination;
   out.linked = made.linked;
   out.cloned = made.cloned;
   out.copied = made.copied;
@@ -228,17 +222,13 @@ CreatedVserver outcome_of(const Store& store, const Planned& plan, Staged& stage
   return out;
 }
 
+/// How many members are staged together: a descriptor for each, beside those of the walk that serves them.
+constexpr std::size_t kStagedAtOnce = 32;
+
 /// Stages all members; those that fail are told in the report and left out of the publication.
 Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateRequest& request, const Skel& skel,
                                           SealKind seal, const std::vector<Planned>& plans, const DirFd& staging,
                                           unsigned jobs) {
-  std::deque<Staged> staged(plans.size());
-  std::vector<Destination*> destinations;
-  for (std::size_t at = 0; at < plans.size(); ++at) {
-    auto prepared = prepare(staging, plans[at], staged[at]);
-    if (!prepared) staged[at].destination.fail_with(std::move(prepared).error());
-    if (prepared) destinations.push_back(&staged[at].destination);
-  }
   const auto executor = TRY(make_executor(request.engine, store.vservers()));
   PopulateRequest population;
   population.skel = &skel;
@@ -246,20 +236,31 @@ Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateReques
   population.seal = seal;
   population.executor = executor.get();
   population.progress = request.engine.progress;
-  const auto unknown = TRY([&] {
-    const WriteBehind write_behind(staging);
-    return populate(population, destinations, jobs);
-  }());
-  if (request.engine.warn)
-    for (const std::string& where : unknown) request.engine.warn(where + ": unknown token left as it is");
+  if (population.progress != nullptr) population.progress->total = TRY(skel.count_paths()) * plans.size();
+  const WriteBehind write_behind(staging);
+  std::set<std::string> unknown;
   std::vector<CreatedVserver> out;
   const std::string staging_path = sys::path_of(staging);
-  for (std::size_t at = 0; at < plans.size(); ++at) {
-    Destination& destination = staged[at].destination;
-    if (!destination.failed)
-      if (auto made = make_mount_points(destination.root); !made) destination.fail_with(std::move(made).error());
-    out.push_back(outcome_of(store, plans[at], staged[at], staging_path + "/" + plans[at].record.name + "/root"));
+  for (std::size_t first = 0; first < plans.size(); first += kStagedAtOnce) {
+    const auto together = std::span(plans).subspan(first, std::min(kStagedAtOnce, plans.size() - first));
+    std::deque<Destination> destinations(together.size());
+    std::vector<Destination*> ready;
+    for (std::size_t at = 0; at < together.size(); ++at) {
+      auto prepared = prepare(staging, together[at], destinations[at]);
+      if (prepared) ready.push_back(&destinations[at]);
+      if (!prepared) destinations[at].fail_with(std::move(prepared).error());
+    }
+    unknown.merge(TRY(populate(population, ready, jobs)));
+    for (std::size_t at = 0; at < together.size(); ++at) {
+      Destination& destination = destinations[at];
+      if (!destination.failed)
+        if (auto made = make_mount_points(destination.root); !made) destination.fail_with(std::move(made).error());
+      out.push_back(outcome_of(store, together[at], destination,
+                               staging_path + "/" + together[at].record.name + "/root"));
+    }
   }
+  if (request.engine.warn)
+    for (const std::string& where : unknown) request.engine.warn(where + ": unknown token left as it is");
   return out;
 }
 
@@ -446,7 +447,7 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
 
   if (request.engine.dry_run == DryRun::yes) {
     for (const Planned& plan : made.plans) {
-      Staged nothing;
+      Destination nothing;
       made.outcomes.push_back(outcome_of(store, plan, nothing, ""));
       made.outcomes.back().plugins = plan.record.plugins;
     }
