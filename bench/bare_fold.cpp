@@ -84,9 +84,9 @@ class Folder {
       same = got > 0 && ::pread(b, buffers_.get() + kPiece, kPiece, at) == got &&
              std::memcmp(buffers_.get(), buffers_.get() + kPiece, static_cast<std::size_t>(got)) == 0;
     }
-    const bool replaced = !same || (::linkat(theirs, name, stage_, name, 0) == 0 &&
-                                    ::renameat2(stage_, name, mine, name, RENAME_EXCHANGE) == 0 &&
-                                    ::unlinkat(stage_, name, 0) == 0);
+    const bool replaced =
+        !same || (::linkat(theirs, name, stage_, name, 0) == 0 &&
+                  ::renameat2(stage_, name, mine, name, RENAME_EXCHANGE) == 0 && ::unlinkat(stage_, name, 0) == 0);
     const int code = replaced ? 0 : errno;
     ::close(a);
     ::close(b);

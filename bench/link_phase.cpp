@@ -1,5 +1,5 @@
-// The link phase of create-vs against its roofline: the bare loop of the same calls (mkdirat, openat, linkat, symlinkat,
-// utimensat, close) over a tree that is in memory already, with as many threads, a vserver each.
+// The link phase of create-vs against its roofline: the bare loop of the same calls (mkdirat, openat, linkat,
+// symlinkat, utimensat, close) over a tree that is in memory already, with as many threads, a vserver each.
 //
 //   bench_link_phase --source /srv/debian-root --dir /vservers --count 20
 //
@@ -235,7 +235,8 @@ void tell(const Settings& settings, const char* what, const BareTree& tree, cons
 Result<> measure(const Settings& settings, const DirFd& scratch) {
   const std::string path = sys::path_of(scratch);
   const Store store = TRY(Store::open_or_create({path + "/vservers", path + "/etc"}));
-  BuildRequest build{TRY(SkelName::parse("links")), settings.source, {}, {}, {}, {}};
+  const SkelName name = TRY(SkelName::parse("links"));
+  BuildRequest build{name, settings.source, {}, {}, {}, {}};
   build.engine.jobs = settings.jobs;
   TRY(build_skel(store, build));
   const Skel skel = TRY(Skel::open(store, build.skel));
@@ -249,7 +250,8 @@ Result<> measure(const Settings& settings, const DirFd& scratch) {
   std::vector<double> bare, open, sealed;
   for (unsigned round = 0; round <= settings.rounds; ++round) {
     TRY(unseal_all(skel.tree(Part::global_part)));
-    const double of_bare = TRY(phase.bare()), of_open = TRY(phase.engine(SealKind::none, *executor));
+    const double of_bare = TRY(phase.bare());
+    const double of_open = TRY(phase.engine(SealKind::none, *executor));
     const auto of_sealed = phase.engine(SealKind::immutable, *executor);
     if (round == 0) continue;  // warms the caches
     bare.push_back(of_bare);

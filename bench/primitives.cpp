@@ -1,5 +1,5 @@
-// Google Benchmark over the engine's primitives: each work (walk, stat, link, copy, clone, seal, hash, compare, replace)
-// by each backend, with 1 to N threads, beside the bare loop of the same system calls (`raw`, the roofline).
+// Google Benchmark over the engine's primitives: each work (walk, stat, link, copy, clone, seal, hash, compare,
+// replace) by each backend, with 1 to N threads, beside the bare loop of the same system calls (`raw`, the roofline).
 //
 //   bench_primitives --dir=/vservers --benchmark_filter=link
 //
@@ -50,11 +50,13 @@ void register_all(const Sample& sample) {
     for (const unsigned threads : thread_counts)
       for (const Way way : kAllWays) {
         if (!has_way(work, way)) continue;
-        const std::string name = std::string(name_of(work)) + "/" + std::string(name_of(way)) + "/threads:" +
-                                 std::to_string(threads);
-        benchmark::RegisterBenchmark(name.c_str(), [&sample, work, way, threads](benchmark::State& state) {
-          run(state, sample, work, way, threads);
-        })->UseManualTime()->Unit(benchmark::kMillisecond);
+        const std::string name =
+            std::string(name_of(work)) + "/" + std::string(name_of(way)) + "/threads:" + std::to_string(threads);
+        benchmark::RegisterBenchmark(
+            name.c_str(),
+            [&sample, work, way, threads](benchmark::State& state) { run(state, sample, work, way, threads); })
+            ->UseManualTime()
+            ->Unit(benchmark::kMillisecond);
       }
 }
 

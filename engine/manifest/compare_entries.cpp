@@ -38,9 +38,8 @@ bool by_path_and_part(const ManifestEntry& a, const ManifestEntry& b) {
 }
 
 ManifestEntries::const_iterator find_path(const ManifestEntries& entries, std::string_view path) {
-  const auto found = std::ranges::lower_bound(entries, path, {}, [](const ManifestEntry& entry) -> std::string_view {
-    return entry.path;
-  });
+  const auto found = std::ranges::lower_bound(
+      entries, path, {}, [](const ManifestEntry& entry) -> std::string_view { return entry.path; });
   return found != entries.end() && found->path == path ? found : entries.end();
 }
 

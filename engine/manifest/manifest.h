@@ -27,7 +27,7 @@ using Sha256 = std::array<std::uint8_t, 32>;
 /// One path of one part. A skel may have a million: what few of them have is kept apart.
 class ManifestEntry {
  public:
-  std::string path;  ///< relative to the part's root, no leading "./"; "" is the root
+  std::string path;        ///< relative to the part's root, no leading "./"; "" is the root
   std::uint64_t size = 0;  ///< regular files
   sys::Time mtime;
   std::uint32_t mode = 0, uid = 0, gid = 0;
@@ -36,9 +36,9 @@ class ManifestEntry {
   Part part = Part::local_part;
   std::optional<Hash128> content;  ///< regular files: XXH3-128
 
-  [[nodiscard]] const std::string& link_target() const { return rare().link_target; }       ///< symlinks
-  [[nodiscard]] std::uint64_t rdev() const { return rare().rdev; }                          ///< devices: makedev(3)
-  [[nodiscard]] const std::optional<Sha256>& sha256() const { return rare().sha256; }       ///< files of the local part
+  [[nodiscard]] const std::string& link_target() const { return rare().link_target; }  ///< symlinks
+  [[nodiscard]] std::uint64_t rdev() const { return rare().rdev; }                     ///< devices: makedev(3)
+  [[nodiscard]] const std::optional<Sha256>& sha256() const { return rare().sha256; }  ///< files of the local part
   /// XXH3-128 over all extended attributes; absent if there are none.
   [[nodiscard]] const std::optional<Hash128>& xattrs() const { return rare().xattrs; }
   void set_link_target(std::string target) { set(&Rare::link_target, std::move(target)); }
@@ -96,9 +96,10 @@ using ManifestSink = std::function<Result<void>(std::string_view piece)>;
 /// The first entry of `path` in sorted entries; the end if there is none. Further parts of a directory follow it.
 [[nodiscard]] ManifestEntries::const_iterator find_path(const ManifestEntries& entries, std::string_view path);
 
-/// The text of a manifest in one; the entries in the order given. A path that stands in several parts (directories) gives one
-/// mtree entry: the first of static, local, global describes it and tags name all parts (`part:local,part:global`),
-/// because mtree(5) programs want a path once; read_manifest gives them back as separate entries.
+/// The text of a manifest in one; the entries in the order given. A path that stands in several parts (directories)
+/// gives one mtree entry: the first of static, local, global describes it and tags name all parts
+/// (`part:local,part:global`), because mtree(5) programs want a path once; read_manifest gives them back as separate
+/// entries.
 [[nodiscard]] std::string write_manifest(const Manifest& manifest);
 /// Reads what write_manifest wrote, and mtree files edited by hand within reason (/set and /unset lines, other keyword
 /// orders, unknown keywords and tags skipped). Anything malformed, oversized, absolute, with "..", doubled or out of

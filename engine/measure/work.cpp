@@ -278,8 +278,8 @@ std::size_t repeats(Work work) {
   }
 }
 
-/// Has `threads` threads call `use` for every directory, `times` times over, each with its own worker; gives the seconds
-/// from the first call to the end of the last, or the first error.
+/// Has `threads` threads call `use` for every directory, `times` times over, each with its own worker; gives the
+/// seconds from the first call to the end of the last, or the first error.
 Result<double> in_threads(const Sample& sample, Way way, unsigned threads, std::size_t times,
                           const std::function<Result<>(const DirectoryWork&)>& use) {
   const std::size_t all = kDirectories * times;

@@ -191,7 +191,8 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
     const auto records = TRY(read_records(skel));
     const bool quiet = !must_lift(seal) || Quiescence::hold(TRY(sealed_tenants(store, records)), Quiesce::automatic);
     const auto executor = make_syscall_executor();
-    LinkShared links{skel, TRY(skel.newest_generation()), *executor, seal, LiftedSeals(seal), {}};
+    const unsigned newest = TRY(skel.newest_generation());
+    LinkShared links{skel, newest, *executor, seal, LiftedSeals(seal), {}};
     std::vector<StagedVserver> complete;
     for (const std::string& name : names_of(last.at("vservers")))
       complete.push_back(TRY(read_staged_vserver(*staging, name)));

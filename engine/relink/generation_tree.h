@@ -15,8 +15,8 @@ struct TreeNode {
   const ManifestEntry* entry = nullptr;  ///< of the highest part that has the path
   std::uint64_t inode = 0;               ///< of a regular file, where it stands in the skel today; 0: nowhere
   unsigned kept_in = 0;                  ///< the generation in whose .files it stands; 0: in the current tree
-  bool linkable = false;    ///< a global file that vservers may have by hard link (is_linkable())
-  bool as_newest = false;   ///< the newest generation has the same node at this path
+  bool linkable = false;                 ///< a global file that vservers may have by hard link (is_linkable())
+  bool as_newest = false;                ///< the newest generation has the same node at this path
 
   [[nodiscard]] sys::FileType type() const { return entry->type; }
   [[nodiscard]] bool is_directory() const { return entry->type == sys::FileType::directory; }
@@ -31,7 +31,7 @@ struct TreeNode {
 
  private:
   friend class GenerationTree;
-  std::uint32_t name_at_ = 0;  // in the path
+  std::uint32_t name_at_ = 0;                               // in the path
   std::unique_ptr<std::vector<const TreeNode*>> children_;  // most nodes have none
 };
 

@@ -54,7 +54,8 @@ class Run {
     if (request_.anywhere) by_content_.emplace(*view_);
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
     StagingShared shared{*view_, {skel_, view_->newest().generation(), *executor, seal_, LiftedSeals(seal_), {}}};
-    if (request_.engine.progress != nullptr) request_.engine.progress->total = 2 * members_.size();  // to plan and to do
+    if (request_.engine.progress != nullptr)
+      request_.engine.progress->total = 2 * members_.size();  // to plan and to do
     const std::size_t group = std::max<std::size_t>(1, jobs * kGroupPerJob);
     for (std::size_t first = 0; first < members_.size(); first += group)
       TRY(run_group(shared, std::span(members_).subspan(first, std::min(group, members_.size() - first))));

@@ -1,5 +1,5 @@
-// Hard links to the skel's inodes, for the vservers of one run; and what becomes of an inode that has all the names that
-// its file system allows.
+// Hard links to the skel's inodes, for the vservers of one run; and what becomes of an inode that has all the names
+// that its file system allows.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +28,8 @@ struct LinkShared {
 class SkelLinks {
  public:
   explicit SkelLinks(LinkShared& shared) : shared_(shared) {}
-  /// Makes `name` in `dir`, which is ours, a name of the inode that stands at `path` in the skel's global tree, and gives
-  /// its number. Its seal is lifted for the call. At EMLINK a copy takes the inode's place in the skel first.
+  /// Makes `name` in `dir`, which is ours, a name of the inode that stands at `path` in the skel's global tree, and
+  /// gives its number. Its seal is lifted for the call. At EMLINK a copy takes the inode's place in the skel first.
   [[nodiscard]] Result<std::uint64_t> link(const std::string& path, const DirFd& dir, Name name);
 
  private:

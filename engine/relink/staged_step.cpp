@@ -9,8 +9,8 @@ namespace vskel {
 
 namespace {
 
-/// One JSON object, appended to a text: fifty thousand of them are made in a run of relink, and a document for each would
-/// cost as much as the system calls of its step.
+/// One JSON object, appended to a text: fifty thousand of them are made in a run of relink, and a document for each
+/// would cost as much as the system calls of its step.
 class ObjectWriter {
  public:
   explicit ObjectWriter(std::string& out) : out_(out) { out_.push_back('{'); }
@@ -20,7 +20,7 @@ class ObjectWriter {
 
   /// Numbers, booleans and enumerations, as numbers.
   template <class Value>
-    requires std::is_integral_v<Value> || std::is_enum_v<Value>
+  requires std::is_integral_v<Value> || std::is_enum_v<Value>
   void add(std::string_view key, Value value) {
     add_key(key);
     if constexpr (std::is_same_v<Value, bool>) {

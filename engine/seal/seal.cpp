@@ -77,7 +77,8 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
     return true;
   }
   auto attributes = TRY(sys::file_attributes(dir, name));
-  const bool sealed = attributes ? attributes->immutable() : TRY(sys::stat(dir, name)).immutable;
+  const bool sealed = attributes ? attributes->immutable() : TRY(sys::stat(dir, name))
+  .immutable;
   if (!sealed && unsealed == Unsealed::nothing_to_do) return false;
   if (sealed && attributes) {
     sys::FileAttributes open = *attributes;

@@ -43,7 +43,8 @@ class Cloning {
     const Fd scratch = TRY(sys::create_unnamed_file(target, 0600));
     const auto cloned = sys::clone(source, scratch);
     // EINVAL is of this one file (btrfs: without copy-on-write): the next may be another matter.
-    if (cloned || cloned.error().code != EINVAL) answer_.store(cloned ? Answer::yes : Answer::no, std::memory_order_relaxed);
+    if (cloned || cloned.error().code != EINVAL)
+      answer_.store(cloned ? Answer::yes : Answer::no, std::memory_order_relaxed);
     return cloned.has_value();
   }
 
@@ -143,8 +144,8 @@ class PartBatch {
     std::size_t entry;  ///< index in entries_
     Name name;
     bool seal;
-    bool hash;   ///< the copy is still to be read
-    bool moved;  ///< the source's inode itself
+    bool hash;                        ///< the copy is still to be read
+    bool moved;                       ///< the source's inode itself
     const Fd* cloned_from = nullptr;  ///< hashed as it was read before it was cloned,
     sys::Stat read_as = {};           ///< if it still was this afterwards
   };
@@ -286,7 +287,8 @@ class PartBatch {
   /// A file of a live host.
   static Result<bool> has_changed(const Fd& file, const sys::Stat& before) {
     const sys::Stat now = TRY(sys::stat(file));
-    return now.inode != before.inode || now.size != before.size || now.mtime != before.mtime || now.ctime != before.ctime;
+    return now.inode != before.inode || now.size != before.size || now.mtime != before.mtime ||
+           now.ctime != before.ctime;
   }
 
   /// A descriptor that was opened for writing before the seal writes past it, and would write to every vserver's file.

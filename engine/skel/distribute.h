@@ -55,8 +55,8 @@ struct DistributeRequest {
 };
 
 struct Distributed {
-  ManifestEntries entries;  ///< sorted by path, then part
-  std::vector<std::string> notes;      ///< sockets and mount points that were left out
+  ManifestEntries entries;         ///< sorted by path, then part
+  std::vector<std::string> notes;  ///< sockets and mount points that were left out
 };
 
 /// Runs inside the caller's TBB arena. The first error ends it; the caller throws the parts away.

@@ -3,8 +3,8 @@
 // decisions are shared by the whole group. A destination's directory belongs to this one task, and what the visit makes
 // in it (subdirectories too) is all that will ever be made in it, so that its times can be set at once.
 //
-// Seals that forbid linking are lifted for the names of one directory, and restored before the next. What is sealed is of
-// the link class, so that the one call that reads the flag (file_getattr(2)) takes the place of a stat.
+// Seals that forbid linking are lifted for the names of one directory, and restored before the next. What is sealed is
+// of the link class, so that the one call that reads the flag (file_getattr(2)) takes the place of a stat.
 
 #include "engine/skel/populate.h"
 
@@ -63,8 +63,8 @@ class DirectoryPlan {
   Result<> add(const WalkEntry& entry) {
     if (entry.type == sys::FileType::socket) return {};
     const DirFd& source = directory_.layers[entry.layer];
-    const bool may_be_linked = entry.type == sys::FileType::regular && entry.layer == kGlobalLayer &&
-                               shared_.request.share == Share::hardlink;
+    const bool may_be_linked =
+        entry.type == sys::FileType::regular && entry.layer == kGlobalLayer && shared_.request.share == Share::hardlink;
     // build-skel seals what may be shared and nothing else: the flag answers, and is off already for the link.
     if (may_be_linked && TRY(shared_.seals.lift_if_sealed(source, entry.name, entry.inode))) {
       add_lifted_link(entry, source);
@@ -352,7 +352,8 @@ Result<std::set<std::string>> populate(const PopulateRequest& request, std::span
       return visit(shared, walk, directory, std::move(context));
     };
     // The roots' own directories were there before.
-    const DirFd& skel_root = skel.tree(request.static_files == StaticFiles::left_out ? Part::local_part : Part::static_part);
+    const DirFd& skel_root =
+        skel.tree(request.static_files == StaticFiles::left_out ? Part::local_part : Part::static_part);
     auto place = std::make_shared<Place>(std::move(root), metadata_of(TRY(sys::stat(skel_root)), {}), Fresh::no);
     std::vector<const DirFd*> layers{&skel.tree(Part::global_part), &skel.tree(Part::local_part)};
     if (request.static_files != StaticFiles::left_out) layers.push_back(&skel.tree(Part::static_part));

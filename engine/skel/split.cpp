@@ -143,7 +143,7 @@ class OldFiles {
   NextGeneration& next_;
   std::map<Shape, std::vector<const ManifestEntry*>> by_shape_;
   const ManifestEntries& last_;
-  std::mutex mutex_;  // guards what follows
+  std::mutex mutex_;                     // guards what follows
   std::vector<std::uint64_t> inode_at_;  // by place in last_: the old inode that its path has again; 0: another
   std::map<std::string, std::pair<const ManifestEntry*, std::uint64_t>> elsewhere_;  // other paths' old entry and inode
   std::unordered_map<std::uint64_t, std::uint32_t> names_;
@@ -252,8 +252,9 @@ class Split {
     };
     distribution.executor = &executor;
     distribution.progress = request_.engine.progress;
-    if (request_.engine.progress != nullptr) request_.engine.progress->total = static_cast<std::uint64_t>(
-          std::ranges::count_if(last_.entries, [](const ManifestEntry& entry) { return entry.type != sys::FileType::directory; }));
+    if (request_.engine.progress != nullptr)
+      request_.engine.progress->total = static_cast<std::uint64_t>(std::ranges::count_if(
+          last_.entries, [](const ManifestEntry& entry) { return entry.type != sys::FileType::directory; }));
     return distribute(distribution);
   }
 

@@ -229,8 +229,8 @@ struct PhysicalExtent {
 /// All extents of a file, without flushing it. nullopt where some have no settled place yet, or the file system does
 /// not tell. Two files with the same extents share their bytes, but for writes that are still in the page cache.
 [[nodiscard]] Result<std::optional<std::vector<PhysicalExtent>>> physical_extents(const Fd& file);
-/// Whether two files of one size are the same bytes because they are the same blocks, after what is in the page cache of
-/// both was brought to the disk: clones of each other. For as long as nobody writes to either. False says nothing.
+/// Whether two files of one size are the same bytes because they are the same blocks, after what is in the page cache
+/// of both was brought to the disk: clones of each other. For as long as nobody writes to either. False says nothing.
 [[nodiscard]] Result<bool> are_same_blocks(const Fd& a, const Fd& b);
 
 // --- durability

@@ -89,7 +89,8 @@ Result<bool> are_same_blocks(const Fd& a, const Fd& b) {
   constexpr std::uint32_t kNoProof = kUnsettled | FIEMAP_EXTENT_ENCODED | FIEMAP_EXTENT_UNWRITTEN;
   const auto of_a = TRY(map_extents(a, FIEMAP_FLAG_SYNC, kNoProof));
   if (!of_a || of_a->empty()) return false;
-  return TRY(map_extents(b, FIEMAP_FLAG_SYNC, kNoProof)) == of_a;
+  return TRY(map_extents(b, FIEMAP_FLAG_SYNC, kNoProof))
+  == of_a;
 }
 
 }  // namespace vskel::sys

@@ -236,7 +236,10 @@ Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateReques
   population.seal = seal;
   population.executor = executor.get();
   population.progress = request.engine.progress;
-  if (population.progress != nullptr) population.progress->total = TRY(skel.count_paths()) * plans.size();
+  if (population.progress != nullptr) {
+    const std::uint64_t paths = TRY(skel.count_paths());
+    population.progress->total = paths * plans.size();
+  }
   const WriteBehind write_behind(staging);
   std::set<std::string> unknown;
   std::vector<CreatedVserver> out;
@@ -255,8 +258,8 @@ Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateReques
       Destination& destination = destinations[at];
       if (!destination.failed)
         if (auto made = make_mount_points(destination.root); !made) destination.fail_with(std::move(made).error());
-      out.push_back(outcome_of(store, together[at], destination,
-                               staging_path + "/" + together[at].record.name + "/root"));
+      out.push_back(
+          outcome_of(store, together[at], destination, staging_path + "/" + together[at].record.name + "/root"));
     }
   }
   if (request.engine.warn)

@@ -101,7 +101,8 @@ class PartCheck {
     if (stat.mtime != wanted.mtime) differ(path, "time differs");
     if (stat.rdev != wanted.rdev()) differ(path, "device number differs");
     if (hash_xattrs(xattrs) != wanted.xattrs()) differ(path, "extended attributes differ");
-    if (stat.type == sys::FileType::symlink && TRY(sys::read_link(directory.top(), entry->name)) != wanted.link_target())
+    if (stat.type == sys::FileType::symlink &&
+        TRY(sys::read_link(directory.top(), entry->name)) != wanted.link_target())
       differ(path, "link target differs");
     if (stat.type == sys::FileType::regular) TRY(check_file(path, stat, xattrs, wanted, directory.top(), entry->name));
     return {};
@@ -126,7 +127,7 @@ class PartCheck {
   Part part_;
   std::optional<SealKind> seal_;
   Differences& out_;
-  const ManifestEntries& expected_;   // of all parts
+  const ManifestEntries& expected_;  // of all parts
   std::vector<unsigned char> seen_;  // by place in expected_; each written by the one task that visits the path
 };
 

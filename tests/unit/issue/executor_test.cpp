@@ -64,8 +64,8 @@ TEST_P(ExecutorTest, ACopyKeepsHolesAndTheSizeBehindTheLastOne) {
 }
 
 TEST_P(ExecutorTest, EachFailureCarriesItsOwnErrnoAndTheRestIsDoneWhenAskedFor) {
-  const Results results =
-      issue({MakeDir{"a", 0700}, MakeDir{"a", 0700}, LinkName{"b", &dir_, "missing"}, MakeDir{"c", 0700}}, OnFailure::go_on);
+  const Results results = issue(
+      {MakeDir{"a", 0700}, MakeDir{"a", 0700}, LinkName{"b", &dir_, "missing"}, MakeDir{"c", 0700}}, OnFailure::go_on);
   ASSERT_EQ(results.failures.size(), 2U);
   EXPECT_EQ(results.failures[0].operation, 1U);
   EXPECT_EQ(results.failures[0].error.code, EEXIST);

@@ -93,7 +93,8 @@ TEST(ManifestTest, MayBeReadInPiecesTornAnywhere) {
   const std::string text = write_manifest(odd_manifest());
   for (const std::size_t size : {std::size_t{1}, std::size_t{7}, std::size_t{1000}, text.size() - 1}) {
     ManifestReader reader("0007.mtree");
-    for (std::size_t at = 0; at < text.size(); at += size) ASSERT_TRUE(reader.add(std::string_view(text).substr(at, size)));
+    for (std::size_t at = 0; at < text.size(); at += size)
+      ASSERT_TRUE(reader.add(std::string_view(text).substr(at, size)));
     const auto read = reader.finish();
     ASSERT_TRUE(read) << read.error().line();
     EXPECT_EQ(write_manifest(*read), text) << size;
