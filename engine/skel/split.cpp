@@ -12,6 +12,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <unordered_map>
 
 #include "engine/content/compare.h"
 #include "engine/content/hash.h"

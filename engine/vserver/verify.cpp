@@ -7,7 +7,6 @@
 #include <charconv>
 #include <mutex>
 #include <set>
-#include <unordered_map>
 
 #include "engine/content/hash.h"
 #include "engine/seal/seal.h"
