@@ -91,32 +91,50 @@ struct Manifest {
 
 /// Takes a manifest's text piece by piece.
 using ManifestSink = std::function<Result<void>(std::string_view piece)>;
-/// Gives the text of a manifest, a MiB or so at a time; the entries in the order given. Ends with the sink's error.
+/// Gives the text of a manifest to a sink, a MiB or so at a time. A path that stands in several parts (directories)
+/// gives one mtree entry: the first of static, local, global describes it and tags name all parts
+/// (`part:local,part:global`), because mtree(5) programs want a path once; a reader gives them back as separate
+/// entries.
+class ManifestWriter {
+ public:
+  ManifestWriter(unsigned generation, ManifestSink sink);
+  /// The next entry; they are sorted by path, then part. Ends with the sink's error.
+  [[nodiscard]] Result<> add(const ManifestEntry& entry);
+  /// After the last.
+  [[nodiscard]] Result<> finish();
+
+ private:
+  ManifestSink sink_;
+  std::string out_;
+  std::optional<ManifestEntry> last_;  ///< not yet in out_: the next may be of the same path
+  std::string further_parts_;          ///< of last_, as tags
+};
+/// The same for entries that are all at hand.
 [[nodiscard]] Result<> write_manifest(const Manifest& manifest, const ManifestSink& sink);
 /// The first entry of `path` in sorted entries; the end if there is none. Further parts of a directory follow it.
 [[nodiscard]] ManifestEntries::const_iterator find_path(const ManifestEntries& entries, std::string_view path);
 
-/// The text of a manifest in one; the entries in the order given. A path that stands in several parts (directories)
-/// gives one mtree entry: the first of static, local, global describes it and tags name all parts
-/// (`part:local,part:global`), because mtree(5) programs want a path once; read_manifest gives them back as separate
-/// entries.
+/// The text of a manifest in one.
 [[nodiscard]] std::string write_manifest(const Manifest& manifest);
 /// Reads what write_manifest wrote, and mtree files edited by hand within reason (/set and /unset lines, other keyword
 /// orders, unknown keywords and tags skipped). Anything malformed, oversized, absolute, with "..", doubled or out of
 /// order is refused with "SOURCE:LINE" (Blame::machine).
 [[nodiscard]] Result<Manifest> read_manifest(std::string_view text, const std::string& source);
 
-/// The same for a text that comes in pieces.
+/// Takes a manifest's entries, in their order.
+using EntrySink = std::function<Result<void>(ManifestEntry entry)>;
+
+/// The same for a text that comes in pieces, and entry by entry.
 class ManifestReader {
  public:
-  explicit ManifestReader(std::string source);
+  ManifestReader(std::string source, EntrySink sink);
   ManifestReader(const ManifestReader&) = delete;
   ManifestReader& operator=(const ManifestReader&) = delete;
   ~ManifestReader();
-  /// The next piece; lines may be torn anywhere. After an error the reader is of no use.
+  /// The next piece; lines may be torn anywhere. After an error, the sink's too, the reader is of no use.
   [[nodiscard]] Result<> add(std::string_view piece);
-  /// After the last piece.
-  [[nodiscard]] Result<Manifest> finish();
+  /// After the last piece. Gives the generation that the text names; 0: none.
+  [[nodiscard]] Result<unsigned> finish();
 
  private:
   struct Line;

@@ -185,22 +185,32 @@ std::optional<std::string> read_path(std::string_view word) {
   }
 }
 
-/// Why `next` may not stand after `last`; nullptr if it may.
-const char* not_after(const ManifestEntry& last, const ManifestEntry& next) {
-  if (last.path != next.path) return last.path < next.path ? nullptr : "out of order (paths are sorted by their bytes)";
-  if (last.type != sys::FileType::directory || next.type != sys::FileType::directory || last.part == next.part)
-    return "stands in it twice";
-  return last.part < next.part ? nullptr : "out of order (parts of a path are global, local, static)";
-}
-
 }  // namespace
 
 struct ManifestReader::State {
+  /// What the order of entries is judged by.
+  struct Last {
+    std::string path;
+    sys::FileType type = sys::FileType::unknown;
+    Part part = Part::global_part;
+  };
+
   std::string source;
-  Manifest manifest;
+  EntrySink sink;
+  unsigned generation = 0;
+  std::optional<Last> last;
   Line defaults;
   std::size_t number = 0;  ///< of lines so far
   std::string torn;        ///< the beginning of a line whose end is in the next piece
+
+  /// Why `next` may not stand after `last`; nullptr if it may.
+  static const char* not_after(const Last& last, const ManifestEntry& next) {
+    if (last.path != next.path)
+      return last.path < next.path ? nullptr : "out of order (paths are sorted by their bytes)";
+    if (last.type != sys::FileType::directory || next.type != sys::FileType::directory || last.part == next.part)
+      return "stands in it twice";
+    return last.part < next.part ? nullptr : "out of order (parts of a path are global, local, static)";
+  }
 
   Result<> read_line(std::string_view line) {
     constexpr std::string_view kGeneration = "# vskel generation ";
@@ -208,7 +218,7 @@ struct ManifestReader::State {
     const auto bad = [&](std::string why) {
       return fail("read manifest", source + ":" + std::to_string(number), std::move(why));
     };
-    if (line.starts_with(kGeneration) && !parse_number(line.substr(kGeneration.size()), manifest.generation))
+    if (line.starts_with(kGeneration) && !parse_number(line.substr(kGeneration.size()), generation))
       return bad("bad generation");
     if (line.empty() || line.front() == '#') return {};
     if (line.find('\0') != line.npos) return bad("a NUL byte");
@@ -236,20 +246,21 @@ struct ManifestReader::State {
     std::ranges::sort(read.parts);
     for (const Part part : read.parts) {
       read.entry.part = part;
-      if (!manifest.entries.empty())
-        if (const char* why = not_after(manifest.entries.back(), read.entry))
-          return bad(std::string(why) + ": " + std::string(first));
-      if (part == read.parts.back())
-        manifest.entries.push_back(std::move(read.entry));
-      else
-        manifest.entries.push_back(read.entry);
+      if (last)
+        if (const char* why = not_after(*last, read.entry)) return bad(std::string(why) + ": " + std::string(first));
+      if (!last) last.emplace();
+      last->path = read.entry.path;
+      last->type = read.entry.type;
+      last->part = part;
+      TRY(sink(part == read.parts.back() ? std::move(read.entry) : ManifestEntry(read.entry)));
     }
     return {};
   }
 };
 
-ManifestReader::ManifestReader(std::string source) : state_(std::make_unique<State>()) {
+ManifestReader::ManifestReader(std::string source, EntrySink sink) : state_(std::make_unique<State>()) {
   state_->source = std::move(source);
+  state_->sink = std::move(sink);
 }
 ManifestReader::~ManifestReader() = default;
 
@@ -270,15 +281,20 @@ Result<> ManifestReader::add(std::string_view piece) {
   return {};
 }
 
-Result<Manifest> ManifestReader::finish() {
+Result<unsigned> ManifestReader::finish() {
   if (!state_->torn.empty()) TRY(state_->read_line(state_->torn));
-  return std::move(state_->manifest);
+  return state_->generation;
 }
 
 Result<Manifest> read_manifest(std::string_view text, const std::string& source) {
-  ManifestReader reader(source);
+  Manifest manifest;
+  ManifestReader reader(source, [&manifest](ManifestEntry entry) -> Result<> {
+    manifest.entries.push_back(std::move(entry));
+    return {};
+  });
   TRY(reader.add(text));
-  return reader.finish();
+  manifest.generation = TRY(reader.finish());
+  return manifest;
 }
 
 }  // namespace vskel

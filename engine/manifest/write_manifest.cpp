@@ -73,25 +73,34 @@ void append_entry(std::string& out, const ManifestEntry& entry, std::string_view
 
 }  // namespace
 
-Result<> write_manifest(const Manifest& manifest, const ManifestSink& sink) {
+ManifestWriter::ManifestWriter(unsigned generation, ManifestSink sink)
+    : sink_(std::move(sink)), out_("#mtree\n# vskel generation " + std::to_string(generation) + "\n") {}
+
+Result<> ManifestWriter::add(const ManifestEntry& entry) {
   constexpr std::size_t kPiece = 1 << 20;
-  std::string out = "#mtree\n# vskel generation " + std::to_string(manifest.generation) + "\n";
-  const auto& entries = manifest.entries;
-  for (std::size_t at = 0; at < entries.size();) {
-    // A path once: the highest part describes it, the others are named. Entries are sorted by path, then part.
-    std::size_t last = at;
-    std::string further;
-    while (last + 1 < entries.size() && entries[last + 1].path == entries[at].path) {
-      further.append(",part:").append(part_name(entries[last].part));
-      ++last;
-    }
-    append_entry(out, entries[last], further);
-    at = last + 1;
-    if (out.size() < kPiece) continue;
-    TRY(sink(out));
-    out.clear();
+  if (last_ && last_->path == entry.path) {
+    // The highest part describes a path, the others are named.
+    further_parts_.append(",part:").append(part_name(last_->part));
+  } else if (last_) {
+    append_entry(out_, *last_, further_parts_);
+    further_parts_.clear();
   }
-  return sink(out);
+  last_ = entry;
+  if (out_.size() < kPiece) return {};
+  TRY(sink_(out_));
+  out_.clear();
+  return {};
+}
+
+Result<> ManifestWriter::finish() {
+  if (last_) append_entry(out_, *last_, further_parts_);
+  return sink_(out_);
+}
+
+Result<> write_manifest(const Manifest& manifest, const ManifestSink& sink) {
+  ManifestWriter writer(manifest.generation, sink);
+  for (const ManifestEntry& entry : manifest.entries) TRY(writer.add(entry));
+  return writer.finish();
 }
 
 std::string write_manifest(const Manifest& manifest) {

@@ -1,41 +1,68 @@
 #include "engine/relink/generation_tree.h"
 
 #include <algorithm>
-#include <unordered_map>
+
+#include "engine/tree/relative_path.h"
 
 namespace vskel {
 
-Result<std::unique_ptr<GenerationTree>> GenerationTree::of(Manifest manifest) {
-  std::unique_ptr<GenerationTree> tree(new GenerationTree(std::move(manifest)));
-  std::unordered_map<std::string_view, TreeNode*> directories;
-  const auto& entries = tree->manifest_.entries;
-  for (std::size_t at = 0; at < entries.size(); ++at) {
-    const ManifestEntry& entry = entries[at];
-    // A directory stands once for each part that has it, the highest part last.
-    if (at + 1 < entries.size() && entries[at + 1].path == entry.path) continue;
-    const std::size_t slash = entry.path.rfind('/');
-    TreeNode& node = tree->nodes_.emplace_back();
-    node.entry = &entry;
-    node.name_at_ = slash == std::string::npos ? 0 : static_cast<std::uint32_t>(slash + 1);
-    if (node.is_directory()) directories.emplace(entry.path, &node);
-    if (entry.path.empty()) {
-      tree->root_ = &node;
-      continue;
-    }
-    const auto parent = directories.find(slash == std::string::npos ? std::string_view()
-                                                                    : std::string_view(entry.path).substr(0, slash));
-    if (parent == directories.end())
-      return fail("read manifest", "generation " + std::to_string(tree->generation()),
-                  "no directory for ./" + entry.path);
-    // Siblings have their directory's path in common, so that the order of paths is that of their names.
-    auto& siblings = parent->second->children_;
-    if (!siblings) siblings = std::make_unique<std::vector<const TreeNode*>>();
-    siblings->push_back(&node);
-  }
-  if (tree->root_ == nullptr)
-    return fail("read manifest", "generation " + std::to_string(tree->generation()), "no entry for the root");
-  return tree;
+Result<> GenerationTree::add_to_directory(const TreeNode& node) {
+  const std::string& path = node.path();
+  const auto parent = directories_.find(parent_path(path));
+  if (parent == directories_.end())
+    return fail("read manifest", "generation " + std::to_string(generation_), "no directory for ./" + path);
+  // Siblings have their directory's path in common, so that the order of paths is that of their names.
+  auto& siblings = parent->second->children_;
+  if (!siblings) siblings = std::make_unique<std::vector<const TreeNode*>>();
+  siblings->push_back(&node);
+  return {};
 }
+
+Result<> GenerationTree::add(ManifestEntry entry) {
+  // A directory stands once for each part that has it, the highest part last.
+  if (!entries_.empty() && entries_.back().path == entry.path) {
+    directories_.erase(entries_.back().path);
+    entries_.back() = std::move(entry);
+    directories_.emplace(entries_.back().path, &nodes_.back());
+    return {};
+  }
+  const ManifestEntry& added = entries_.emplace_back(std::move(entry));
+  const std::size_t slash = added.path.rfind('/');
+  TreeNode& node = nodes_.emplace_back();
+  node.entry = &added;
+  node.name_at_ = slash == std::string::npos ? 0 : static_cast<std::uint32_t>(slash + 1);
+  if (added.path.empty())
+    root_ = &node;
+  else
+    TRY(add_to_directory(node));
+  if (node.is_directory()) directories_.emplace(added.path, &node);
+  return {};
+}
+
+Result<> GenerationTree::add(const TreeNode& node) { return add_to_directory(node); }
+
+Result<> GenerationTree::finish() {
+  directories_ = {};
+  if (root_ != nullptr) return {};
+  return fail("read manifest", "generation " + std::to_string(generation_), "no entry for the root");
+}
+
+const TreeNode* GenerationTree::shared_or_own(const TreeNode* node, const TreeNode* newest) {
+  if (node == newest || !node->is_directory() || !newest->is_directory()) return node;
+  bool all_shared = node->as_newest && node->children().size() == newest->children().size();
+  // The nodes of this tree are its own to change.
+  if (node->children_)
+    for (const TreeNode*& child : *node->children_) {
+      const TreeNode* const now = this->child(*newest, child->name());
+      if (now != nullptr) child = shared_or_own(child, now);
+      all_shared = all_shared && child == now;
+    }
+  if (!all_shared) return node;
+  const_cast<TreeNode*>(node)->children_.reset();
+  return newest;
+}
+
+void GenerationTree::share_directories(const GenerationTree& newest) { root_ = shared_or_own(root_, newest.root_); }
 
 const TreeNode* GenerationTree::child(const TreeNode& node, std::string_view name) {
   const auto& children = node.children();
@@ -54,6 +81,7 @@ const TreeNode* GenerationTree::find(std::string_view path) const {
 }
 
 bool same_subtree(const TreeNode& base, const TreeNode& newest) {
+  if (&base == &newest) return true;
   const auto& then = base.children();
   const auto& now = newest.children();
   if (!base.as_newest || then.size() != now.size()) return false;

@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "engine/manifest/manifest.h"
@@ -35,28 +36,40 @@ struct TreeNode {
   std::unique_ptr<std::vector<const TreeNode*>> children_;  // most nodes have none
 };
 
-/// Owns the manifest and the nodes. Immutable once what it is filled with is complete; then thread-safe.
+/// Owns the entries and the nodes, but for those that it shares with another tree. Immutable once what it is filled
+/// with is complete; then thread-safe.
 class GenerationTree {
  public:
-  /// An entry without one for its directory is an error.
-  [[nodiscard]] static Result<std::unique_ptr<GenerationTree>> of(Manifest manifest);
+  explicit GenerationTree(unsigned generation) : generation_(generation) {}
   GenerationTree(const GenerationTree&) = delete;
   GenerationTree& operator=(const GenerationTree&) = delete;
 
-  [[nodiscard]] unsigned generation() const { return manifest_.generation; }
+  /// The next entry, in the manifest's order. One without an entry for its directory is an error.
+  [[nodiscard]] Result<> add(ManifestEntry entry);
+  /// The next path, which is the same as `node` of a tree that outlives this one: no directory.
+  [[nodiscard]] Result<> add(const TreeNode& node);
+  /// After the last. An error if there was no root.
+  [[nodiscard]] Result<> finish();
+  /// Directories in which all is shared with `newest` become its nodes. After finish(), with as_newest filled in.
+  void share_directories(const GenerationTree& newest);
+
+  [[nodiscard]] unsigned generation() const { return generation_; }
   [[nodiscard]] const TreeNode& root() const { return *root_; }
   /// nullptr where it has no such path.
   [[nodiscard]] const TreeNode* find(std::string_view path) const;
   /// The child of that name; nullptr if there is none.
   [[nodiscard]] static const TreeNode* child(const TreeNode& node, std::string_view name);
-  /// All nodes, parents first, while they are filled in.
+  /// All nodes of its own, parents first, while they are filled in.
   [[nodiscard]] std::deque<TreeNode>& nodes() { return nodes_; }
 
  private:
-  explicit GenerationTree(Manifest manifest) : manifest_(std::move(manifest)) {}
-  Manifest manifest_;
+  [[nodiscard]] Result<> add_to_directory(const TreeNode& node);
+  [[nodiscard]] const TreeNode* shared_or_own(const TreeNode* node, const TreeNode* newest);
+  unsigned generation_;
+  std::deque<ManifestEntry> entries_;
   std::deque<TreeNode> nodes_;
   const TreeNode* root_ = nullptr;
+  std::unordered_map<std::string_view, TreeNode*> directories_;  // until finish()
 };
 
 /// Two directories and all below them are the same node by node; `base` is of an older generation.

@@ -1,7 +1,6 @@
 #include "engine/relink/skel_view.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <mutex>
 
 #include "engine/content/compare.h"
@@ -123,12 +122,27 @@ Result<bool> SkelView::is_as_newest(const TreeNode& node) const {
   .same;
 }
 
-Result<> SkelView::fill_base(GenerationTree& tree, const KeptFiles& kept) {
-  for (TreeNode& node : tree.nodes()) {
-    if (!node.is_directory()) TRY(fill_kept(node, kept, tree.generation()));
+/// The newest generation's node for a path at which the skel has what it had: by far the most. Its old entry is then not
+/// kept in memory.
+const TreeNode* SkelView::unchanged_since(const ManifestEntry& then, const KeptFiles& kept, unsigned generation) const {
+  if (then.type == sys::FileType::directory || kept.holder(then.part, then.path, generation)) return nullptr;
+  const TreeNode* const now = newest_->find(then.path);
+  return now != nullptr && now->entry->part == then.part && look_the_same(then, *now->entry) ? now : nullptr;
+}
+
+Result<std::unique_ptr<GenerationTree>> SkelView::read_base(unsigned generation, const KeptFiles& kept) {
+  auto tree = std::make_unique<GenerationTree>(generation);
+  TRY(skel_->for_each_entry(generation, [&](ManifestEntry entry) {
+    const TreeNode* const shared = unchanged_since(entry, kept, generation);
+    return shared != nullptr ? tree->add(*shared) : tree->add(std::move(entry));
+  }));
+  TRY(tree->finish());
+  for (TreeNode& node : tree->nodes()) {
+    if (!node.is_directory()) TRY(fill_kept(node, kept, generation));
     node.as_newest = TRY(is_as_newest(node));
   }
-  return {};
+  tree->share_directories(*newest_);
+  return tree;
 }
 
 Result<SkelView> SkelView::load(const Skel& skel, const std::set<unsigned>& bases) {
@@ -138,22 +152,19 @@ Result<SkelView> SkelView::load(const Skel& skel, const std::set<unsigned>& base
   .type;
   view.has_clones_ = type == "xfs" || type == "btrfs";
   view.stores_are_stamped_ = type == "ext4" || type == "xfs" || type == "btrfs";
-  const unsigned newest = TRY(skel.newest_generation());
-  Manifest manifest = TRY(skel.manifest(newest));
-  manifest.generation = newest;
-  view.newest_ = TRY(GenerationTree::of(std::move(manifest)));
+  const std::vector<unsigned> generations = TRY(skel.all_generations());
+  if (generations.empty()) return fail("read generations", skel.path() + "/generations", "no manifest in it");
+  const unsigned newest = generations.back();
+  view.newest_ = std::make_unique<GenerationTree>(newest);
+  GenerationTree& tree = *view.newest_;
+  TRY(skel.for_each_entry(newest, [&tree](ManifestEntry entry) { return tree.add(std::move(entry)); }));
+  TRY(tree.finish());
   TRY(view.read_inodes());
   const KeptFiles kept = TRY(KeptFiles::load(skel));
   for (const std::uint64_t inode : kept.global_inodes()) view.inodes_.push_back(inode);
   for (const unsigned generation : bases) {
-    if (generation == 0 || generation >= newest) continue;
-    auto old = skel.manifest(generation);
-    if (!old && old.error().code == ENOENT) continue;
-    Manifest read = TRY(std::move(old));
-    read.generation = generation;
-    auto tree = TRY(GenerationTree::of(std::move(read)));
-    TRY(view.fill_base(*tree, kept));
-    view.bases_.emplace(generation, std::move(tree));
+    if (generation < newest && std::ranges::binary_search(generations, generation))
+      view.bases_.emplace(generation, TRY(view.read_base(generation, kept)));
   }
   std::ranges::sort(view.inodes_);
   return view;

@@ -55,7 +55,9 @@ class SkelView {
  private:
   explicit SkelView(const Skel& skel) : skel_(&skel) {}
   [[nodiscard]] Result<> read_inodes();
-  [[nodiscard]] Result<> fill_base(GenerationTree& tree, const KeptFiles& kept);
+  [[nodiscard]] Result<std::unique_ptr<GenerationTree>> read_base(unsigned generation, const KeptFiles& kept);
+  [[nodiscard]] const TreeNode* unchanged_since(const ManifestEntry& then, const KeptFiles& kept,
+                                                unsigned generation) const;
   [[nodiscard]] Result<> fill_kept(TreeNode& node, const KeptFiles& kept, unsigned generation);
   [[nodiscard]] Result<bool> is_as_newest(const TreeNode& node) const;
   const Skel* skel_;

@@ -46,7 +46,8 @@ Result<ManifestEntry> describe_other(const WalkDirectory& directory, const WalkE
 
 }  // namespace
 
-Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& part_of) {
+Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& part_of,
+                                      const std::function<bool(const ManifestEntry& entry)>& is_wanted) {
   ManifestEntries out;
   std::mutex mutex;
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
@@ -67,12 +68,17 @@ Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& pa
       }
     }
     const std::scoped_lock lock(mutex);
-    std::ranges::move(found, std::back_inserter(out));
+    for (ManifestEntry& entry : found)
+      if (is_wanted(entry)) out.push_back(std::move(entry));
     return {};
   };
   (void)TRY(Walk::run({&tree}, Mounts::stop, nullptr, visitor));
   std::ranges::sort(out, {}, &ManifestEntry::path);
   return out;
+}
+
+Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& part_of) {
+  return describe_tree(tree, part_of, [](const ManifestEntry&) { return true; });
 }
 
 Result<ManifestEntries> describe_tree(const DirFd& tree, Part part) {

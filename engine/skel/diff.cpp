@@ -67,21 +67,20 @@ Result<GenerationDiff> diff_generations(const Store& store, const SkelName& name
   for (const unsigned generation : {out.from, out.to})
     if (std::ranges::find(generations, generation) == generations.end())
       return refuse("compare generations", name.text() + " " + std::to_string(generation), "no such generation");
-  const Manifest then = TRY(skel.manifest(out.from))
-  , now = TRY(skel.manifest(out.to));
+  const Manifest then = TRY(skel.manifest(out.from));
   const KeptFiles kept = TRY(KeptFiles::load(skel));
   const Differ differ(skel, kept, out.from, out.to);
   const auto key = [](const ManifestEntry& entry) { return std::pair(std::string_view(entry.path), entry.part); };
+  // One manifest in memory and the other read along with it.
   auto old_entry = then.entries.begin();
-  for (auto new_entry = now.entries.begin(); old_entry != then.entries.end() || new_entry != now.entries.end();) {
-    if (new_entry == now.entries.end() || (old_entry != then.entries.end() && key(*old_entry) < key(*new_entry))) {
-      out.removed.push_back(Differ::label(*old_entry++));
-    } else if (old_entry == then.entries.end() || key(*new_entry) < key(*old_entry)) {
-      out.added.push_back(Differ::label(*new_entry++));
-    } else {
-      TRY(differ.compare(*old_entry++, *new_entry++, out));
-    }
-  }
+  TRY(skel.for_each_entry(out.to, [&](const ManifestEntry& now) -> Result<> {
+    for (; old_entry != then.entries.end() && key(*old_entry) < key(now); ++old_entry)
+      out.removed.push_back(Differ::label(*old_entry));
+    if (old_entry != then.entries.end() && key(*old_entry) == key(now)) return differ.compare(*old_entry++, now, out);
+    out.added.push_back(Differ::label(now));
+    return {};
+  }));
+  for (; old_entry != then.entries.end(); ++old_entry) out.removed.push_back(Differ::label(*old_entry));
   return out;
 }
 

@@ -129,7 +129,7 @@ class PartBatch {
 
   /// Issues what is left and gives the directory its times again.
   Result<> finish() {
-    if (entries_.empty()) return {};
+    if (!target_ && entries_.empty()) return {};
     TRY(flush());
     TRY(sys::set_times(*target_, dirs_.metadata.atime, dirs_.metadata.mtime));
     const std::scoped_lock lock(shared_.mutex);
@@ -178,10 +178,7 @@ class PartBatch {
   Result<bool> put_known(const WalkEntry& entry, const sys::Stat& stat, const Metadata& metadata, const Fd& file) {
     TRY(open_target());
     const std::string path = directory_.path_to(entry.name);
-    auto known = TRY(shared_.request.put_known({path, part_, stat, metadata, file}, *target_, entry.name));
-    if (!known) return false;
-    entries_.push_back(std::move(*known));
-    return true;
+    return shared_.request.put_known({path, part_, stat, metadata, file}, *target_, entry.name);
   }
 
   Result<> plan_copy(const WalkEntry& entry, const sys::Stat& stat, Fd file, const Metadata& metadata) {

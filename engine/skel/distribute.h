@@ -46,10 +46,9 @@ struct DistributeRequest {
   std::optional<SealKind> seal;  ///< for linkable files of global; nullopt: none
   std::function<Treatment(const WalkDirectory& directory, const WalkEntry& entry)>
       treatment;  ///< called from many tasks
-  /// Asked for every regular file: what the skel has already it may put as `name` into `target` itself, and give the
-  /// entry for the manifest; nullopt: the source's file is taken. May be empty. Called from many tasks.
-  std::function<Result<std::optional<ManifestEntry>>(const Candidate& candidate, const DirFd& target, Name name)>
-      put_known;
+  /// Asked for every regular file: what the skel has already it may put as `name` into `target` itself, and then keeps
+  /// the entry for the manifest itself, too; false: the source's file is taken. May be empty. Called from many tasks.
+  std::function<Result<bool>(const Candidate& candidate, const DirFd& target, Name name)> put_known;
   Executor* executor = nullptr;
   Progress* progress = nullptr;
 };

@@ -201,12 +201,6 @@ Result<NextGeneration> NextGeneration::begin(const Skel& skel, const DirFd& stag
   return next;
 }
 
-const ManifestEntry* NextGeneration::last_entry(std::string_view path) const {
-  const auto found = find_path(last_->entries, path);
-  const bool is_file = found != last_->entries.end() && found->type != sys::FileType::directory;
-  return is_file && found->part != Part::static_part ? &*found : nullptr;
-}
-
 Result<bool> NextGeneration::link(const DirFd& source, Name source_name, const DirFd& target, Name name) {
   const sys::Stat stat = TRY(sys::stat(source, source_name));
   const bool lifted = TRY(seals_->lift_if_sealed(source, source_name, stat.inode));
@@ -248,9 +242,11 @@ Result<> NextGeneration::keep_old(const ManifestEntry& entry) {
   return move_old(source, name, stat, target);
 }
 
-Result<> NextGeneration::write(const Manifest& manifest) {
+Result<> NextGeneration::write(const std::function<Result<>(ManifestWriter& writer)>& give) {
   const Fd file = TRY(sys::create_file(*staging_, "manifest", 0644));
-  return write_manifest(manifest, [&file](std::string_view piece) { return sys::write_all(file, piece); });
+  ManifestWriter writer(last_->generation + 1, [&file](std::string_view piece) { return sys::write_all(file, piece); });
+  TRY(give(writer));
+  return writer.finish();
 }
 
 Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash) {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -25,15 +26,13 @@ class NextGeneration {
                                                     SealKind seal, Executor& executor);
 
   [[nodiscard]] const DirFd& tree(Part part) const { return trees_.at(static_cast<std::size_t>(part)); }
-  /// The last generation's entry of a path that is no directory and not static; nullptr if it has none.
-  [[nodiscard]] const ManifestEntry* last_entry(std::string_view path) const;
   /// A further name in `target` for `source_name` in `source`, of a tree of the skel's. False where the inode takes
   /// none. Thread-safe.
   [[nodiscard]] Result<bool> link(const DirFd& source, Name source_name, const DirFd& target, Name name);
   /// What the last generation has at `entry` goes into staging/ID/files. Not thread-safe.
   [[nodiscard]] Result<> keep_old(const ManifestEntry& entry);
-  /// Lays down the new manifest. Last, before the intent's "publish".
-  [[nodiscard]] Result<> write(const Manifest& manifest);
+  /// Lays down the new manifest, to which `give` adds all entries. Last, before the intent's "publish".
+  [[nodiscard]] Result<> write(const std::function<Result<>(ManifestWriter& writer)>& give);
 
  private:
   NextGeneration(const Skel& skel, const DirFd& staging, SealKind seal, Executor& executor)

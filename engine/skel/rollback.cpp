@@ -40,7 +40,10 @@ class Restoration {
       if (const auto inode = inodes_.find(entry.path); inode != inodes_.end()) entry.nlink = names_.at(inode->second);
     for (const ManifestEntry* entry : displaced_) TRY(next.keep_old(*entry));
     TRY(add_static(entries));
-    TRY(next.write({last_.generation + 1, std::move(entries)}));
+    TRY(next.write([&entries](ManifestWriter& writer) -> Result<> {
+      for (const ManifestEntry& entry : entries) TRY(writer.add(entry));
+      return {};
+    }));
     return StagedGeneration{std::move(report_), {}};
   }
 

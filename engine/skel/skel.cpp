@@ -103,9 +103,20 @@ Result<> Skel::read_manifest_text(unsigned generation, const ManifestSink& sink)
 }
 
 Result<Manifest> Skel::manifest(unsigned generation) const {
-  ManifestReader reader(path_ + "/generations/" + generation_file_name(generation));
+  Manifest manifest;
+  manifest.generation = generation;
+  TRY(for_each_entry(generation, [&manifest](ManifestEntry entry) -> Result<> {
+    manifest.entries.push_back(std::move(entry));
+    return {};
+  }));
+  return manifest;
+}
+
+Result<> Skel::for_each_entry(unsigned generation, const EntrySink& sink) const {
+  ManifestReader reader(path_ + "/generations/" + generation_file_name(generation), sink);
   TRY(read_manifest_text(generation, [&reader](std::string_view piece) { return reader.add(piece); }));
-  return reader.finish();
+  (void)TRY(reader.finish());
+  return {};
 }
 
 Result<std::uint64_t> Skel::count_paths() const {

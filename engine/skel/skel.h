@@ -32,6 +32,8 @@ class Skel {
   /// Numbers of all generations that have a manifest, in rising order.
   [[nodiscard]] Result<std::vector<unsigned>> all_generations() const;
   [[nodiscard]] Result<Manifest> manifest(unsigned generation) const;
+  /// The entries of a generation one by one: what does not need all of them at once has no need of their memory.
+  [[nodiscard]] Result<> for_each_entry(unsigned generation, const EntrySink& sink) const;
   /// How many paths below its root the newest generation has, by the lines of its manifest: for a progress display.
   [[nodiscard]] Result<std::uint64_t> count_paths() const;
   [[nodiscard]] Result<Layout> layout() const;

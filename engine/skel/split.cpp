@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -21,6 +20,7 @@
 #include "engine/skel/distribute.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/merge.h"
+#include "engine/skel/next_entries.h"
 #include "engine/skel/next_generation.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/skel/suspects.h"
@@ -33,36 +33,58 @@ namespace {
 /// The old inodes of a skel, asked for every file of the merged tree.
 class OldFiles {
  public:
-  OldFiles(const Skel& skel, const DirFd& merged, NextGeneration& next, const Manifest& last)
-      : skel_(skel), merged_(merged), next_(next), last_(last.entries), inode_at_(last_.size()) {
-    for (const ManifestEntry& entry : last.entries)
-      if (entry.part == Part::global_part && entry.type == sys::FileType::regular && entry.size > 0)
-        by_shape_[{entry.size, entry.mode, entry.uid, entry.gid}].push_back(&entry);
+  OldFiles(const Skel& skel, const DirFd& merged, NextGeneration& next, const Manifest& last, NextEntries& entries)
+      : skel_(skel),
+        merged_(merged),
+        next_(next),
+        last_(last.entries),
+        entries_(entries),
+        inode_at_(last.entries.size()) {
+    for (std::size_t at = 0; at < last_.size(); ++at)
+      if (last_[at].part == Part::global_part && last_[at].type == sys::FileType::regular && last_[at].size > 0)
+        by_shape_.push_back(static_cast<std::uint32_t>(at));
+    std::ranges::sort(by_shape_, {}, [this](std::uint32_t at) { return shape_of(last_[at]); });
   }
 
-  Result<std::optional<ManifestEntry>> put(const Candidate& candidate, const DirFd& target, Name name) {
-    const ManifestEntry* const same_path = next_.last_entry(candidate.path);
-    if (same_path != nullptr && same_path->part == candidate.part && TRY(is_same(*same_path, candidate)))
-      return link(*same_path, candidate, target, name);
-    if (candidate.part != Part::global_part || !is_linkable(candidate.stat, candidate.metadata.xattrs))
-      return std::nullopt;
+  /// True if an old inode has become `name` in `target`.
+  Result<bool> put(const Candidate& candidate, const DirFd& target, Name name) {
+    const auto same_path = find_path(last_, candidate.path);
+    if (same_path != last_.end() && same_path->part == candidate.part && candidate.part != Part::static_part &&
+        TRY(is_same(*same_path, candidate)))
+      return link(index_of(same_path), candidate, target, name);
+    if (candidate.part != Part::global_part || !is_linkable(candidate.stat, candidate.metadata.xattrs)) return false;
     return put_moved(candidate, target, name);
   }
 
-  /// The old entry by which a path of the new generation found the inode that it has; nullptr: it has a new one.
-  [[nodiscard]] const ManifestEntry* reused_at(const std::string& path) const {
-    if (const auto moved = elsewhere_.find(path); moved != elsewhere_.end()) return moved->second.first;
-    const auto same = find_path(last_, path);
-    return same != last_.end() && inode_at_[index_of(same)] != 0 ? &*same : nullptr;
-  }
-  /// How many names of the new generation that inode has in a part.
-  [[nodiscard]] std::uint32_t names_of(const std::string& path) const {
-    if (const auto moved = elsewhere_.find(path); moved != elsewhere_.end()) return names_.at(moved->second.second);
-    return names_.at(inode_at_[index_of(find_path(last_, path))]);
+  /// When all files are put: numbers of links of what was kept, and the entries of what got an old inode at another
+  /// path than before.
+  void finish(ManifestEntries& others) {
+    for (std::size_t at = 0; at < last_.size(); ++at)
+      if (inode_at_[at] != 0) entries_.set_nlink(at, names_of(at, inode_at_[at]));
+    for (Moved& moved : elsewhere_) {
+      moved.entry.nlink = names_of(moved.old, moved.inode);
+      others.push_back(std::move(moved.entry));
+    }
+    elsewhere_.clear();
   }
 
  private:
   using Shape = std::array<std::uint64_t, 4>;
+  struct Moved {
+    ManifestEntry entry;
+    std::size_t old;  ///< index in last_
+    std::uint64_t inode;
+  };
+
+  static Shape shape_of(const ManifestEntry& entry) { return {entry.size, entry.mode, entry.uid, entry.gid}; }
+
+  /// How many names of the new generation an old inode has in its part: those counted, and the one at its only old
+  /// path.
+  [[nodiscard]] std::uint32_t names_of(std::size_t old, std::uint64_t inode) const {
+    const auto counted = names_.find(inode);
+    const bool only_name_kept = last_[old].nlink <= 1 && inode_at_[old] != 0;
+    return (counted == names_.end() ? 0 : counted->second) + (only_name_kept ? 1 : 0);
+  }
 
   /// Sizes and metadata first; what they leave open the bytes decide, and no hash (relink.md).
   Result<bool> is_same(const ManifestEntry& entry, const Candidate& candidate) const {
@@ -79,25 +101,27 @@ class OldFiles {
 
   /// What merely equals another file does not become one inode with it: private copies of the two would be one as well.
   /// So an old inode goes along with one inode of the merged tree, and not while an old path of it still has another.
-  Result<std::optional<ManifestEntry>> put_moved(const Candidate& candidate, const DirFd& target, Name name) {
+  Result<bool> put_moved(const Candidate& candidate, const DirFd& target, Name name) {
     const sys::Stat& stat = candidate.stat;
-    const auto found = by_shape_.find({stat.size, stat.mode, stat.uid, stat.gid});
-    if (found == by_shape_.end()) return std::nullopt;
+    const auto found = std::ranges::equal_range(by_shape_, Shape{stat.size, stat.mode, stat.uid, stat.gid}, {},
+                                                [this](std::uint32_t at) { return shape_of(last_[at]); });
+    if (found.empty()) return false;
     const ContentHash hash = TRY(hash_file(candidate.file, WithSha256::no));
-    std::map<std::uint64_t, const ManifestEntry*> free;
+    std::map<std::uint64_t, std::size_t> free;
     std::set<std::uint64_t> taken;
-    for (const ManifestEntry* entry : found->second) {
-      if (entry->content != hash.xxh128) continue;
-      const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry->part), parent_path(entry->path)));
-      const std::uint64_t inode = TRY(sys::stat(dir, last_name(entry->path)))
+    for (const std::uint32_t at : found) {
+      const ManifestEntry& entry = last_[at];
+      if (entry.content != hash.xxh128) continue;
+      const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry.part), parent_path(entry.path)));
+      const std::uint64_t inode = TRY(sys::stat(dir, last_name(entry.path)))
       .inode;
-      if (TRY(stays_as_another(*entry, candidate))) taken.insert(inode);
-      free.emplace(inode, entry);
+      if (TRY(stays_as_another(entry, candidate))) taken.insert(inode);
+      free.emplace(inode, at);
     }
-    for (const auto& [inode, entry] : free)
-      if (!taken.contains(inode) && TRY(is_same(*entry, candidate)) && claim(inode, stat.inode))
-        return link(*entry, candidate, target, name);
-    return std::nullopt;
+    for (const auto& [inode, at] : free)
+      if (!taken.contains(inode) && TRY(is_same(last_[at], candidate)) && claim(inode, stat.inode))
+        return link(at, candidate, target, name);
+    return false;
   }
 
   /// Does the merged tree have a file at an old path, as far as stat(2) tells unchanged, that is not the candidate?
@@ -114,25 +138,27 @@ class OldFiles {
     return moved_.emplace(old_inode, merged_inode).first->second == merged_inode;
   }
 
-  Result<std::optional<ManifestEntry>> link(const ManifestEntry& old, const Candidate& candidate, const DirFd& target,
-                                            Name name) {
+  Result<bool> link(std::size_t at, const Candidate& candidate, const DirFd& target, Name name) {
+    const ManifestEntry& old = last_[at];
     const DirFd dir = TRY(sys::open_dirs(skel_.tree(old.part), parent_path(old.path)));
     const Name old_name = last_name(old.path);
-    const std::uint64_t inode = TRY(sys::stat(dir, old_name))
-    .inode;
+    const sys::Stat stat = TRY(sys::stat(dir, old_name));
     // It has all the names that its file system allows: the merged tree's inode leads from now on.
-    if (!TRY(next_.link(dir, old_name, target, name))) return std::nullopt;
+    if (!TRY(next_.link(dir, old_name, target, name))) return false;
+    const bool same_path = old.path == candidate.path;
+    const std::scoped_lock lock(mutex_);
+    if (!same_path || old.nlink > 1) ++names_[stat.inode];
+    if (same_path) {
+      inode_at_[at] = stat.inode;
+      entries_.keep(at);
+      entries_.set_mtime(at, stat.mtime);
+      return true;
+    }
     ManifestEntry entry = old;
     entry.path = candidate.path;
-    entry.mtime = TRY(sys::stat(target, name))
-    .mtime;
-    const std::scoped_lock lock(mutex_);
-    if (old.path == candidate.path)
-      inode_at_[index_of(find_path(last_, old.path))] = inode;
-    else
-      elsewhere_.emplace(candidate.path, std::pair(&old, inode));
-    ++names_[inode];
-    return entry;
+    entry.mtime = stat.mtime;
+    elsewhere_.push_back({std::move(entry), at, stat.inode});
+    return true;
   }
 
   [[nodiscard]] std::size_t index_of(ManifestEntries::const_iterator entry) const {
@@ -142,13 +168,14 @@ class OldFiles {
   const Skel& skel_;
   const DirFd& merged_;
   NextGeneration& next_;
-  std::map<Shape, std::vector<const ManifestEntry*>> by_shape_;
   const ManifestEntries& last_;
+  std::vector<std::uint32_t> by_shape_;  // indices in last_
   std::mutex mutex_;                     // guards what follows
+  NextEntries& entries_;
   std::vector<std::uint64_t> inode_at_;  // by place in last_: the old inode that its path has again; 0: another
-  std::map<std::string, std::pair<const ManifestEntry*, std::uint64_t>> elsewhere_;  // other paths' old entry and inode
-  std::unordered_map<std::uint64_t, std::uint32_t> names_;
-  std::map<std::uint64_t, std::uint64_t> moved_;  // old inode -> the merged tree's that it stands for
+  std::vector<Moved> elsewhere_;
+  std::unordered_map<std::uint64_t, std::uint32_t> names_;  // but for one at the only path that its inode had
+  std::map<std::uint64_t, std::uint64_t> moved_;            // old inode -> the merged tree's that it stands for
 };
 
 /// One split under way.
@@ -162,21 +189,21 @@ class Split {
     const DirFd source = TRY(look_at_trees());
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_, seal, *executor));
-    OldFiles old_files(skel_, source, next, last_);
+    NextEntries entries(last_.entries);
+    OldFiles old_files(skel_, source, next, last_, entries);
     Distributed distributed = TRY(distribute_merged(source, next, seal, *executor, old_files));
-    for (ManifestEntry& entry : distributed.entries)
-      if (entry.type == sys::FileType::regular && old_files.reused_at(entry.path) != nullptr)
-        entry.nlink = old_files.names_of(entry.path);
+    old_files.finish(distributed.entries);
     report_.notes = std::move(distributed.notes);
-    ManifestEntries entries = with_static(std::move(distributed.entries));
-    compare(entries, [&](const ManifestEntry& now, const ManifestEntry* before) {
-      return before != nullptr && old_files.reused_at(now.path) == before;
-    });
+    entries.add(with_static(std::move(distributed.entries)));
+    TRY(compare(entries, IsOld::if_kept));
     TRY(look_beside_static(source));
     if (!aside_.empty()) TRY(set_aside(source, staging));
     if (report_.new_generation) {
       for (const ManifestEntry* entry : displaced_) TRY(next.keep_old(*entry));
-      TRY(next.write({last_.generation + 1, std::move(entries)}));
+      TRY(next.write([&entries](ManifestWriter& writer) {
+        return entries.for_each(
+            [&writer](const ManifestEntry& entry, const ManifestEntry*) { return writer.add(entry); });
+      }));
     }
     return StagedGeneration{std::move(report_), aside_.empty() ? std::string() : aside_name_};
   }
@@ -188,17 +215,26 @@ class Split {
       if (treat(directory, entry) == Treatment::leave_out) return std::nullopt;
       return layout_->part_of(directory.path_to(entry.name));
     };
-    auto entries = TRY(describe_tree(source, part_of));
-    add_directories_of_parts(entries);
-    compare(with_static(std::move(entries)), [](const ManifestEntry&, const ManifestEntry*) { return true; });
+    NextEntries entries(last_.entries);
+    const auto is_new = [&](const ManifestEntry& entry) {
+      const auto same_path = find_path(last_.entries, entry.path);
+      if (entry.type == sys::FileType::directory || same_path == last_.entries.end()) return true;
+      if (same_path->part != entry.part || !look_the_same(*same_path, entry)) return true;
+      entries.keep(static_cast<std::size_t>(same_path - last_.entries.begin()));
+      return false;
+    };
+    ManifestEntries others = TRY(describe_tree(source, part_of, is_new));
+    add_directories_of_parts(others, entries);
+    entries.add(with_static(std::move(others)));
+    TRY(compare(entries, IsOld::if_it_looks_so));
     TRY(look_beside_static(source));
     report_.generation = last_.generation + (report_.new_generation ? 1 : 0);
     return std::move(report_);
   }
 
  private:
-  /// Says whether a file of the new generation that looks like the last one's is the very same.
-  using IsOld = std::function<bool(const ManifestEntry& now, const ManifestEntry* before)>;
+  /// Whether a file of the new generation that looks like the last one's is the very same.
+  enum class IsOld { if_kept, if_it_looks_so };
 
   /// Gives the merged tree.
   Result<DirFd> look_at_trees() {
@@ -211,7 +247,7 @@ class Split {
   }
 
   /// As distribution makes them: every part has the directories on the way to what it has, and the root.
-  static void add_directories_of_parts(ManifestEntries& entries) {
+  void add_directories_of_parts(ManifestEntries& entries, const NextEntries& kept) const {
     std::map<std::string, ManifestEntry, std::less<>> directories;
     std::set<std::pair<std::string, Part>> there;
     for (const ManifestEntry& entry : entries) {
@@ -227,14 +263,18 @@ class Split {
       return true;
     };
     for (const Part part : {Part::global_part, Part::local_part, Part::static_part}) add("", part);
-    for (std::size_t at = 0, described = entries.size(); at < described; ++at) {
-      const Part part = entries[at].part;
-      std::string path = entries[at].path;
+    const auto add_way_to = [&](std::string_view path, Part part) {
       while (!path.empty()) {
         path = parent_path(path);
         if (!add(path, part)) break;
       }
+    };
+    for (std::size_t at = 0, described = entries.size(); at < described; ++at) {
+      const std::string path = entries[at].path;
+      add_way_to(path, entries[at].part);
     }
+    for (std::size_t at = 0; at < last_.entries.size(); ++at)
+      if (kept.keeps(at)) add_way_to(last_.entries[at].path, last_.entries[at].part);
   }
 
   Result<Distributed> distribute_merged(const DirFd& source, NextGeneration& next, SealKind seal, Executor& executor,
@@ -301,47 +341,62 @@ class Split {
     return entries;
   }
 
-  /// Both generations side by side, in their order.
-  void compare(const ManifestEntries& entries, const IsOld& is_old) {
-    enum class Only { directories, others };
-    // The next entry of a kind; nullptr at the end.
-    const auto step = [](ManifestEntries::const_iterator& at, const ManifestEntries& all, Only only) {
-      while (at != all.end() && (at->type == sys::FileType::directory) != (only == Only::directories)) ++at;
-      return at == all.end() ? nullptr : &*at++;
-    };
-    auto now_at = entries.begin(), before_at = last_.entries.begin();
-    const ManifestEntry* now = step(now_at, entries, Only::others);
-    const ManifestEntry* before = step(before_at, last_.entries, Only::others);
-    while (now != nullptr || before != nullptr) {
-      const bool gone = before != nullptr && (now == nullptr || before->path < now->path);
-      const bool both = before != nullptr && now != nullptr && before->path == now->path;
-      if (gone) {
-        ++report_.changes(before->part).removed;
-        if (before->part != Part::static_part) displaced_.push_back(before);
-      } else {
-        count(*now, both ? before : nullptr, is_old);
-      }
-      if (!gone) now = step(now_at, entries, Only::others);
-      if (gone || both) before = step(before_at, last_.entries, Only::others);
+  /// The last generation's entries of one kind, in their order.
+  class Before {
+   public:
+    enum class Kind { directories, others };
+    Before(const ManifestEntries& all, Kind kind) : at_(all.begin()), end_(all.end()), kind_(kind) { skip(); }
+    /// nullptr at the end.
+    [[nodiscard]] const ManifestEntry* get() const { return at_ == end_ ? nullptr : &*at_; }
+    void next() {
+      ++at_;
+      skip();
     }
-    now_at = entries.begin();
-    before_at = last_.entries.begin();
+
+   private:
+    void skip() {
+      while (at_ != end_ && (at_->type == sys::FileType::directory) != (kind_ == Kind::directories)) ++at_;
+    }
+    ManifestEntries::const_iterator at_, end_;
+    Kind kind_;
+  };
+
+  /// Both generations side by side, in their order.
+  Result<> compare(const NextEntries& entries, IsOld is_old) {
+    Before directories(last_.entries, Before::Kind::directories), others(last_.entries, Before::Kind::others);
     bool same_directories = true;
-    do {
-      now = step(now_at, entries, Only::directories);
-      before = step(before_at, last_.entries, Only::directories);
-      if (now != nullptr && before != nullptr)
-        same_directories = now->path == before->path && now->part == before->part && look_the_same(*now, *before);
-    } while (now != nullptr && before != nullptr && same_directories);
+    const auto gone = [&] {
+      const ManifestEntry& entry = *others.get();
+      ++report_.changes(entry.part).removed;
+      if (entry.part != Part::static_part) displaced_.push_back(&entry);
+      others.next();
+    };
+    TRY(entries.for_each([&](const ManifestEntry& now, const ManifestEntry* kept) -> Result<> {
+      if (now.type == sys::FileType::directory) {
+        const ManifestEntry* const before = directories.get();
+        same_directories = same_directories && before != nullptr && now.path == before->path &&
+                           now.part == before->part && look_the_same(now, *before);
+        if (before != nullptr) directories.next();
+        return {};
+      }
+      while (others.get() != nullptr && others.get()->path < now.path) gone();
+      const bool both = others.get() != nullptr && others.get()->path == now.path;
+      const ManifestEntry* const before = both ? others.get() : nullptr;
+      count(now, before, is_old == IsOld::if_it_looks_so || (before != nullptr && kept == before));
+      if (both) others.next();
+      return {};
+    }));
+    while (others.get() != nullptr) gone();
     const PartChanges all = report_.all();
     report_.new_generation =
-        all.changed + all.added + all.removed > 0 || !same_directories || now != nullptr || before != nullptr;
+        all.changed + all.added + all.removed > 0 || !same_directories || directories.get() != nullptr;
+    return {};
   }
 
-  void count(const ManifestEntry& now, const ManifestEntry* before, const IsOld& is_old) {
+  void count(const ManifestEntry& now, const ManifestEntry* before, bool is_old) {
     const bool moved_part = before != nullptr && before->part != now.part;
     const bool same = before != nullptr && !moved_part && look_the_same(*before, now) &&
-                      (now.type != sys::FileType::regular || now.part == Part::static_part || is_old(now, before));
+                      (now.type != sys::FileType::regular || now.part == Part::static_part || is_old);
     if (same) {
       ++report_.changes(now.part).unchanged;
       return;

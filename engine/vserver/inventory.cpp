@@ -99,13 +99,14 @@ Result<SkelSummary> summarize_skel(const Skel& skel, std::size_t instances) {
   summary.merged = skel.merged();
   summary.instances = instances;
   summary.generation = TRY(skel.newest_generation());
-  for (const ManifestEntry& entry : TRY(skel.manifest(summary.generation)).entries) {
-    if (entry.type != sys::FileType::regular) continue;
+  TRY(skel.for_each_entry(summary.generation, [&summary](const ManifestEntry& entry) -> Result<> {
+    if (entry.type != sys::FileType::regular) return {};
     std::uint64_t& count = entry.part == Part::global_part  ? summary.global_files
                            : entry.part == Part::local_part ? summary.local_files
                                                             : summary.static_files;
     ++count;
-  }
+    return {};
+  }));
   return summary;
 }
 
