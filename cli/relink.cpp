@@ -29,6 +29,7 @@ Result<RelinkRequest> request_of(Session& session, const RelinkOptions& options)
   request.global_only = options.global_only;
   request.anywhere = options.anywhere;
   request.acknowledge = options.acknowledge;
+  request.list_paths = session.output.verbosity() == Verbosity::verbose;
   request.quiesce = quiesce_of(options.quiesce);
   if (!options.to.empty()) request.to = TRY(parse_share(options.to));
   if (!options.export_new.empty()) {

@@ -17,7 +17,7 @@ class AnywherePlanner {
  public:
   AnywherePlanner(const SkelView& view, const ByContent& files, const PlanOptions& options, VserverPlan& plan)
       : view_(view), files_(files), options_(options), plan_(plan) {
-    for (const Step& step : plan.steps) taken_.insert(step.path);
+    for (const Step& step : plan.steps) taken_.insert(step.path());
   }
 
   Result<> run(const DirFd& root) {
@@ -73,8 +73,8 @@ class AnywherePlanner {
     if (found == nullptr) return {};
     Step step;
     step.kind = options_.share == Share::reflink ? Step::Kind::share_extents : Step::Kind::put_over;
-    step.path = path;
-    step.code = "shared";
+    step.elsewhere = std::make_unique<std::string>(path);
+    step.change = Change::shared;
     step.theirs = found;
     step.mine = identity_of(*stat);
     step.proof = Proof::theirs;
@@ -115,7 +115,7 @@ Result<> plan_anywhere(const SkelView& view, const ByContent& files, const DirFd
   const std::size_t planned = plan.steps.size();
   TRY(AnywherePlanner(view, files, options, plan).run(root));
   std::sort(plan.steps.begin() + static_cast<std::ptrdiff_t>(planned), plan.steps.end(),
-            [](const Step& a, const Step& b) { return a.path < b.path; });
+            [](const Step& a, const Step& b) { return a.path() < b.path(); });
   return {};
 }
 

@@ -1,7 +1,7 @@
 #include "engine/relink/apply.h"
 
 #include <cerrno>
-#include <set>
+#include <memory>
 #include <string_view>
 
 #include "engine/relink/held_seals.h"
@@ -36,15 +36,16 @@ Result<> write_new_file(const DirFd& dir, Name name, std::string_view content) {
 
 /// Takes the steps that were not carried out back from a record. A directory whose metadata could not be set is its
 /// tenant's by now, and what is below it went on without it.
-void take_back(Record& record, const std::map<std::string, unsigned>& left, const std::vector<StagedStep>& steps) {
-  std::set<std::string_view> directories;
-  for (const StagedStep& step : steps)
-    if (step.kind == Step::Kind::set_metadata) directories.insert(step.path);
-  for (const auto& [path, generation] : left) {
-    if (directories.contains(path)) continue;
-    record.bases.erase(path);
-    if (base_of(record, path) != generation) record.bases.emplace(path, generation);
-  }
+Result<> take_back(Record& record, const std::map<std::string, unsigned>& left, const StepSource& steps) {
+  if (left.empty()) return {};
+  return steps([&](const StagedStep& step) -> Result<> {
+    if (step.kind == Step::Kind::set_metadata) return {};
+    const auto found = left.find(step.path);
+    if (found == left.end()) return {};
+    record.bases.erase(step.path);
+    if (base_of(record, step.path) != found->second) record.bases.emplace(step.path, found->second);
+    return {};
+  });
 }
 
 Result<std::string> read_staged_file(const DirFd& dir, Name name) {
@@ -55,8 +56,28 @@ Result<std::string> read_staged_file(const DirFd& dir, Name name) {
 struct StagedVserver {
   DirFd slots;
   Record record;
-  std::vector<StagedStep> steps;
+  StepSource steps;
   CarriedOut outcome;
+};
+
+/// The file of the staged steps, as they come.
+class StepsFile {
+ public:
+  explicit StepsFile(Fd file) : file_(std::move(file)) {}
+  Result<> add(const StagedStep& step) {
+    constexpr std::size_t kPiece = 1 << 20;
+    write_step(text_, step);
+    return text_.size() < kPiece ? Result<>{} : flush();
+  }
+  Result<> flush() {
+    TRY(sys::write_all(file_, text_));
+    text_.clear();
+    return {};
+  }
+
+ private:
+  Fd file_;
+  std::string text_;
 };
 
 Result<StagedVserver> stage_one(StagingShared& shared, const DirFd& staging, const Planned& planned) {
@@ -64,9 +85,11 @@ Result<StagedVserver> stage_one(StagingShared& shared, const DirFd& staging, con
   const DirFd dir = TRY(sys::ensure_dir(staging, *Name::check(planned.record.name), 0700));
   out.slots = TRY(sys::ensure_dir(dir, "slots", 0700));
   out.record = planned.record;
-  out.steps = TRY(Stager(shared, planned.record.share).stage(planned.plan, out.slots));
+  StepsFile file(TRY(sys::create_file(dir, "steps", 0600)));
+  Stager stager(shared, planned.record.share);
+  out.steps = TRY(stager.stage(planned.plan, out.slots, [&file](const StagedStep& step) { return file.add(step); }));
+  TRY(file.flush());
   TRY(write_new_file(dir, "record", write_record(planned.record)));
-  TRY(write_new_file(dir, "steps", write_steps(out.steps)));
   return out;
 }
 
@@ -77,14 +100,20 @@ Result<StagedVserver> read_staged_vserver(const DirFd& staging, const std::strin
   out.slots = TRY(sys::open_dir(dir, "slots"));
   const std::string path = sys::path_of(dir);
   out.record = TRY(read_record(TRY(read_staged_file(dir, "record")), path + "/record"));
-  out.steps = TRY(read_steps(TRY(read_staged_file(dir, "steps")), path + "/steps"));
+  const auto text = std::make_shared<const std::string>(TRY(read_staged_file(dir, "steps")));
+  out.steps = [text, source = path + "/steps"](const StepSink& sink) { return read_steps(*text, source, sink); };
+  // A line that says nothing is found before the first step is carried out.
+  TRY(out.steps([](const StagedStep&) -> Result<> { return {}; }));
   return out;
 }
 
 /// All steps are left where the vserver itself can't be had.
-void leave_all(StagedVserver& staged, Error error) {
-  for (const StagedStep& step : staged.steps) staged.outcome.left.emplace(step.path, step.base_generation);
+Result<> leave_all(StagedVserver& staged, Error error) {
   staged.outcome.error = std::move(error);
+  return staged.steps([&staged](const StagedStep& step) -> Result<> {
+    staged.outcome.left.emplace(step.path, step.base_generation);
+    return {};
+  });
 }
 
 Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent& intent, const Skel& skel,
@@ -93,13 +122,13 @@ Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent&
   for_each_index(staged.size(), [&](std::size_t at) {
     auto root = sys::open_dir(store.vservers(), *Name::check(staged[at].record.name));
     if (!root) {
-      leave_all(staged[at], std::move(root).error());
+      (void)leave_all(staged[at], std::move(root).error());  // it has its error already
       return;
     }
     staged[at].outcome = carry_out(links, staged[at].steps, staged[at].slots, *root, further);
   });
   for (StagedVserver& one : staged) {
-    take_back(one.record, one.outcome.left, one.steps);
+    TRY(take_back(one.record, one.outcome.left, one.steps));
     TRY(lay_down_record(skel, one.record));
   }
   // Exchanges and records together: until then the intent would do both again.
@@ -160,7 +189,7 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
       complete_names.push_back(name);
     } else {
       out[name].error = staged[at]->error().line();
-      for (const Step& step : working[at]->plan.steps) out[name].left.emplace(step.path, step.base_generation);
+      for (const Step& step : working[at]->plan.steps) out[name].left.emplace(step.path(), step.base_generation);
     }
   }
   auto announced = sys::sync_file_system(staging);

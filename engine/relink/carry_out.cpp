@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "engine/content/compare.h"
 #include "engine/content/hash.h"
@@ -33,36 +34,42 @@ class Carrier {
   Carrier(LinkShared& links, const DirFd& slots, const DirFd& root, Further further)
       : skel_(links.skel), slots_(slots), root_(root), seals_(links.seals), links_(links), further_(further) {}
 
-  CarriedOut run(std::vector<StagedStep>& steps) {
-    std::vector<StagedStep*> again;
-    for (StagedStep& step : steps) {
-      if (step.in_use || !attempt(step)) again.push_back(&step);
+  CarriedOut run(const StepSource& steps) {
+    auto all = steps([this](StagedStep step) -> Result<> {
+      if (out_.error) {
+        leave(step);
+        return {};
+      }
+      if (step.in_use || !attempt(step)) again_.push_back(std::move(step));
       if (leases_.size() >= kMostLeases) settle_leases();
-    }
+      return {};
+    });
+    if (!all && !out_.error) out_.error = std::move(all).error();
     settle_leases();
-    again.insert(again.end(), broken_.begin(), broken_.end());
-    broken_.clear();
     // Row 26: once more at the end; a writer may be gone by now.
-    for (StagedStep* step : again) {
-      if (!attempt(*step)) out_.left.insert_or_assign(step->path, step->base_generation);
+    auto again = std::exchange(again_, {});
+    for (StagedStep& step : again) {
+      if (!attempt(step)) leave(step);
       settle_leases();
     }
-    for (const StagedStep* step : broken_) out_.left.insert_or_assign(step->path, step->base_generation);
+    for (const StagedStep& step : again_) leave(step);
     return std::move(out_);
   }
 
  private:
   struct Leased {
-    StagedStep* step;
+    StagedStep step;
     Fd file;
   };
 
-  /// False if it was not carried out.
+  void leave(const StagedStep& step) { out_.left.insert_or_assign(step.path, step.base_generation); }
+
+  /// False if it was not carried out. If it was, the step may have been taken, to wait with its lease.
   bool attempt(StagedStep& step) {
     if (out_.error) return false;
+    const bool names_move = step.mine.type == sys::FileType::directory || step.kind == Step::Kind::put_new;
     auto done = carry_out_one(step);
-    const bool names_moved = step.mine.type == sys::FileType::directory || step.kind == Step::Kind::put_new;
-    if (names_moved && chain_) chain_->forget();
+    if (names_move && chain_) chain_->forget();
     if (done) return *done;
     if (!is_tenants_doing(done.error().code)) out_.error = std::move(done).error();
     return false;
@@ -156,7 +163,7 @@ class Carrier {
       TRY(exchange_back(step, dir, name, slot));
       return false;
     }
-    if (leased) leases_.push_back({&step, std::move(*leased)});
+    if (leased) leases_.push_back({std::move(step), std::move(*leased)});
     return true;
   }
 
@@ -276,22 +283,23 @@ class Carrier {
     return exchanged;
   }
 
-  /// Whoever wanted to write to an exchanged inode has been waiting since: he gets it back where it was.
+  /// Whoever wanted to write to an exchanged inode has been waiting since: he gets it back where it was, and the step
+  /// is one to try again.
   void settle_leases() {
     for (Leased& leased : leases_) {
+      const StagedStep& step = leased.step;
+      const Name slot = *Name::check(step.slot);
       auto unbroken = sys::holds_read_lease(leased.file);
       if (unbroken && *unbroken) {
         // What came out goes at once, while it is in the caches: no file system's journal can lose the exchange and
         // keep this. What refuses is left to the removal of the staging, which tells.
-        (void)sys::unlink(slots_, *Name::check(leased.step->slot));
+        (void)sys::unlink(slots_, slot);
         continue;
       }
-      auto dir = directory_of(leased.step->path);
-      auto back =
-          dir ? exchange_back(*leased.step, **dir, last_name(leased.step->path), *Name::check(leased.step->slot))
-              : Result<>(std::unexpected(dir.error()));
+      auto dir = directory_of(step.path);
+      auto back = dir ? exchange_back(step, **dir, last_name(step.path), slot) : Result<>(std::unexpected(dir.error()));
       if (!back && !out_.error) out_.error = std::move(back).error();
-      broken_.push_back(leased.step);
+      again_.push_back(std::move(leased.step));
     }
     leases_.clear();
   }
@@ -304,13 +312,13 @@ class Carrier {
   const Further further_;
   std::optional<DirectoryChain> chain_;
   std::vector<Leased> leases_;
-  std::vector<StagedStep*> broken_;
+  std::vector<StagedStep> again_;  // not carried out, or taken back: in use, or changed
   CarriedOut out_;
 };
 
 }  // namespace
 
-CarriedOut carry_out(LinkShared& links, std::vector<StagedStep>& steps, const DirFd& slots, const DirFd& root,
+CarriedOut carry_out(LinkShared& links, const StepSource& steps, const DirFd& slots, const DirFd& root,
                      Further further) {
   return Carrier(links, slots, root, further).run(steps);
 }

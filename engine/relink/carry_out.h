@@ -23,9 +23,8 @@ struct CarriedOut {
 };
 
 /// Carries out `steps`, whose slots are in `slots`, in the vserver `root`. What was replaced or removed is in its slot
-/// afterwards, if it was not dropped already, and is the caller's to remove once all is durable. Where a step links,
-/// its slot_inode becomes that of the inode that was linked.
-[[nodiscard]] CarriedOut carry_out(LinkShared& links, std::vector<StagedStep>& steps, const DirFd& slots,
-                                   const DirFd& root, Further further);
+/// afterwards, if it was not dropped already, and is the caller's to remove once all is durable.
+[[nodiscard]] CarriedOut carry_out(LinkShared& links, const StepSource& steps, const DirFd& slots, const DirFd& root,
+                                   Further further);
 
 }  // namespace vskel

@@ -55,6 +55,8 @@ class GenerationTree {
 
   [[nodiscard]] unsigned generation() const { return generation_; }
   [[nodiscard]] const TreeNode& root() const { return *root_; }
+  /// How many nodes it has of its own.
+  [[nodiscard]] std::size_t size() const { return nodes_.size(); }
   /// nullptr where it has no such path.
   [[nodiscard]] const TreeNode* find(std::string_view path) const;
   /// The child of that name; nullptr if there is none.

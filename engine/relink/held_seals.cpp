@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
-#include <unordered_set>
+#include <vector>
 
 #include "engine/skel/kept_files.h"
 #include "engine/tree/task_group.h"
@@ -12,9 +12,11 @@ namespace vskel {
 namespace {
 
 constexpr std::size_t kNodesPerTask = 512;
+/// Each takes a hundred bytes. What is not held is lifted by every step that needs it.
+constexpr std::size_t kMostHeld = std::size_t{1} << 17;
 
-void add_linkable(const TreeNode& node, std::unordered_set<const TreeNode*>& nodes) {
-  if (node.linkable) nodes.insert(&node);
+void add_linkable(const TreeNode& node, std::vector<const TreeNode*>& nodes) {
+  if (node.linkable) nodes.push_back(&node);
   for (const TreeNode* child : node.children()) add_linkable(*child, nodes);
 }
 
@@ -33,11 +35,15 @@ void for_pieces(std::span<Item> all, Work work) {
 HeldSeals::HeldSeals(const SkelView& view, LiftedSeals& seals, std::span<const VserverPlan* const> plans)
     : view_(view), seals_(seals) {
   if (!seals_.lifts()) return;
-  std::unordered_set<const TreeNode*> nodes;
+  std::vector<const TreeNode*> nodes;  // one for each step of each vserver
   for (const VserverPlan* plan : plans)
     for (const Step& step : plan->steps)
       if (step.theirs != nullptr && (step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over))
         add_linkable(*step.theirs, nodes);
+  std::ranges::sort(nodes);
+  nodes.erase(std::ranges::unique(nodes).begin(), nodes.end());
+  nodes.resize(std::min(nodes.size(), kMostHeld));
+  held_.reserve(nodes.size());
   for (const TreeNode* node : nodes) held_.push_back({node});
   std::ranges::sort(held_, {}, [](const Held& held) -> const std::string& { return held.node->path(); });
   for_pieces(std::span(held_), [this](std::span<Held> piece) { lift(piece); });

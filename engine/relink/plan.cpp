@@ -5,6 +5,7 @@
 #include "engine/relink/plan.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <set>
 #include <unordered_map>
@@ -22,7 +23,9 @@ namespace {
 using sys::FileType;
 
 constexpr std::uint32_t kSetIdBits = 06000;
-constexpr unsigned kLibraries = 0, kOthers = 1, kDirectories = 2, kDatabase = 3, kDatabaseDirectories = 4;
+/// The order in which a vserver gets what is new.
+constexpr std::size_t kLibraries = 0, kOthers = 1, kDirectories = 2, kDatabase = 3, kDatabaseDirectories = 4,
+                      kOrders = 5;
 
 bool is_library(std::string_view path) {
   if (path.starts_with("usr/")) path.remove_prefix(4);
@@ -62,7 +65,7 @@ class Planner {
     const Path3 place = place_at("", record_.generation);
     (void)TRY(plan_directory(place, root));
     settle_groups();
-    std::ranges::stable_sort(plan_.steps, {}, &Step::order);
+    put_in_order();
     std::ranges::sort(plan_.kept);
     plan_.gate = gate_;
     decide_bases();
@@ -229,7 +232,7 @@ class Planner {
     if (decision.action == Action::add) {
       Step step;
       step.kind = Step::Kind::put_new;
-      step.code = "added";
+      step.change = Change::added;
       add_step(place, std::move(step));
       count_shared_below(*place.theirs);
     }
@@ -266,7 +269,7 @@ class Planner {
       if (decision.action == Action::set_metadata) {
         Step step;
         step.kind = Step::Kind::set_metadata;
-        step.code = "updated";
+        step.change = Change::updated;
         step.mine = identity_of(observed.stat);
         add_step(place, std::move(step));
       }
@@ -290,7 +293,7 @@ class Planner {
     if (decision.action == Action::remove_dir) {
       Step step;
       step.kind = Step::Kind::remove_dir;
-      step.code = "removed";
+      step.change = Change::removed;
       step.mine = identity_of(stat);
       add_step(place, std::move(step));
     }
@@ -322,7 +325,7 @@ class Planner {
     Question question = question_for(place);
     Step step;
     step.kind = place.theirs == nullptr ? Step::Kind::remove : Step::Kind::put_over;
-    step.code = place.theirs == nullptr ? "removed" : "updated";
+    step.change = place.theirs == nullptr ? Change::removed : Change::updated;
     if (mine.type == FileType::directory) {
       const DirFd own = TRY(enter(dir, mine.name));
       if (!own.open()) {
@@ -485,23 +488,23 @@ class Planner {
       case Action::share: {
         const bool in_place = options_.share == Share::reflink && !is_theirs;
         step.kind = in_place ? Step::Kind::share_extents : Step::Kind::put_over;
-        step.code = is_to_be_shared(*place.theirs) ? "shared" : "updated";
+        step.change = is_to_be_shared(*place.theirs) ? Change::shared : Change::updated;
         step.proof = view_.is_skel_inode(observed.stat.inode) ? Proof::inode : Proof::theirs;
         break;
       }
       case Action::replace:
         step.kind = Step::Kind::put_over;
-        step.code = "updated";
+        step.change = Change::updated;
         break;
       case Action::remove:
         step.kind = Step::Kind::remove;
-        step.code = "removed";
+        step.change = Change::removed;
         break;
       default:
         return false;
     }
     if (!step.in_use && place.theirs != nullptr && is_to_be_shared(*place.theirs)) ++plan_.shared_now;
-    if (!step.in_use && step.code == "shared" && observed.stat.nlink == 1)
+    if (!step.in_use && step.change == Change::shared && observed.stat.nlink == 1)
       plan_.bytes_saved += observed.stat.blocks * 512;
     if (observed.stat.nlink > 1 && observed.stat.type == FileType::regular &&
         !view_.is_skel_inode(observed.stat.inode) && step.kind != Step::Kind::share_extents)
@@ -531,16 +534,22 @@ class Planner {
   // --- what comes of it
 
   void add_step(const Path3& place, Step step) {
-    step.path = place.path;
     step.theirs = place.theirs;
     step.base = place.base;
     step.base_generation = place.base_generation;
     const bool directory = step.kind == Step::Kind::remove_dir || step.kind == Step::Kind::set_metadata;
-    step.order = in_database(place.path)  ? (directory ? kDatabaseDirectories : kDatabase)
-                 : directory              ? kDirectories
-                 : is_library(place.path) ? kLibraries
-                                          : kOthers;
-    plan_.steps.push_back(std::move(step));
+    const std::size_t order = in_database(place.path)  ? (directory ? kDatabaseDirectories : kDatabase)
+                              : directory              ? kDirectories
+                              : is_library(place.path) ? kLibraries
+                                                       : kOthers;
+    steps_[order].push_back(std::move(step));
+  }
+
+  /// One after the other, the memory of each going as it is taken over.
+  void put_in_order() {
+    plan_.steps = std::move(steps_.front());
+    for (std::size_t order = 1; order < steps_.size(); ++order)
+      for (; !steps_[order].empty(); steps_[order].pop_front()) plan_.steps.push_back(std::move(steps_[order].front()));
   }
 
   /// What a new subtree brings along.
@@ -584,28 +593,31 @@ class Planner {
   void settle_groups() {
     if (groups_.empty()) return;
     std::unordered_map<std::uint64_t, std::uint32_t> acted;
-    for (const Step& step : plan_.steps)
-      if (groups_.contains(step.mine.inode)) ++acted[step.mine.inode];
+    for (const Steps& steps : steps_)
+      for (const Step& step : steps)
+        if (groups_.contains(step.mine.inode)) ++acted[step.mine.inode];
     const auto torn = [&](const Step& step) {
       const auto group = groups_.find(step.mine.inode);
       return step.kind != Step::Kind::put_new && step.mine.type == FileType::regular && group != groups_.end() &&
              acted[step.mine.inode] < group->second.names;
     };
-    for (const Step& step : plan_.steps)
-      if (torn(step)) keep_torn(step);
-    std::erase_if(plan_.steps, torn);
+    for (Steps& steps : steps_) {
+      for (const Step& step : steps)
+        if (torn(step)) keep_torn(step);
+      std::erase_if(steps, torn);
+    }
   }
 
   void keep_torn(const Step& step) {
     if (step.theirs != nullptr && is_to_be_shared(*step.theirs) && !step.in_use) --plan_.shared_now;
-    if (step.code == "shared") return;  // equal: there is nothing to tell
-    if ((step.mine.mode & kSetIdBits) != 0) plan_.old_set_id.insert(step.path);
+    if (step.change == Change::shared) return;  // equal: there is nothing to tell
+    if ((step.mine.mode & kSetIdBits) != 0) plan_.old_set_id.insert(step.path());
     plan_.kept.push_back(
-        {"/" + step.path, std::string(step.theirs == nullptr ? why::kRemovedInSkel : why::kChangedOnBothSides)});
+        {"/" + step.path(), std::string(step.theirs == nullptr ? why::kRemovedInSkel : why::kChangedOnBothSides)});
     if (step.theirs != nullptr) plan_.conflicts.push_back(step.theirs);
     if (options_.acknowledge) return;
-    moved_.erase(step.path);
-    staying_.emplace(step.path, step.base_generation);
+    moved_.erase(step.path());
+    staying_.emplace(step.path(), step.base_generation);
   }
 
   // --- bases
@@ -653,6 +665,7 @@ class Planner {
   std::map<std::string, std::vector<std::string>>
       exceptions_;  // directory -> paths in it of which the record says something
   VserverPlan plan_;
+  std::array<Steps, kOrders> steps_;  // until the plan has them in order
   std::unordered_map<std::uint64_t, InodeNames> groups_;
   std::map<std::string, unsigned> moved_, staying_;  // paths that the skel changed -> their base until now
   std::set<std::string> acknowledged_;
@@ -660,13 +673,27 @@ class Planner {
 
 /// Would a closed gate stop any of it?
 bool is_gated(const VserverPlan& plan) {
-  return std::ranges::any_of(plan.steps, [](const Step& step) { return step.code != "shared"; });
+  return std::ranges::any_of(plan.steps, [](const Step& step) { return step.change != Change::shared; });
 }
 
 }  // namespace
 
+std::string_view change_word(Change change) {
+  switch (change) {
+    case Change::updated:
+      return "updated";
+    case Change::added:
+      return "added";
+    case Change::removed:
+      return "removed";
+    case Change::shared:
+      return "shared";
+  }
+  return "";
+}
+
 Identity identity_of(const sys::Stat& stat) {
-  return {stat.type, stat.inode, stat.size, stat.mode, stat.uid, stat.gid, stat.mtime, stat.ctime, stat.immutable};
+  return {stat.inode, stat.size, stat.mtime, stat.ctime, stat.mode, stat.uid, stat.gid, stat.type, stat.immutable};
 }
 
 bool is_still(const Identity& identity, const sys::Stat& stat) {

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -31,10 +33,10 @@ struct PlanOptions {
 
 /// What is to be found at a path when its step is carried out.
 struct Identity {
-  sys::FileType type = sys::FileType::unknown;
   std::uint64_t inode = 0, size = 0;
-  std::uint32_t mode = 0, uid = 0, gid = 0;
   sys::Time mtime, ctime;
+  std::uint32_t mode = 0, uid = 0, gid = 0;
+  sys::FileType type = sys::FileType::unknown;
   bool sealed = false;  ///< as the flag said when it was looked at
 };
 [[nodiscard]] Identity identity_of(const sys::Stat& stat);
@@ -50,22 +52,34 @@ enum class Proof : std::uint8_t {
   digest,  ///< the base's SHA-256: no file of it is left
 };
 
+/// What a step is to the user.
+enum class Change : std::uint8_t { updated, added, removed, shared };
+/// "updated" ...
+[[nodiscard]] std::string_view change_word(Change change);
+
+/// There are as many as a vserver has files where private copies are folded: a hundred bytes each.
 struct Step {
   enum class Kind : std::uint8_t { put_new, put_over, share_extents, remove, remove_dir, set_metadata };
   Kind kind = Kind::put_over;
-  std::string path;                  ///< relative to the vserver's root
-  std::string_view code;             ///< "updated", "added", "removed", "shared"
-  const TreeNode* theirs = nullptr;  ///< what comes
-  const TreeNode* base = nullptr;    ///< what was; may be null
-  Identity mine;                     ///< what stands there; not of put_new
+  Change change = Change::updated;
   Proof proof = Proof::inode;
   /// Its bytes were compared while a lease said that nobody could write to it, at a time that its ctime tells from any
   /// later write: under another lease the same ctime says that they are the same bytes.
   bool compared_under_lease = false;
-  bool in_use = false;           ///< somebody has it open for writing: tried last, and kept if that is so still
-  unsigned base_generation = 0;  ///< the path's base, if the step is not carried out
-  unsigned order = 0;            ///< libraries, other files, the package database
+  bool in_use = false;               ///< somebody has it open for writing: tried last, and kept if that is so still
+  unsigned base_generation = 0;      ///< the path's base, if the step is not carried out
+  const TreeNode* theirs = nullptr;  ///< what comes
+  const TreeNode* base = nullptr;    ///< what was; may be null
+  std::unique_ptr<std::string> elsewhere;  ///< the path, where it is not that of theirs or base (--anywhere)
+  Identity mine;                           ///< what stands there; not of put_new
+
+  /// Relative to the vserver's root.
+  [[nodiscard]] const std::string& path() const {
+    return elsewhere != nullptr ? *elsewhere : theirs != nullptr ? theirs->path() : base->path();
+  }
 };
+/// A deque: to grow, a vector of a million steps would for a moment be there twice.
+using Steps = std::deque<Step>;
 
 struct KeptPath {
   std::string path;  ///< "/etc/motd"
@@ -74,7 +88,7 @@ struct KeptPath {
 };
 
 struct VserverPlan {
-  std::vector<Step> steps;  ///< in the order in which they are to be carried out
+  Steps steps;  ///< in the order in which they are to be carried out
   std::vector<KeptPath> kept;
   std::set<std::string> old_set_id;        ///< set-id files that are not the skel's: "usr/bin/su"
   std::vector<const TreeNode*> conflicts;  ///< theirs of what is kept, for --export-new

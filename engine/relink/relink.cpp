@@ -25,8 +25,10 @@ namespace vskel {
 
 namespace {
 
-/// Vservers in flight for each worker.
+/// Vservers in flight for each worker,
 constexpr std::size_t kGroupPerJob = 4;
+/// but fewer where each may have a step for every path of a large skel.
+constexpr std::size_t kMostPathsInFlight = std::size_t{1} << 20;
 
 /// One vserver on its way through the run.
 struct Member {
@@ -56,7 +58,8 @@ class Run {
     StagingShared shared{*view_, {skel_, view_->newest().generation(), *executor, seal_, LiftedSeals(seal_), {}}};
     if (request_.engine.progress != nullptr)
       request_.engine.progress->total = 2 * members_.size();  // to plan and to do
-    const std::size_t group = std::max<std::size_t>(1, jobs * kGroupPerJob);
+    const std::size_t fitting = kMostPathsInFlight / std::max<std::size_t>(1, view_->newest().size());
+    const std::size_t group = std::clamp<std::size_t>(fitting, jobs, jobs * kGroupPerJob);
     for (std::size_t first = 0; first < members_.size(); first += group)
       TRY(run_group(shared, std::span(members_).subspan(first, std::min(group, members_.size() - first))));
     RelinkReport report;
@@ -207,13 +210,13 @@ class Run {
     VserverPlan& plan = member.planned.plan;
     member.report.error = applied.error;
     for (Step& step : plan.steps) {
-      const bool left = applied.left.contains(step.path);
+      const bool left = applied.left.contains(step.path());
       if (left && !step.in_use) {
-        plan.kept.push_back({"/" + step.path, std::string(why::kInUse)});
-        if (step.theirs != nullptr && step.code != "removed" && plan.shared_now > 0 && step.theirs->linkable)
+        plan.kept.push_back({"/" + step.path(), std::string(why::kInUse)});
+        if (step.theirs != nullptr && step.change != Change::removed && plan.shared_now > 0 && step.theirs->linkable)
           --plan.shared_now;
       }
-      if (!left && step.in_use) std::erase(plan.kept, KeptPath{"/" + step.path, std::string(why::kInUse)});
+      if (!left && step.in_use) std::erase(plan.kept, KeptPath{"/" + step.path(), std::string(why::kInUse)});
       step.in_use = left;
     }
     std::ranges::sort(plan.kept);
@@ -235,11 +238,18 @@ class Run {
     return {};
   }
 
-  static void list_paths(const Step& step, const TreeNode* node, std::vector<RelinkedPath>& out) {
-    out.push_back({step.code, "/" + (node != nullptr ? node->path() : step.path)});
-    if (node == nullptr || step.kind != Step::Kind::put_new) return;
-    for (const TreeNode* child : node->children())
-      if (child->is_directory() || child->entry->part != Part::static_part) list_paths(step, child, out);
+  /// Counts a step, and tells of its paths if the user wants to know them: a fleet may have millions.
+  void report_step(const Step& step, const std::string& path, RelinkedVserver& report) const {
+    if (step.change == Change::updated) ++report.updated;
+    if (step.change == Change::added) ++report.added;
+    if (step.change == Change::removed) ++report.removed;
+    if (request_.list_paths) report.paths.push_back({change_word(step.change), "/" + path});
+  }
+
+  void report_tree(const Step& step, const TreeNode& node, RelinkedVserver& report) const {
+    report_step(step, node.path(), report);
+    for (const TreeNode* child : node.children())
+      if (child->is_directory() || child->entry->part != Part::static_part) report_tree(step, *child, report);
   }
 
   Result<> report_on(Member& member) {
@@ -249,15 +259,14 @@ class Run {
       return {};
     }
     VserverPlan& plan = member.planned.plan;
-    for (const Step& step : plan.steps)
-      if (!step.in_use) list_paths(step, step.kind == Step::Kind::put_new ? step.theirs : nullptr, report.paths);
+    for (const Step& step : plan.steps) {
+      if (step.in_use) continue;
+      if (step.kind == Step::Kind::put_new)
+        report_tree(step, *step.theirs, report);
+      else
+        report_step(step, step.path(), report);
+    }
     std::ranges::sort(report.paths, {}, &RelinkedPath::path);
-    const auto count = [&](std::string_view code) {
-      return static_cast<std::uint64_t>(std::ranges::count(report.paths, code, &RelinkedPath::code));
-    };
-    report.updated = count("updated");
-    report.added = count("added");
-    report.removed = count("removed");
     report.shared_before = plan.shared_before;
     report.shared_now = plan.shared_now;
     report.bytes_saved = plan.bytes_saved;
@@ -279,7 +288,7 @@ class Run {
   Result<> find_users_of_replaced(Member& member) {
     std::set<std::uint64_t> replaced;
     for (const Step& step : member.planned.plan.steps)
-      if (!step.in_use && (step.code == "updated" || step.code == "removed") &&
+      if (!step.in_use && (step.change == Change::updated || step.change == Change::removed) &&
           step.mine.type == sys::FileType::regular)
         replaced.insert(step.mine.inode);
     if (replaced.empty()) return {};

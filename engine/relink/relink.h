@@ -25,6 +25,7 @@ struct RelinkRequest {
   bool share_only = false, global_only = false, anywhere = false, acknowledge = false;
   PackageDatabases databases = PackageDatabases::skip;
   std::optional<Share> to;  ///< how they share from now on; nullopt: as they do
+  bool list_paths = false;  ///< the report is to name every path that was changed
   std::string export_new;   ///< a directory for theirs of every conflict; "": none
   Quiesce quiesce = Quiesce::automatic;
   RelinkSettings settings;
@@ -49,7 +50,7 @@ struct RelinkedVserver {
   std::uint64_t bytes_saved = 0, bytes_read = 0;
   std::string error;  ///< one line
 
-  std::vector<RelinkedPath> paths;
+  std::vector<RelinkedPath> paths;      ///< if they were asked for
   std::vector<std::string> old_set_id;  ///< set-id files that are not the skel's
   std::vector<std::string> restart;     ///< processes that still use what was replaced: "nginx (4711)"
 };

@@ -17,6 +17,38 @@ std::string slot_name(std::size_t number) {
   return std::string(kLength - digits.size(), '0') + digits;
 }
 
+/// Does a vserver that shares in this way have the file by hard link?
+bool links(const TreeNode& node, Share share) { return share == Share::hardlink && node.linkable; }
+
+bool puts(const Step& step) { return step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over; }
+
+bool links_when_carried_out(const Step& step, Share share) {
+  return step.kind == Step::Kind::put_over && links(*step.theirs, share);
+}
+
+StagedStep staged(const Step& step, std::size_t number, std::uint64_t slot_inode, const SkelView& view, Share share) {
+  StagedStep out;
+  out.kind = step.kind;
+  out.path = step.path();
+  out.slot = slot_name(number);
+  out.slot_inode = slot_inode;
+  // Of what is linked the seal is not asked of the flag, which another vserver's staging may have lifted just now.
+  out.slot_sealed = puts(step) && links(*step.theirs, share);
+  out.mine = step.mine;
+  out.mine.sealed = step.mine.type == sys::FileType::regular && view.is_skel_inode(step.mine.inode);
+  out.proof = step.proof;
+  out.base_generation = step.base_generation;
+  out.in_use = step.in_use;
+  out.compared_under_lease = step.compared_under_lease;
+  if (step.proof == Proof::base) {
+    out.part = step.base->entry->part;
+    out.kept_in = step.base->kept_in;
+  }
+  if (step.proof == Proof::digest) out.sha256 = hex_of(*step.base->entry->sha256());
+  if (step.kind == Step::Kind::share_extents || out.links_when_carried_out()) out.source = step.theirs->path();
+  return out;
+}
+
 }  // namespace
 
 Result<> Stager::issue(const Operation& operation, const DirFd& dir) {
@@ -51,7 +83,7 @@ Result<> Stager::put_directory(const TreeNode& node, const DirFd& dir, Name name
 }
 
 Result<> Stager::put_file(const TreeNode& node, const DirFd& dir, Name name) {
-  if (!is_linked(node)) return put_copy(node, dir, name);
+  if (!links(node, share_)) return put_copy(node, dir, name);
   TRY(links_.link(node.path(), dir, name));
   return {};
 }
@@ -83,47 +115,40 @@ Result<> Stager::put_other(const TreeNode& node, const DirFd& dir, Name name) {
   return issue(MakeSymlink{name, &target, &metadata}, dir);
 }
 
-Result<std::vector<StagedStep>> Stager::stage(const VserverPlan& plan, const DirFd& slots) {
-  slots_ = &slots;
-  std::vector<StagedStep> out;
-  for (const Step& step : plan.steps) {
-    StagedStep staged;
-    staged.kind = step.kind;
-    staged.path = step.path;
-    staged.slot = slot_name(out.size());
-    staged.mine = step.mine;
-    staged.mine.sealed = step.mine.type == sys::FileType::regular && shared_.view.is_skel_inode(step.mine.inode);
-    staged.proof = step.proof;
-    staged.base_generation = step.base_generation;
-    staged.in_use = step.in_use;
-    staged.compared_under_lease = step.compared_under_lease;
-    if (step.proof == Proof::base) {
-      staged.part = step.base->entry->part;
-      staged.kept_in = step.base->kept_in;
-    }
-    if (step.proof == Proof::digest) staged.sha256 = hex_of(*step.base->entry->sha256());
-    if (step.kind == Step::Kind::share_extents) staged.source = step.theirs->path();
-    const Name slot = *Name::check(staged.slot);
-    // Of what is linked the seal is not asked of the flag, which another vserver's staging may have lifted just now.
-    const bool puts = step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over;
-    staged.slot_sealed = puts && is_linked(*step.theirs);
-    if (staged.links_when_carried_out()) {
-      staged.slot_inode = step.theirs->inode;
-      staged.source = step.theirs->path();
-    } else if (puts) {
-      TRY(put(*step.theirs, slots, slot));
-      staged.slot_inode = TRY(sys::stat(slots, slot))
-      .inode;
-    }
-    if (step.kind == Step::Kind::set_metadata) {
-      // An empty directory carries the metadata.
-      const DirFd source = TRY(sys::open_dirs(shared_.view.skel().tree(step.theirs->entry->part), step.path));
-      const DirFd carrier = TRY(sys::ensure_dir(slots, slot, 0700));
-      TRY(apply_metadata(carrier, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no));
-    }
-    out.push_back(std::move(staged));
+/// What comes into the slot of a step, made there. Gives its inode; 0: nothing, or nobody asks.
+Result<std::uint64_t> Stager::stage_one(const Step& step, Name slot) {
+  const DirFd& slots = *slots_;
+  if (step.kind == Step::Kind::set_metadata) {
+    // An empty directory carries the metadata.
+    const DirFd source = TRY(sys::open_dirs(shared_.view.skel().tree(step.theirs->entry->part), step.path()));
+    const DirFd carrier = TRY(sys::ensure_dir(slots, slot, 0700));
+    TRY(apply_metadata(carrier, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no));
+    return 0;
   }
-  return out;
+  if (!puts(step)) return 0;
+  if (links_when_carried_out(step, share_)) return step.theirs->inode;
+  TRY(put(*step.theirs, slots, slot));
+  const sys::Stat stat = TRY(sys::stat(slots, slot));
+  return stat.inode;
+}
+
+Result<StepSource> Stager::stage(const VserverPlan& plan, const DirFd& slots, const StepSink& sink) {
+  slots_ = &slots;
+  // A million of them for a million files; all else is in the plan.
+  const auto inodes = std::make_shared<std::deque<std::uint64_t>>();
+  for (const Step& step : plan.steps) {
+    const std::string slot = slot_name(inodes->size());
+    inodes->push_back(TRY(stage_one(step, *Name::check(slot))));
+    TRY(sink(staged(step, inodes->size() - 1, inodes->back(), shared_.view, share_)));
+  }
+  return StepSource([&plan, inodes, &view = shared_.view, share = share_](const StepSink& take) -> Result<> {
+    std::size_t number = 0;
+    for (const Step& step : plan.steps) {
+      TRY(take(staged(step, number, (*inodes)[number], view, share)));
+      ++number;
+    }
+    return {};
+  });
 }
 
 }  // namespace vskel

@@ -25,13 +25,14 @@ class Stager {
       : shared_(shared), share_(share), files_(shared.view), links_(shared.links) {}
   /// Makes `node`, with all below it, as `name` in `dir`, which is ours.
   [[nodiscard]] Result<> put(const TreeNode& node, const DirFd& dir, Name name);
-  /// Stages every step of `plan` into `slots`. The steps come back in their order.
-  [[nodiscard]] Result<std::vector<StagedStep>> stage(const VserverPlan& plan, const DirFd& slots);
+  /// Stages every step of `plan` into `slots`, and gives each to `sink` when that is done. Gives a source of the same,
+  /// which refers to the plan and the view.
+  [[nodiscard]] Result<StepSource> stage(const VserverPlan& plan, const DirFd& slots, const StepSink& sink);
 
  private:
+  [[nodiscard]] Result<std::uint64_t> stage_one(const Step& step, Name slot);
   [[nodiscard]] Result<> put_directory(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_file(const TreeNode& node, const DirFd& dir, Name name);
-  [[nodiscard]] bool is_linked(const TreeNode& node) const { return share_ == Share::hardlink && node.linkable; }
   [[nodiscard]] Result<> put_copy(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_other(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> issue(const Operation& operation, const DirFd& dir);

@@ -122,17 +122,12 @@ StagedStep step_from(const nlohmann::json& json) {
 
 }  // namespace
 
-std::string write_steps(const std::vector<StagedStep>& steps) {
-  std::string out;
-  for (const StagedStep& step : steps) {
-    write(out, step);
-    out.push_back('\n');
-  }
-  return out;
+void write_step(std::string& out, const StagedStep& step) {
+  write(out, step);
+  out.push_back('\n');
 }
 
-Result<std::vector<StagedStep>> read_steps(std::string_view text, const std::string& source) {
-  std::vector<StagedStep> out;
+Result<> read_steps(std::string_view text, const std::string& source, const StepSink& sink) {
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
@@ -141,16 +136,17 @@ Result<std::vector<StagedStep>> read_steps(std::string_view text, const std::str
     };
     const auto json = nlohmann::json::parse(line, nullptr, false);
     if (!json.is_object()) return bad("not a JSON object");
+    StagedStep step;
     try {
-      out.push_back(step_from(json));
+      step = step_from(json);
     } catch (const nlohmann::json::exception& error) {
       return bad(error.what());
     }
-    const StagedStep& step = out.back();
     if (step.path.empty() || !Name::check(step.slot) || step.kind > Step::Kind::set_metadata) return bad("not a step");
     if (step.links_when_carried_out() && step.source.empty()) return bad("links nothing");
+    TRY(sink(std::move(step)));
   }
-  return out;
+  return {};
 }
 
 }  // namespace vskel

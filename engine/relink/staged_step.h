@@ -2,9 +2,9 @@
 // without the plan. One JSON object a line, in staging/ID/VSERVER/steps.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "engine/relink/plan.h"
 
@@ -30,8 +30,14 @@ struct StagedStep {
   [[nodiscard]] bool links_when_carried_out() const { return kind == Step::Kind::put_over && slot_sealed; }
 };
 
-[[nodiscard]] std::string write_steps(const std::vector<StagedStep>& steps);
-/// An error names `source` and the line.
-[[nodiscard]] Result<std::vector<StagedStep>> read_steps(std::string_view text, const std::string& source);
+using StepSink = std::function<Result<void>(StagedStep step)>;
+/// Gives all steps of a vserver to a sink, in their order, and each time anew: only what a plan or a file says of them
+/// is kept in memory. Ends with the sink's error.
+using StepSource = std::function<Result<void>(const StepSink& sink)>;
+
+/// Adds the line of one step to a text.
+void write_step(std::string& out, const StagedStep& step);
+/// The steps of such a text. An error of its own names `source` and the line.
+[[nodiscard]] Result<> read_steps(std::string_view text, const std::string& source, const StepSink& sink);
 
 }  // namespace vskel

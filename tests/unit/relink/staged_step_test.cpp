@@ -14,7 +14,7 @@ StagedStep odd_step() {
   step.slot = "17";
   step.slot_inode = ~std::uint64_t{0};
   step.slot_sealed = true;
-  step.mine = {sys::FileType::symlink, 12, 34, 0777, 5, 6, {-7, 999'999'999}, true};
+  step.mine = {12, 34, {-7, 999'999'999}, {}, 0777, 5, 6, sys::FileType::symlink, true};
   step.proof = Proof::digest;
   step.part = Part::local_part;
   step.kept_in = 3;
@@ -25,12 +25,27 @@ StagedStep odd_step() {
   return step;
 }
 
+std::string text_of(const std::vector<StagedStep>& steps) {
+  std::string text;
+  for (const StagedStep& step : steps) write_step(text, step);
+  return text;
+}
+
+Result<std::vector<StagedStep>> steps_of(const std::string& text) {
+  std::vector<StagedStep> steps;
+  TRY(read_steps(text, "steps", [&steps](StagedStep step) -> Result<> {
+    steps.push_back(std::move(step));
+    return {};
+  }));
+  return steps;
+}
+
 TEST(StagedStepTest, ReadsWhatItWrote) {
-  const std::string text = write_steps({odd_step(), odd_step()});
-  const auto read = read_steps(text, "steps");
+  const std::string text = text_of({odd_step(), odd_step()});
+  const auto read = steps_of(text);
   ASSERT_TRUE(read) << read.error().line();
   ASSERT_EQ(read->size(), 2U);
-  EXPECT_EQ(write_steps(*read), text);
+  EXPECT_EQ(text_of(*read), text);
   EXPECT_EQ(read->at(1).path, odd_step().path);
   EXPECT_EQ(read->at(1).mine.mtime, odd_step().mine.mtime);
   EXPECT_EQ(read->at(1).source, odd_step().source);
@@ -40,18 +55,18 @@ TEST(StagedStepTest, AStepThatLinksNamesWhatItLinks) {
   StagedStep step = odd_step();
   step.kind = Step::Kind::put_over;
   ASSERT_TRUE(step.links_when_carried_out());
-  EXPECT_TRUE(read_steps(write_steps({step}), "steps"));
+  EXPECT_TRUE(steps_of(text_of({step})));
   step.source.clear();
-  EXPECT_FALSE(read_steps(write_steps({step}), "steps"));
+  EXPECT_FALSE(steps_of(text_of({step})));
 }
 
 TEST(StagedStepTest, RefusesWhatIsNoStepAndNamesTheLine) {
-  const std::string good = write_steps({odd_step()});
+  const std::string good = text_of({odd_step()});
   std::string no_slot = good, no_path = good;
   no_slot.replace(no_slot.find("\"17\""), 4, "\"../x\"");
   no_path.replace(no_path.find("usr/share"), 9, "\\\\777");
   for (const std::string& bad : {std::string("{}\n"), std::string("7\n"), std::string("{\n"), no_slot, no_path}) {
-    const auto read = read_steps(good + bad, "steps");
+    const auto read = steps_of(good + bad);
     ASSERT_FALSE(read) << bad;
     EXPECT_EQ(read.error().path, "steps:2") << bad;
   }
