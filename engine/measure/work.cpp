@@ -1,7 +1,5 @@
 #include "engine/measure/work.h"
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <atomic>
 #include <barrier>
@@ -17,6 +15,7 @@
 #include "engine/issue/executor.h"
 #include "engine/sys/bare.h"
 #include "engine/sys/ring.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/walk.h"
 
 namespace vskel::measure {
@@ -323,7 +322,7 @@ Result<Pass> walk_once(const Sample& sample, unsigned threads) {
     entries += directory->entries.size();
     return {};
   };
-  tbb::task_arena arena(static_cast<int>(threads));
+  Arena arena(static_cast<int>(threads));
   arena.initialize();
   const auto start = Clock::now();
   for (std::size_t i = 0; i < repeats(Work::walk); ++i)

@@ -37,4 +37,12 @@ struct EngineOptions {
   return static_cast<int>(options.jobs == 0 ? sys::usable_cpus() : options.jobs);
 }
 
+/// How many threads are to read and change nothing. On a cold cache each waits for the disk, which serves several at
+/// once (eight Debian roots compared, ext4: 5.3 s with two threads, 4.2 s with eight); on a warm one they cost nothing.
+/// Writers would only wait for each other's locks.
+[[nodiscard]] inline int readers(const EngineOptions& options) {
+  constexpr unsigned kReadersPerCpu = 4;
+  return static_cast<int>(options.jobs == 0 ? kReadersPerCpu * sys::usable_cpus() : options.jobs);
+}
+
 }  // namespace vskel

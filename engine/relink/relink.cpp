@@ -3,8 +3,6 @@
 
 #include "engine/relink/relink.h"
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -15,6 +13,7 @@
 #include "engine/seal/reflink.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
 #include "engine/txn/lock.h"
@@ -151,13 +150,15 @@ class Run {
     if (!dry_run)
       for (const Member& member : group)
         locks.push_back(TRY(Lock::take(store_, "vserver." + member.before.name, request_.engine.wait)));
-    TaskGroup tasks;
-    tasks.run_and_wait([&] {
-      for (Member& member : group)
-        tasks.run([this, &member] {
-          if (auto planned = plan(member); !planned) member.error = std::move(planned).error();
-          if (request_.engine.progress != nullptr) request_.engine.progress->done.fetch_add(1);
-        });
+    readers_.execute([&] {
+      TaskGroup tasks;
+      tasks.run_and_wait([&] {
+        for (Member& member : group)
+          tasks.run([this, &member] {
+            if (auto planned = plan(member); !planned) member.error = std::move(planned).error();
+            if (request_.engine.progress != nullptr) request_.engine.progress->done.fetch_add(1);
+          });
+      });
     });
     if (!dry_run) TRY(apply(shared, group));
     for (Member& member : group) {
@@ -307,6 +308,7 @@ class Run {
   const Skel& skel_;
   const std::vector<Record> records_;
   std::vector<Member> members_;
+  Arena readers_{readers(request_.engine)};
   SealKind seal_ = SealKind::none;
   bool changed_something_ = false;
   std::optional<SkelView> view_;
@@ -321,7 +323,7 @@ Result<RelinkReport> relink_vservers(const Store& store, const RelinkRequest& re
   const Skel& skel = opened.skel;
   if (skel.merged()) return refuse("relink", request.skel.text(), "the skel is merged; split-skel first");
   const int jobs = workers(request.engine);
-  tbb::task_arena arena(jobs);
+  Arena arena(jobs);
   Run run(store, request, skel, TRY(read_records(skel)));
   auto report = arena.execute([&] { return run.run(static_cast<unsigned>(jobs)); });
   if (report) report->elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

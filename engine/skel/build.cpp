@@ -4,8 +4,6 @@
 
 #include "engine/skel/build.h"
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -22,6 +20,7 @@
 #include "engine/skel/distribute.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/suspects.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
@@ -415,7 +414,7 @@ Result<BuildReport> build_skel(const Store& store, const BuildRequest& request) 
   TRY(Layout::with_defaults(request.global, request.local));
   for (const std::string& glob : request.exclude) TRY(check_glob(glob));
   TRY(refuse_existing(store, request.skel));
-  tbb::task_arena arena(workers(request.engine));
+  Arena arena(workers(request.engine));
   auto report = arena.execute([&] {
     return request.engine.dry_run == DryRun::yes ? look_only(store, request, kind)
                                                  : build_in_transaction(store, request, kind);

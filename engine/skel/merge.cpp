@@ -4,8 +4,6 @@
 
 #include "engine/skel/merge.h"
 
-#include <tbb/task_arena.h>
-
 #include <cerrno>
 #include <chrono>
 
@@ -14,6 +12,7 @@
 #include "engine/skel/populate.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/walk.h"
 #include "engine/txn/lock.h"
@@ -124,7 +123,7 @@ Result<MergeReport> merge_skel(const Store& store, const SkelName& name, MergeSt
   if (engine.dry_run == DryRun::yes) return report;
   Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "merge-skel"}, {"skel", name.text()}}));
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
-  tbb::task_arena arena(workers(engine));
+  Arena arena(workers(engine));
   auto staged = arena.execute(
       [&] { return stage_merged(skel, staging, with_static, engine, static_cast<unsigned>(workers(engine))); });
   if (staged) staged = intent.record({{"phase", "publish"}});
@@ -142,7 +141,7 @@ Result<MergeReport> abort_merge(const Store& store, const SkelName& name, const 
   MergeReport report = report_for(store, name);
   if (!skel.merged()) return refuse("abort merge", name.text(), "the skel is not merged");
   const std::string merged = merged_name(name);
-  tbb::task_arena arena(workers(engine));
+  Arena arena(workers(engine));
   // The administrator may have removed the tree by hand.
   if (TRY(sys::stat_if_there(store.vservers(), *Name::check(merged))))
     TRY(arena.execute([&] { return require_idle_merge(store, name); }));

@@ -1,7 +1,5 @@
 #include "engine/skel/rollback.h"
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -13,6 +11,7 @@
 #include "engine/skel/kept_files.h"
 #include "engine/skel/next_generation.h"
 #include "engine/skel/skel_to_change.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/metadata.h"
 #include "engine/tree/relative_path.h"
 
@@ -172,7 +171,7 @@ Result<GenerationReport> roll_back(const Store& store, const GenerationRequest& 
   , wanted = TRY(skel.manifest(generation));
   last.generation = newest;
   wanted.generation = generation;
-  tbb::task_arena arena(workers(request.engine));
+  Arena arena(workers(request.engine));
   auto report = arena.execute([&]() -> Result<GenerationReport> {
     const KeptFiles kept = TRY(KeptFiles::load(skel));
     Restoration restoration(skel, last, wanted, kept);

@@ -4,8 +4,6 @@
 
 #include "engine/skel/split.h"
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <chrono>
 #include <map>
@@ -24,6 +22,7 @@
 #include "engine/skel/next_generation.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/skel/suspects.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/relative_path.h"
 
 namespace vskel {
@@ -506,7 +505,7 @@ Result<GenerationReport> split_skel(const Store& store, const GenerationRequest&
   const SkelToChange opened = TRY(open_skel_to_change(store, request.skel, request.engine));
   const Skel& skel = opened.skel;
   if (!skel.merged()) return refuse("split skel", request.skel.text(), "the skel is not merged; merge-skel first");
-  tbb::task_arena arena(workers(request.engine));
+  Arena arena(workers(request.engine));
   TRY(arena.execute([&] { return require_idle_merge(store, request.skel); }));
   const unsigned newest = TRY(skel.newest_generation());
   Manifest last = TRY(skel.manifest(newest));

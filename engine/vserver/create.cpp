@@ -5,8 +5,6 @@
 
 #include "engine/vserver/create.h"
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -20,6 +18,7 @@
 #include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
 #include "engine/txn/journal.h"
@@ -493,7 +492,7 @@ Result<CreateReport> create_vservers(const Store& store, const CreateRequest& re
   const Skel& skel = opened.skel;
   if (skel.merged()) return refuse("create vserver", request.skel.text(), "the skel is merged; split-skel first");
   const int jobs = workers(request.engine);
-  tbb::task_arena arena(jobs);
+  Arena arena(jobs);
   Made made =
       TRY(arena.execute([&] { return create_in_transaction(store, request, skel, static_cast<unsigned>(jobs)); }));
   if (!dry_run) {

@@ -1,7 +1,5 @@
 // list and show: what there is, counted by walks that open directories and nothing else.
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <atomic>
 #include <map>
@@ -9,6 +7,7 @@
 #include <unordered_set>
 
 #include "engine/skel/skel.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/walk.h"
 #include "engine/vserver/inspect.h"
 #include "engine/vserver/instances.h"
@@ -147,7 +146,7 @@ Result<Inventory> inventory_in_arena(const Store& store) {
 }  // namespace
 
 Result<Inventory> take_inventory(const Store& store, const EngineOptions& engine) {
-  tbb::task_arena arena(workers(engine));
+  Arena arena(workers(engine));
   return arena.execute([&] { return inventory_in_arena(store); });
 }
 
@@ -155,7 +154,7 @@ Result<VserverSummary> show_vserver(const Store& store, const VserverName& name,
   const auto record = TRY(find_record(store, name));
   if (!record) return refuse("show vserver", name.text(), "no vserver of that name has a record");
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(record->skel))));
-  tbb::task_arena arena(workers(engine));
+  Arena arena(workers(engine));
   return arena.execute([&]() -> Result<VserverSummary> { return summarize(store, *record, TRY(shared_inodes(skel))); });
 }
 

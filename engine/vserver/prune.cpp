@@ -4,8 +4,6 @@
 
 #include "engine/vserver/prune.h"
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <atomic>
 #include <charconv>
@@ -15,6 +13,7 @@
 #include "engine/seal/seal.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/walk.h"
 #include "engine/txn/journal.h"
@@ -118,7 +117,7 @@ Result<PruneReport> prune_skel(const Store& store, const SkelName& name, Quiesce
   const SkelToChange opened = TRY(open_skel_to_change(store, name, engine));
   const Skel& skel = opened.skel;
   if (skel.merged()) return refuse("prune skel", name.text(), "the skel is merged; split-skel first");
-  tbb::task_arena arena(workers(engine));
+  Arena arena(workers(engine));
   return arena.execute([&] { return prune_locked(store, skel, quiesce, engine); });
 }
 

@@ -5,8 +5,6 @@
 
 #include "engine/vserver/remove.h"
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <map>
@@ -18,6 +16,7 @@
 #include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
@@ -250,7 +249,7 @@ Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const st
     by_skel[record->skel].push_back(std::move(*record));
   }
   if (engine.dry_run == DryRun::yes) return out;
-  tbb::task_arena arena(workers(engine));
+  Arena arena(workers(engine));
   for (const auto& [skel, records] : by_skel) {
     std::vector<RemovedVserver*> group;
     for (const Record& record : records) group.push_back(&*std::ranges::find(out, record.name, &RemovedVserver::name));
@@ -277,7 +276,7 @@ Result<> remove_skel(const Store& store, const SkelName& name, const EngineOptio
   .inode;
   Intent intent = TRY(
       Intent::begin(store, {{"version", 1}, {"operation", "remove-skel"}, {"skel", name.text()}, {"inode", inode}}));
-  tbb::task_arena arena(workers(engine));
+  Arena arena(workers(engine));
   TRY(arena.execute([&] { return finish_skel(store, intent); }));
   return {};
 }

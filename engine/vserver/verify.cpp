@@ -1,8 +1,6 @@
 // verify: skels against their newest manifest, seals, records, configurations, contexts. Looks and hashes; changes
 // nothing.
 
-#include <tbb/task_arena.h>
-
 #include <algorithm>
 #include <charconv>
 #include <mutex>
@@ -12,6 +10,7 @@
 #include "engine/seal/seal.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/skel.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/walk.h"
 #include "engine/vserver/inspect.h"
 #include "engine/vserver/instances.h"
@@ -250,7 +249,7 @@ Result<> verify_all(const Store& store, Differences& out) {
 Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names,
                                         const EngineOptions& engine) {
   Differences out;
-  tbb::task_arena arena(workers(engine));
+  Arena arena(workers(engine));
   if (names.empty()) {
     TRY(arena.execute([&] { return verify_all(store, out); }));
     return out.take();
