@@ -191,13 +191,13 @@ class Finish {
 
 }  // namespace
 
-Result<NextGeneration> NextGeneration::begin(const Skel& skel, const DirFd& staging, const Manifest& last,
-                                             SealKind seal, Executor& executor) {
+Result<NextGeneration> NextGeneration::begin(const Skel& skel, const DirFd& staging, unsigned last, SealKind seal,
+                                             Executor& executor) {
   NextGeneration next(skel, staging, seal, executor);
   next.trees_[0] = TRY(sys::ensure_dir(staging, "global", 0755));
   next.trees_[1] = TRY(sys::ensure_dir(staging, "local", 0755));
   next.trees_[2] = TRY(sys::ensure_dir(staging, "static", 0755));
-  next.last_ = &last;
+  next.last_ = last;
   return next;
 }
 
@@ -244,7 +244,7 @@ Result<> NextGeneration::keep_old(const ManifestEntry& entry) {
 
 Result<> NextGeneration::write(const std::function<Result<>(ManifestWriter& writer)>& give) {
   const Fd file = TRY(sys::create_file(*staging_, "manifest", 0644));
-  ManifestWriter writer(last_->generation + 1, [&file](std::string_view piece) { return sys::write_all(file, piece); });
+  ManifestWriter writer(last_ + 1, [&file](std::string_view piece) { return sys::write_all(file, piece); });
   TRY(give(writer));
   return writer.finish();
 }

@@ -21,8 +21,8 @@ namespace vskel {
 
 class NextGeneration {
  public:
-  /// Makes the staging of a generation after `last` in `staging` (staging/ID). The arguments outlive this.
-  [[nodiscard]] static Result<NextGeneration> begin(const Skel& skel, const DirFd& staging, const Manifest& last,
+  /// Makes the staging of the generation after number `last` in `staging` (staging/ID). The arguments outlive this.
+  [[nodiscard]] static Result<NextGeneration> begin(const Skel& skel, const DirFd& staging, unsigned last,
                                                     SealKind seal, Executor& executor);
 
   [[nodiscard]] const DirFd& tree(Part part) const { return trees_.at(static_cast<std::size_t>(part)); }
@@ -42,7 +42,7 @@ class NextGeneration {
   const Skel* skel_;
   const DirFd* staging_;
   Executor* executor_;
-  const Manifest* last_ = nullptr;
+  unsigned last_ = 0;
   std::array<DirFd, kParts> trees_;
   std::unique_ptr<LiftedSeals> seals_;
 };

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
-#include <set>
+#include <optional>
+#include <vector>
 
 #include "engine/content/hash.h"
 #include "engine/issue/executor.h"
@@ -22,114 +23,128 @@ namespace {
 /// A generation made of what is kept and what is there, for rollback.
 class Restoration {
  public:
-  Restoration(const Skel& skel, const Manifest& last, const Manifest& wanted, const KeptFiles& kept)
-      : skel_(skel), last_(last), wanted_(wanted), kept_(kept) {}
+  /// The entries of `wanted` become those of the new manifest.
+  Restoration(const Skel& skel, unsigned newest, Manifest wanted, const KeptFiles& kept)
+      : skel_(skel), newest_(newest), wanted_(wanted.generation), entries_(std::move(wanted.entries)), kept_(kept) {}
 
   Result<StagedGeneration> stage(const DirFd& staging, SealKind seal, Executor& executor) {
-    NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_, seal, executor));
-    count();
-    ManifestEntries entries;
-    for (const ManifestEntry& entry : wanted_.entries) {
-      if (entry.part == Part::static_part) continue;
-      entries.push_back(entry);
-      TRY(restore(entries.back(), next, executor));
-    }
+    NextGeneration next = TRY(NextGeneration::begin(skel_, staging, newest_, seal, executor));
+    TRY(count());
+    std::erase_if(entries_, [](const ManifestEntry& entry) { return entry.part == Part::static_part; });
+    std::vector<std::uint64_t> inodes;  // by place in entries_; 0: a copy, or a directory
+    inodes.reserve(entries_.size());
+    for (ManifestEntry& entry : entries_) inodes.push_back(TRY(restore(entry, next, executor)));
     TRY(restore_directories(next));
-    for (ManifestEntry& entry : entries)
-      if (const auto inode = inodes_.find(entry.path); inode != inodes_.end()) entry.nlink = names_.at(inode->second);
-    for (const ManifestEntry* entry : displaced_) TRY(next.keep_old(*entry));
-    TRY(add_static(entries));
-    TRY(next.write([&entries](ManifestWriter& writer) -> Result<> {
-      for (const ManifestEntry& entry : entries) TRY(writer.add(entry));
+    count_names(inodes);
+    for (const ManifestEntry& entry : displaced_) TRY(next.keep_old(entry));
+    TRY(add_static());
+    TRY(next.write([this](ManifestWriter& writer) -> Result<> {
+      for (const ManifestEntry& entry : entries_) TRY(writer.add(entry));
       return {};
     }));
     return StagedGeneration{std::move(report_), {}};
   }
 
-  GenerationReport preview() {
-    count();
-    report_.generation = last_.generation + 1;
+  Result<GenerationReport> preview() {
+    TRY(count());
+    report_.generation = newest_ + 1;
     return std::move(report_);
   }
 
  private:
-  /// What stays is today's; what is kept takes the place of today's, which is displaced.
-  void count() {
-    report_.skel = skel_.name().text();
-    report_.new_generation = true;
-    std::set<std::string_view> today, staying, wanted;
-    const auto is_counted = [](const ManifestEntry& entry) {
-      return entry.type != sys::FileType::directory && entry.part != Part::static_part;
-    };
-    for (const ManifestEntry& entry : last_.entries)
-      if (is_counted(entry)) today.insert(entry.path);
-    for (const ManifestEntry& entry : wanted_.entries) {
-      if (!is_counted(entry)) continue;
-      wanted.insert(entry.path);
-      PartChanges& changes = report_.changes(entry.part);
-      if (!kept_.holder(entry.part, entry.path, wanted_.generation)) {
-        staying.insert(entry.path);
-        ++changes.unchanged;
-      } else {
-        ++(today.contains(entry.path) ? changes.changed : changes.added);
-      }
-    }
-    for (const ManifestEntry& entry : last_.entries) {
-      if (!is_counted(entry) || staying.contains(entry.path)) continue;
-      displaced_.push_back(&entry);
-      if (!wanted.contains(entry.path)) ++report_.changes(entry.part).removed;
-    }
+  static bool is_counted(const ManifestEntry& entry) {
+    return entry.type != sys::FileType::directory && entry.part != Part::static_part;
+  }
+  [[nodiscard]] std::optional<unsigned> holder_of(const ManifestEntry& entry) const {
+    return kept_.holder(entry.part, entry.path, wanted_);
   }
 
-  Result<> restore(ManifestEntry& entry, NextGeneration& next, Executor& executor) {
+  /// What stays is today's; what is kept takes the place of today's, which is displaced. The newest manifest is read
+  /// along with the wanted one.
+  Result<> count() {
+    report_.skel = skel_.name().text();
+    report_.new_generation = true;
+    auto wanted = entries_.begin();
+    const auto skip = [&] {
+      while (wanted != entries_.end() && !is_counted(*wanted)) ++wanted;
+    };
+    const auto count_absent = [&] {
+      PartChanges& changes = report_.changes(wanted->part);
+      ++(holder_of(*wanted) ? changes.added : changes.unchanged);
+      ++wanted;
+      skip();
+    };
+    skip();
+    TRY(skel_.for_each_entry(newest_, [&](ManifestEntry today) -> Result<> {
+      if (!is_counted(today)) return {};
+      while (wanted != entries_.end() && wanted->path < today.path) count_absent();
+      const bool both = wanted != entries_.end() && wanted->path == today.path;
+      const bool stays = both && !holder_of(*wanted);
+      if (both) ++(stays ? report_.changes(wanted->part).unchanged : report_.changes(wanted->part).changed);
+      if (!both) ++report_.changes(today.part).removed;
+      if (!stays) displaced_.push_back(std::move(today));
+      if (both) ++wanted;
+      skip();
+      return {};
+    }));
+    while (wanted != entries_.end()) count_absent();
+    return {};
+  }
+
+  /// Numbers of links, by the names that each inode got.
+  void count_names(const std::vector<std::uint64_t>& inodes) {
+    std::vector<std::uint64_t> sorted = inodes;
+    std::ranges::sort(sorted);
+    for (std::size_t at = 0; at < inodes.size(); ++at)
+      if (inodes[at] != 0)
+        entries_[at].nlink = static_cast<std::uint32_t>(std::ranges::equal_range(sorted, inodes[at]).size());
+  }
+
+  /// Gives the inode if it is one that has, or may get, further names.
+  Result<std::uint64_t> restore(ManifestEntry& entry, NextGeneration& next, Executor& executor) {
     const DirFd target = TRY(sys::open_dirs(next.tree(entry.part), parent_path(entry.path)));
     if (entry.type == sys::FileType::directory) {
       if (!entry.path.empty()) TRY(sys::make_dir(target, last_name(entry.path), 0700));
-      return {};
+      return 0;
     }
-    const auto holder = kept_.holder(entry.part, entry.path, wanted_.generation);
+    const auto holder = holder_of(entry);
     const DirFd& root = holder ? kept_.root(*holder, entry.part) : skel_.tree(entry.part);
     const DirFd source = TRY(sys::open_dirs(root, parent_path(entry.path)));
     const Name name = last_name(entry.path);
     const sys::Stat stat = TRY(sys::stat(source, name));
     // A kept local file keeps its own inode: what is private has as many names as its part gives it.
     const bool copy = holder && entry.part != Part::global_part && stat.type == sys::FileType::regular;
-    if (!copy && TRY(next.link(source, name, target, name))) {
-      ++names_[stat.inode];
-      inodes_.emplace(entry.path, stat.inode);
-      return {};
-    }
+    if (!copy && TRY(next.link(source, name, target, name))) return stat.inode;
     entry.nlink = 1;
     const Fd file = TRY(sys::open_trusted_file(source, name));
     const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
     const Operation operation = CopyFile{name, &file, stat.size, stat.blocks, CopyBy::either, &metadata};
     Results results = executor.issue({&target, std::span(&operation, 1)}, OnFailure::stop);
     if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
-    return {};
+    return 0;
   }
 
   /// Static as it lies there, its directories as the restored trees have them.
-  Result<> add_static(ManifestEntries& entries) {
+  Result<> add_static() {
     std::map<std::string_view, const ManifestEntry*> directories;
-    for (const ManifestEntry& entry : wanted_.entries)
-      if (entry.type == sys::FileType::directory && entry.part != Part::static_part)
-        directories.emplace(entry.path, &entry);
+    for (const ManifestEntry& entry : entries_)
+      if (entry.type == sys::FileType::directory) directories.emplace(entry.path, &entry);
     for (ManifestEntry& entry : TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part))) {
       const auto found = directories.find(entry.path);
       if (entry.type == sys::FileType::directory && found != directories.end()) {
         entry = *found->second;
         entry.part = Part::static_part;
       }
-      entries.push_back(std::move(entry));
+      entries_.push_back(std::move(entry));
     }
-    std::ranges::sort(entries, by_path_and_part);
+    std::ranges::sort(entries_, by_path_and_part);
     return {};
   }
 
   /// Directories get what their manifest says, and the attributes of today's if those are still the same.
   Result<> restore_directories(NextGeneration& next) {
-    for (auto at = wanted_.entries.rbegin(); at != wanted_.entries.rend(); ++at) {
-      if (at->type != sys::FileType::directory || at->part == Part::static_part) continue;
+    for (auto at = entries_.rbegin(); at != entries_.rend(); ++at) {
+      if (at->type != sys::FileType::directory) continue;
       Metadata metadata{at->mode, at->uid, at->gid, at->mtime, at->mtime, {}};
       if (at->xattrs()) {
         const DirFd today = TRY(open_dirs_if_there(skel_.tree(at->part), at->path));
@@ -145,12 +160,10 @@ class Restoration {
   }
 
   const Skel& skel_;
-  const Manifest& last_;
-  const Manifest& wanted_;
+  const unsigned newest_, wanted_;
+  ManifestEntries entries_;
   const KeptFiles& kept_;
-  std::vector<const ManifestEntry*> displaced_;
-  std::map<std::string, std::uint64_t> inodes_;
-  std::map<std::uint64_t, std::uint32_t> names_;
+  std::vector<ManifestEntry> displaced_;
   GenerationReport report_;
 };
 
@@ -167,14 +180,11 @@ Result<GenerationReport> roll_back(const Store& store, const GenerationRequest& 
   if (std::ranges::find(generations, generation) == generations.end())
     return refuse("roll back", asked, "no such generation");
   if (generation == newest) return refuse("roll back", asked, "it is the newest");
-  Manifest last = TRY(skel.manifest(newest))
-  , wanted = TRY(skel.manifest(generation));
-  last.generation = newest;
-  wanted.generation = generation;
+  Manifest wanted = TRY(skel.manifest(generation));
   Arena arena(workers(request.engine));
   auto report = arena.execute([&]() -> Result<GenerationReport> {
     const KeptFiles kept = TRY(KeptFiles::load(skel));
-    Restoration restoration(skel, last, wanted, kept);
+    Restoration restoration(skel, newest, std::move(wanted), kept);
     if (request.engine.dry_run == DryRun::yes) return restoration.preview();
     const auto executor = TRY(make_executor(request.engine, store.vservers()));
     return change_generation(store, request, skel, "rollback", newest, [&](const DirFd& staging, SealKind seal) {

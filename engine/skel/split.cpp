@@ -187,7 +187,7 @@ class Split {
   Result<StagedGeneration> stage(const DirFd& staging, SealKind seal) {
     const DirFd source = TRY(look_at_trees());
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
-    NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_, seal, *executor));
+    NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_.generation, seal, *executor));
     NextEntries entries(last_.entries);
     OldFiles old_files(skel_, source, next, last_, entries);
     Distributed distributed = TRY(distribute_merged(source, next, seal, *executor, old_files));
