@@ -48,15 +48,41 @@ class ScaleTest : public VskelTest {
 
 TEST_P(ScaleTest, AFileOfASkelCostsLessThanAMillionthOf256MiB) {
   const char* const asked = std::getenv("VSKEL_TEST_FILES");
-  const int files = asked != nullptr ? std::atoi(asked) : 45'000;
-  const std::size_t allowed = 16 * kMiB + static_cast<std::size_t>(files) * 240;
+  const int files = asked != nullptr ? std::atoi(asked) : 25'000;
+  const std::size_t allowed = 12 * kMiB + static_cast<std::size_t>(files) * 240;
   fs::remove_all(source());
   make_many_files(files);
   EXPECT_LT(done({"build-skel", "base", "--from", source().string()}).peak_memory, allowed);
   EXPECT_LT(done(fleet(2)).peak_memory, 48 * kMiB) << "vservers are made without a list of all files";
   EXPECT_LT(done({"relink", "base"}).peak_memory, allowed);
   EXPECT_LT(done({"verify"}).peak_memory, allowed);
+  // Two generations of which one file differs.
+  EXPECT_LT(done({"merge-skel", "base"}).peak_memory, allowed);
+  write_file(vservers() / "tmp_skel_base/usr/share/new.txt", "new\n");
+  EXPECT_LT(done({"split-skel", "base", "--dry-run"}).peak_memory, allowed);
+  EXPECT_LT(done({"split-skel", "base"}).peak_memory, allowed);
+  EXPECT_LT(done({"diff", "base"}).peak_memory, allowed);
+  EXPECT_LT(done({"relink", "base"}).peak_memory, allowed);
+  EXPECT_TRUE(fs::exists(vserver("v0002") / "usr/share/new.txt"));
+  EXPECT_LT(done({"rollback", "base", "1"}).peak_memory, allowed);
   EXPECT_LT(done({"remove-vs", "--yes", "v0001", "v0002"}).peak_memory, 48 * kMiB);
+}
+
+TEST_P(ScaleTest, AFileThatIsFoldedCostsAHundredBytesMore) {
+  constexpr int kFiles = 25'000;
+  fs::remove_all(source());
+  make_many_files(kFiles);
+  (void)done({"build-skel", "base", "--from", source().string()});
+  (void)done({"create-vs", "base", "private", "private.example.com", "10.0.0.1", "--share", "copy", "--no-plugins"});
+  EXPECT_LT(done({"relink", "base", "--to", "hardlink", "--dry-run"}).peak_memory, 16 * kMiB + kFiles * 400);
+  EXPECT_LT(done({"relink", "base", "--to", "hardlink"}).peak_memory, 16 * kMiB + kFiles * 400);
+  EXPECT_EQ(fs::hard_link_count(vserver("private") / "usr/share/package-0/directory-0/file-number-0.txt"), 2U);
+}
+
+TEST_P(ScaleTest, MoreThreadsThanCpusAreTakenWithoutAWord) {
+  (void)done({"build-skel", "base", "--from", source().string(), "-j", "64"});
+  (void)done(fleet(3));
+  EXPECT_EQ(done({"relink", "base", "-j", "64"}).err, "");
 }
 
 INSTANTIATE_TEST_SUITE_P(On, ScaleTest, ::testing::Values(FileSystem::tmpfs), kParameterName);
