@@ -65,7 +65,7 @@ class StepsFile {
  public:
   explicit StepsFile(Fd file) : file_(std::move(file)) {}
   Result<> add(const StagedStep& step) {
-    constexpr std::size_t kPiece = 1 << 20;
+    constexpr std::size_t kPiece = 64 << 10;
     write_step(text_, step);
     return text_.size() < kPiece ? Result<>{} : flush();
   }

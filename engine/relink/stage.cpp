@@ -20,7 +20,7 @@ std::string slot_name(std::size_t number) {
 /// Does a vserver that shares in this way have the file by hard link?
 bool links(const TreeNode& node, Share share) { return share == Share::hardlink && node.linkable; }
 
-bool puts(const Step& step) { return step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over; }
+bool brings(const Step& step) { return step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over; }
 
 bool links_when_carried_out(const Step& step, Share share) {
   return step.kind == Step::Kind::put_over && links(*step.theirs, share);
@@ -33,7 +33,7 @@ StagedStep staged(const Step& step, std::size_t number, std::uint64_t slot_inode
   out.slot = slot_name(number);
   out.slot_inode = slot_inode;
   // Of what is linked the seal is not asked of the flag, which another vserver's staging may have lifted just now.
-  out.slot_sealed = puts(step) && links(*step.theirs, share);
+  out.slot_sealed = brings(step) && links(*step.theirs, share);
   out.mine = step.mine;
   out.mine.sealed = step.mine.type == sys::FileType::regular && view.is_skel_inode(step.mine.inode);
   out.proof = step.proof;
@@ -125,7 +125,7 @@ Result<std::uint64_t> Stager::stage_one(const Step& step, Name slot) {
     TRY(apply_metadata(carrier, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no));
     return 0;
   }
-  if (!puts(step)) return 0;
+  if (!brings(step)) return 0;
   if (links_when_carried_out(step, share_)) return step.theirs->inode;
   TRY(put(*step.theirs, slots, slot));
   const sys::Stat stat = TRY(sys::stat(slots, slot));
