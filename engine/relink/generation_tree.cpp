@@ -6,7 +6,7 @@
 
 namespace vskel {
 
-Result<> GenerationTree::add_to_directory(const TreeNode& node) {
+Result<> GenerationTree::add(const TreeNode& node) {
   const std::string& path = node.path();
   const auto parent = directories_.find(parent_path(path));
   if (parent == directories_.end())
@@ -34,12 +34,10 @@ Result<> GenerationTree::add(ManifestEntry entry) {
   if (added.path.empty())
     root_ = &node;
   else
-    TRY(add_to_directory(node));
+    TRY(add(node));
   if (node.is_directory()) directories_.emplace(added.path, &node);
   return {};
 }
-
-Result<> GenerationTree::add(const TreeNode& node) { return add_to_directory(node); }
 
 Result<> GenerationTree::finish() {
   directories_ = {};
@@ -53,7 +51,7 @@ const TreeNode* GenerationTree::shared_or_own(const TreeNode* node, const TreeNo
   // The nodes of this tree are its own to change.
   if (node->children_)
     for (const TreeNode*& child : *node->children_) {
-      const TreeNode* const now = this->child(*newest, child->name());
+      const TreeNode* const now = GenerationTree::child(*newest, child->name());
       if (now != nullptr) child = shared_or_own(child, now);
       all_shared = all_shared && child == now;
     }

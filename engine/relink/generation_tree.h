@@ -65,10 +65,9 @@ class GenerationTree {
   [[nodiscard]] std::deque<TreeNode>& nodes() { return nodes_; }
 
  private:
-  [[nodiscard]] Result<> add_to_directory(const TreeNode& node);
-  [[nodiscard]] const TreeNode* shared_or_own(const TreeNode* node, const TreeNode* newest);
+  [[nodiscard]] static const TreeNode* shared_or_own(const TreeNode* node, const TreeNode* newest);
   unsigned generation_;
-  std::deque<ManifestEntry> entries_;
+  ManifestEntries entries_;
   std::deque<TreeNode> nodes_;
   const TreeNode* root_ = nullptr;
   std::unordered_map<std::string_view, TreeNode*> directories_;  // until finish()

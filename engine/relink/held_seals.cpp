@@ -38,8 +38,7 @@ HeldSeals::HeldSeals(const SkelView& view, LiftedSeals& seals, std::span<const V
   std::vector<const TreeNode*> nodes;  // one for each step of each vserver
   for (const VserverPlan* plan : plans)
     for (const Step& step : plan->steps)
-      if (step.theirs != nullptr && (step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over))
-        add_linkable(*step.theirs, nodes);
+      if (step.brings_theirs()) add_linkable(*step.theirs, nodes);
   std::ranges::sort(nodes);
   nodes.erase(std::ranges::unique(nodes).begin(), nodes.end());
   nodes.resize(std::min(nodes.size(), kMostHeld));

@@ -73,6 +73,8 @@ struct Step {
   std::unique_ptr<std::string> elsewhere;  ///< the path, where it is not that of theirs or base (--anywhere)
   Identity mine;                           ///< what stands there; not of put_new
 
+  /// `theirs` comes to stand at the path.
+  [[nodiscard]] bool brings_theirs() const { return kind == Kind::put_new || kind == Kind::put_over; }
   /// Relative to the vserver's root.
   [[nodiscard]] const std::string& path() const {
     return elsewhere != nullptr ? *elsewhere : theirs != nullptr ? theirs->path() : base->path();

@@ -91,21 +91,17 @@ Result<> SkelView::read_inodes() {
   return {};
 }
 
-/// Where the file of an older generation's path stands today.
+/// Where the file of a path that is not unchanged_since() an older generation stands today. Not kept: nothing is known
+/// of it but what its own manifest says.
 Result<> SkelView::fill_kept(TreeNode& node, const KeptFiles& kept, unsigned generation) {
-  const Part part = node.entry->part;
-  if (const auto holder = kept.holder(part, node.path(), generation)) {
-    node.kept_in = *holder;
-    if (node.type() != sys::FileType::regular) return {};
-    const DirFd dir = TRY(directory_of(node));
-    node.inode = TRY(sys::stat(dir, last_name(node.path())))
-    .inode;
-    if (part == Part::global_part) inodes_.push_back(node.inode);
-    return {};
-  }
-  const TreeNode* const now = newest_->find(node.path());
-  // Replaced, says the newest manifest, and not kept: then nothing is known of it but what its own manifest says.
-  if (now != nullptr && now->entry->part == part && look_the_same(*node.entry, *now->entry)) node.inode = now->inode;
+  const auto holder = kept.holder(node.entry->part, node.path(), generation);
+  if (!holder) return {};
+  node.kept_in = *holder;
+  if (node.type() != sys::FileType::regular) return {};
+  const DirFd dir = TRY(directory_of(node));
+  const sys::Stat stat = TRY(sys::stat(dir, last_name(node.path())));
+  node.inode = stat.inode;
+  if (node.entry->part == Part::global_part) inodes_.push_back(node.inode);
   return {};
 }
 
@@ -122,8 +118,8 @@ Result<bool> SkelView::is_as_newest(const TreeNode& node) const {
   .same;
 }
 
-/// The newest generation's node for a path at which the skel has what it had: by far the most. Its old entry is then not
-/// kept in memory.
+/// The newest generation's node for a path at which the skel has what it had: by far the most. Its old entry is then
+/// not kept in memory.
 const TreeNode* SkelView::unchanged_since(const ManifestEntry& then, const KeptFiles& kept, unsigned generation) const {
   if (then.type == sys::FileType::directory || kept.holder(then.part, then.path, generation)) return nullptr;
   const TreeNode* const now = newest_->find(then.path);
@@ -153,7 +149,6 @@ Result<SkelView> SkelView::load(const Skel& skel, const std::set<unsigned>& base
   view.has_clones_ = type == "xfs" || type == "btrfs";
   view.stores_are_stamped_ = type == "ext4" || type == "xfs" || type == "btrfs";
   const std::vector<unsigned> generations = TRY(skel.all_generations());
-  if (generations.empty()) return fail("read generations", skel.path() + "/generations", "no manifest in it");
   const unsigned newest = generations.back();
   view.newest_ = std::make_unique<GenerationTree>(newest);
   GenerationTree& tree = *view.newest_;

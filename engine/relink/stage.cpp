@@ -20,20 +20,14 @@ std::string slot_name(std::size_t number) {
 /// Does a vserver that shares in this way have the file by hard link?
 bool links(const TreeNode& node, Share share) { return share == Share::hardlink && node.linkable; }
 
-bool brings(const Step& step) { return step.kind == Step::Kind::put_new || step.kind == Step::Kind::put_over; }
-
-bool links_when_carried_out(const Step& step, Share share) {
-  return step.kind == Step::Kind::put_over && links(*step.theirs, share);
-}
-
-StagedStep staged(const Step& step, std::size_t number, std::uint64_t slot_inode, const SkelView& view, Share share) {
+/// All that a plan knows of a staged step.
+StagedStep staged(const Step& step, std::size_t number, const SkelView& view, Share share) {
   StagedStep out;
   out.kind = step.kind;
   out.path = step.path();
   out.slot = slot_name(number);
-  out.slot_inode = slot_inode;
   // Of what is linked the seal is not asked of the flag, which another vserver's staging may have lifted just now.
-  out.slot_sealed = brings(step) && links(*step.theirs, share);
+  out.slot_sealed = step.brings_theirs() && links(*step.theirs, share);
   out.mine = step.mine;
   out.mine.sealed = step.mine.type == sys::FileType::regular && view.is_skel_inode(step.mine.inode);
   out.proof = step.proof;
@@ -115,21 +109,24 @@ Result<> Stager::put_other(const TreeNode& node, const DirFd& dir, Name name) {
   return issue(MakeSymlink{name, &target, &metadata}, dir);
 }
 
-/// What comes into the slot of a step, made there. Gives its inode; 0: nothing, or nobody asks.
-Result<std::uint64_t> Stager::stage_one(const Step& step, Name slot) {
-  const DirFd& slots = *slots_;
+/// Makes what comes into the slot of a step, and says in it which inode that is.
+Result<> Stager::fill_slot(const Step& step, StagedStep& staged) {
+  const Name slot = *Name::check(staged.slot);
   if (step.kind == Step::Kind::set_metadata) {
     // An empty directory carries the metadata.
     const DirFd source = TRY(sys::open_dirs(shared_.view.skel().tree(step.theirs->entry->part), step.path()));
-    const DirFd carrier = TRY(sys::ensure_dir(slots, slot, 0700));
-    TRY(apply_metadata(carrier, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no));
-    return 0;
+    const DirFd carrier = TRY(sys::ensure_dir(*slots_, slot, 0700));
+    return apply_metadata(carrier, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no);
   }
-  if (!brings(step)) return 0;
-  if (links_when_carried_out(step, share_)) return step.theirs->inode;
-  TRY(put(*step.theirs, slots, slot));
-  const sys::Stat stat = TRY(sys::stat(slots, slot));
-  return stat.inode;
+  if (!step.brings_theirs()) return {};
+  if (staged.links_when_carried_out()) {
+    staged.slot_inode = step.theirs->inode;
+    return {};
+  }
+  TRY(put(*step.theirs, *slots_, slot));
+  const sys::Stat stat = TRY(sys::stat(*slots_, slot));
+  staged.slot_inode = stat.inode;
+  return {};
 }
 
 Result<StepSource> Stager::stage(const VserverPlan& plan, const DirFd& slots, const StepSink& sink) {
@@ -137,15 +134,16 @@ Result<StepSource> Stager::stage(const VserverPlan& plan, const DirFd& slots, co
   // A million of them for a million files; all else is in the plan.
   const auto inodes = std::make_shared<std::deque<std::uint64_t>>();
   for (const Step& step : plan.steps) {
-    const std::string slot = slot_name(inodes->size());
-    inodes->push_back(TRY(stage_one(step, *Name::check(slot))));
-    TRY(sink(staged(step, inodes->size() - 1, inodes->back(), shared_.view, share_)));
+    StagedStep made = staged(step, inodes->size(), shared_.view, share_);
+    TRY(fill_slot(step, made));
+    inodes->push_back(made.slot_inode);
+    TRY(sink(std::move(made)));
   }
   return StepSource([&plan, inodes, &view = shared_.view, share = share_](const StepSink& take) -> Result<> {
-    std::size_t number = 0;
-    for (const Step& step : plan.steps) {
-      TRY(take(staged(step, number, (*inodes)[number], view, share)));
-      ++number;
+    for (std::size_t number = 0; number < plan.steps.size(); ++number) {
+      StagedStep again = staged(plan.steps[number], number, view, share);
+      again.slot_inode = (*inodes)[number];
+      TRY(take(std::move(again)));
     }
     return {};
   });

@@ -30,7 +30,7 @@ class Stager {
   [[nodiscard]] Result<StepSource> stage(const VserverPlan& plan, const DirFd& slots, const StepSink& sink);
 
  private:
-  [[nodiscard]] Result<std::uint64_t> stage_one(const Step& step, Name slot);
+  [[nodiscard]] Result<> fill_slot(const Step& step, StagedStep& staged);
   [[nodiscard]] Result<> put_directory(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_file(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_copy(const TreeNode& node, const DirFd& dir, Name name);

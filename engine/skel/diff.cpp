@@ -59,7 +59,6 @@ class Differ {
 Result<GenerationDiff> diff_generations(const Store& store, const SkelName& name, unsigned from, unsigned to) {
   const Skel skel = TRY(Skel::open(store, name));
   const auto generations = TRY(skel.all_generations());
-  if (generations.empty()) return fail("read generations", skel.path() + "/generations", "no manifest in it");
   GenerationDiff out;
   out.skel = name.text();
   out.to = to != 0 ? to : generations.back();

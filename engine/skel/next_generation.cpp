@@ -211,7 +211,7 @@ Result<bool> NextGeneration::link(const DirFd& source, Name source_name, const D
   return std::unexpected(std::move(linked).error());
 }
 
-Result<> NextGeneration::copy_old(const DirFd& source, Name name, const DirFd& target) {
+Result<> NextGeneration::copy(const DirFd& source, Name name, const DirFd& target) {
   const Fd file = TRY(sys::open_trusted_file(source, name));
   const sys::Stat stat = TRY(sys::stat(file));
   const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
@@ -237,7 +237,7 @@ Result<> NextGeneration::keep_old(const ManifestEntry& entry) {
   const sys::Stat stat = TRY(sys::stat(source, name));
   // A further name would change the number of links of what stays in the local part.
   if (entry.part != Part::global_part && stat.type == sys::FileType::regular && stat.nlink > 1)
-    return copy_old(source, name, target);
+    return copy(source, name, target);
   if (TRY(link(source, name, target, name))) return {};
   return move_old(source, name, stat, target);
 }

@@ -29,6 +29,8 @@ class NextGeneration {
   /// A further name in `target` for `source_name` in `source`, of a tree of the skel's. False where the inode takes
   /// none. Thread-safe.
   [[nodiscard]] Result<bool> link(const DirFd& source, Name source_name, const DirFd& target, Name name);
+  /// A copy of `name` in `source`, of a tree of the skel's, with its metadata and the same name. Thread-safe.
+  [[nodiscard]] Result<> copy(const DirFd& source, Name name, const DirFd& target);
   /// What the last generation has at `entry` goes into staging/ID/files. Not thread-safe.
   [[nodiscard]] Result<> keep_old(const ManifestEntry& entry);
   /// Lays down the new manifest, to which `give` adds all entries. Last, before the intent's "publish".
@@ -37,7 +39,6 @@ class NextGeneration {
  private:
   NextGeneration(const Skel& skel, const DirFd& staging, SealKind seal, Executor& executor)
       : skel_(&skel), staging_(&staging), executor_(&executor), seals_(std::make_unique<LiftedSeals>(seal)) {}
-  [[nodiscard]] Result<> copy_old(const DirFd& source, Name name, const DirFd& target);
   [[nodiscard]] Result<> move_old(const DirFd& source, Name name, const sys::Stat& stat, const DirFd& target);
   const Skel* skel_;
   const DirFd* staging_;

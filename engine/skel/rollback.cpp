@@ -33,7 +33,7 @@ class Restoration {
     std::erase_if(entries_, [](const ManifestEntry& entry) { return entry.part == Part::static_part; });
     std::vector<std::uint64_t> inodes;  // by place in entries_; 0: a copy, or a directory
     inodes.reserve(entries_.size());
-    for (ManifestEntry& entry : entries_) inodes.push_back(TRY(restore(entry, next, executor)));
+    for (ManifestEntry& entry : entries_) inodes.push_back(TRY(restore(entry, next)));
     TRY(restore_directories(next));
     count_names(inodes);
     for (const ManifestEntry& entry : displaced_) TRY(next.keep_old(entry));
@@ -101,7 +101,7 @@ class Restoration {
   }
 
   /// Gives the inode if it is one that has, or may get, further names.
-  Result<std::uint64_t> restore(ManifestEntry& entry, NextGeneration& next, Executor& executor) {
+  Result<std::uint64_t> restore(ManifestEntry& entry, NextGeneration& next) {
     const DirFd target = TRY(sys::open_dirs(next.tree(entry.part), parent_path(entry.path)));
     if (entry.type == sys::FileType::directory) {
       if (!entry.path.empty()) TRY(sys::make_dir(target, last_name(entry.path), 0700));
@@ -116,11 +116,7 @@ class Restoration {
     const bool copy = holder && entry.part != Part::global_part && stat.type == sys::FileType::regular;
     if (!copy && TRY(next.link(source, name, target, name))) return stat.inode;
     entry.nlink = 1;
-    const Fd file = TRY(sys::open_trusted_file(source, name));
-    const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
-    const Operation operation = CopyFile{name, &file, stat.size, stat.blocks, CopyBy::either, &metadata};
-    Results results = executor.issue({&target, std::span(&operation, 1)}, OnFailure::stop);
-    if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
+    TRY(next.copy(source, name, target));
     return 0;
   }
 
@@ -175,8 +171,8 @@ Result<GenerationReport> roll_back(const Store& store, const GenerationRequest& 
   const Skel& skel = opened.skel;
   const std::string asked = request.skel.text() + " " + std::to_string(generation);
   if (skel.merged()) return refuse("roll back", asked, "the skel is merged; split-skel first, or merge-skel --abort");
-  const unsigned newest = TRY(skel.newest_generation());
   const auto generations = TRY(skel.all_generations());
+  const unsigned newest = generations.back();
   if (std::ranges::find(generations, generation) == generations.end())
     return refuse("roll back", asked, "no such generation");
   if (generation == newest) return refuse("roll back", asked, "it is the newest");

@@ -69,7 +69,8 @@ Result<std::vector<SkelName>> Skel::all(const Store& store) {
 
 Result<std::vector<unsigned>> Skel::all_generations() const {
   std::vector<unsigned> out;
-  if (!generations_.open()) return out;
+  const auto none = [this] { return fail("read generations", path_ + "/generations", "no manifest in it"); };
+  if (!generations_.open()) return none();
   const DirFd generations = TRY(sys::reopen(generations_));
   const Listing listing = TRY(Listing::read(generations));
   for (const Listed& listed : listing.entries()) {
@@ -78,13 +79,13 @@ Result<std::vector<unsigned>> Skel::all_generations() const {
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
     if (error == std::errc{} && std::string_view(end) == kManifestSuffix) out.push_back(number);
   }
+  if (out.empty()) return none();
   std::ranges::sort(out);
   return out;
 }
 
 Result<unsigned> Skel::newest_generation() const {
   const auto all = TRY(all_generations());
-  if (all.empty()) return fail("read generations", path_ + "/generations", "no manifest in it");
   return all.back();
 }
 

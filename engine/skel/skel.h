@@ -29,7 +29,7 @@ class Skel {
   [[nodiscard]] bool merged() const { return merged_; }
   /// Number of the newest generation; an error if there is none.
   [[nodiscard]] Result<unsigned> newest_generation() const;
-  /// Numbers of all generations that have a manifest, in rising order.
+  /// Numbers of all generations that have a manifest, in rising order; an error if there is none.
   [[nodiscard]] Result<std::vector<unsigned>> all_generations() const;
   [[nodiscard]] Result<Manifest> manifest(unsigned generation) const;
   /// The entries of a generation one by one: what does not need all of them at once has no need of their memory.

@@ -194,7 +194,7 @@ class Split {
     old_files.finish(distributed.entries);
     report_.notes = std::move(distributed.notes);
     entries.add(with_static(std::move(distributed.entries)));
-    TRY(compare(entries, IsOld::if_kept));
+    TRY(compare(entries));
     TRY(look_beside_static(source));
     if (!aside_.empty()) TRY(set_aside(source, staging));
     if (report_.new_generation) {
@@ -225,16 +225,13 @@ class Split {
     ManifestEntries others = TRY(describe_tree(source, part_of, is_new));
     add_directories_of_parts(others, entries);
     entries.add(with_static(std::move(others)));
-    TRY(compare(entries, IsOld::if_it_looks_so));
+    TRY(compare(entries));
     TRY(look_beside_static(source));
     report_.generation = last_.generation + (report_.new_generation ? 1 : 0);
     return std::move(report_);
   }
 
  private:
-  /// Whether a file of the new generation that looks like the last one's is the very same.
-  enum class IsOld { if_kept, if_it_looks_so };
-
   /// Gives the merged tree.
   Result<DirFd> look_at_trees() {
     report_.skel = skel_.name().text();
@@ -361,7 +358,7 @@ class Split {
   };
 
   /// Both generations side by side, in their order.
-  Result<> compare(const NextEntries& entries, IsOld is_old) {
+  Result<> compare(const NextEntries& entries) {
     Before directories(last_.entries, Before::Kind::directories), others(last_.entries, Before::Kind::others);
     bool same_directories = true;
     const auto gone = [&] {
@@ -380,8 +377,7 @@ class Split {
       }
       while (others.get() != nullptr && others.get()->path < now.path) gone();
       const bool both = others.get() != nullptr && others.get()->path == now.path;
-      const ManifestEntry* const before = both ? others.get() : nullptr;
-      count(now, before, is_old == IsOld::if_it_looks_so || (before != nullptr && kept == before));
+      count(now, both ? others.get() : nullptr, kept != nullptr);
       if (both) others.next();
       return {};
     }));
@@ -392,10 +388,11 @@ class Split {
     return {};
   }
 
-  void count(const ManifestEntry& now, const ManifestEntry* before, bool is_old) {
+  /// A regular file that only looks like the last generation's, and was not kept, is another.
+  void count(const ManifestEntry& now, const ManifestEntry* before, bool kept) {
     const bool moved_part = before != nullptr && before->part != now.part;
     const bool same = before != nullptr && !moved_part && look_the_same(*before, now) &&
-                      (now.type != sys::FileType::regular || now.part == Part::static_part || is_old);
+                      (now.type != sys::FileType::regular || now.part == Part::static_part || kept);
     if (same) {
       ++report_.changes(now.part).unchanged;
       return;
@@ -508,8 +505,7 @@ Result<GenerationReport> split_skel(const Store& store, const GenerationRequest&
   Arena arena(workers(request.engine));
   TRY(arena.execute([&] { return require_idle_merge(store, request.skel); }));
   const unsigned newest = TRY(skel.newest_generation());
-  Manifest last = TRY(skel.manifest(newest));
-  last.generation = newest;
+  const Manifest last = TRY(skel.manifest(newest));
   Split split(store, request, skel, last);
   auto report = arena.execute([&] {
     if (request.engine.dry_run == DryRun::yes) return split.preview();
