@@ -18,7 +18,7 @@ EngineOptions Session::engine() {
   engine.measured_backends = settings.backends;
   engine.dry_run = options.dry_run ? DryRun::yes : DryRun::no;
   engine.wait = options.no_wait ? sys::Wait::no : sys::Wait::yes;
-  engine.progress = &progress_;
+  if (wants_progress()) engine.progress = &progress_;
   engine.say = [this](const std::string& line) { output.detail(line); };
   engine.warn = [this](const std::string& line) { output.warning(line); };
   return engine;
@@ -39,12 +39,15 @@ Result<Store> Session::store_to_change(Needs needs, const std::optional<SkelName
   return store;
 }
 
+bool Session::wants_progress() const {
+  if (options.json && output.verbosity() == Verbosity::quiet) return false;
+  if (options.chosen_progress() == ShowProgress::always) return true;
+  return options.chosen_progress() == ShowProgress::automatic && output.verbosity() != Verbosity::quiet &&
+         is_terminal(Stream::error);
+}
+
 std::optional<ProgressBar> Session::show_progress() {
-  const bool silent = options.json && output.verbosity() == Verbosity::quiet;
-  const bool wanted = options.chosen_progress() == ShowProgress::always ||
-                      (options.chosen_progress() == ShowProgress::automatic && output.verbosity() != Verbosity::quiet &&
-                       is_terminal(Stream::error));
-  if (silent || !wanted) return std::nullopt;
+  if (!wants_progress()) return std::nullopt;
   return std::make_optional<ProgressBar>(output, progress_);
 }
 

@@ -42,6 +42,8 @@ class Session {
   [[nodiscard]] std::optional<ProgressBar> show_progress();
 
  private:
+  /// Whether anybody will see a bar: the engine does not count for nobody.
+  [[nodiscard]] bool wants_progress() const;
   Progress progress_;
 };
 

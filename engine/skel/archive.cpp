@@ -42,7 +42,9 @@ constexpr const char* kDefaultAcl = "system.posix_acl_default";
 /// What libarchive reads from, and what its callback found wrong.
 struct Input {
   const Fd& file;
-  std::vector<std::byte> buffer = std::vector<std::byte>(kReadSize);
+  std::uint64_t size;  ///< bytes; 0: not known, a pipe
+  std::uint64_t read;  ///< bytes
+  std::vector<std::byte> buffer;
   std::optional<Error> error;
 };
 
@@ -54,6 +56,7 @@ la_ssize_t read_callback(archive* reader, void* data, const void** block) {
     input.error = std::move(got).error();
     return ARCHIVE_FATAL;
   }
+  input.read += *got;
   *block = input.buffer.data();
   return static_cast<la_ssize_t>(*got);
 }
@@ -220,14 +223,15 @@ class OpenDirs {
 
 class Unpacker {
  public:
-  Unpacker(archive* reader, const std::string& source, const DirFd& target)
-      : reader_(reader), source_(source), target_(target), dirs_(target) {}
+  Unpacker(archive* reader, const Input& input, const std::string& source, const DirFd& target, Progress* progress)
+      : reader_(reader), input_(input), source_(source), target_(target), progress_(progress), dirs_(target) {}
 
   Result<> unpack(archive_entry* entry) {
     const char* const raw = archive_entry_pathname(entry);
     path_ = raw != nullptr ? raw : "";
     if (path_.empty()) return bad("an entry without a name");
     auto done = place(entry);
+    if (done && progress_ != nullptr) count(entry);
     if (done || !done.error().reason.empty()) return done;
     // A call that failed knows the staging path, the reader of the message knows the archive.
     done.error().path = source_ + ": " + path_;
@@ -267,6 +271,15 @@ class Unpacker {
 
   [[nodiscard]] std::unexpected<Error> bad(std::string why) const {
     return fail(kOperation, source_ + (path_.empty() ? "" : ": " + path_), std::move(why));
+  }
+
+  /// The archive is taken to go on as it began: entries by the bytes that are still to be read.
+  void count(archive_entry* entry) {
+    if (archive_entry_filetype(entry) == AE_IFDIR) return;
+    const std::uint64_t done = progress_->done.fetch_add(1, std::memory_order_relaxed) + 1;
+    if (input_.size == 0) return;
+    const double part_read = static_cast<double>(input_.read) / static_cast<double>(input_.size);
+    progress_->total = std::max(2 * done, static_cast<std::uint64_t>(2 * static_cast<double>(done) / part_read));
   }
 
   Result<> place(archive_entry* entry) {
@@ -440,8 +453,10 @@ class Unpacker {
   }
 
   archive* reader_;
+  const Input& input_;
   const std::string& source_;
   const DirFd& target_;
+  Progress* progress_;
   OpenDirs dirs_;
   std::string path_;
   std::map<std::string, Metadata> directories_;
@@ -454,10 +469,12 @@ bool is_about_charset(std::string_view warning) { return warning.find("can't be 
 
 }  // namespace
 
-Result<UnpackReport> unpack_archive(const Fd& input, const std::string& source, const DirFd& target) {
-  Input from{input, std::vector<std::byte>(kReadSize), {}};
+Result<UnpackReport> unpack_archive(const Fd& input, const std::string& source, const DirFd& target,
+                                    Progress* progress) {
+  const sys::Stat stat = TRY(sys::stat(input));
+  Input from{input, stat.type == sys::FileType::regular ? stat.size : 0, 0, std::vector<std::byte>(kReadSize), {}};
   const Reader reader = make_reader();
-  Unpacker unpacker(reader.get(), source, target);
+  Unpacker unpacker(reader.get(), from, source, target, progress);
   const auto broken = [&]() -> std::unexpected<Error> {
     if (from.error) return std::unexpected(std::move(*from.error));
     const std::string after = unpacker.last().empty() ? "" : " (after " + unpacker.last() + ")";

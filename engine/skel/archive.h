@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/model/options.h"
 #include "engine/sys/error.h"
 #include "engine/sys/fd.h"
 
@@ -21,7 +22,9 @@ struct UnpackReport {
 /// directory, with all metadata: mode, owner (numeric), times (ns), xattrs, ACLs, capabilities, hard links, sparse
 /// files, devices, FIFOs. Directory metadata is applied last. A wrong archive (malformed, absolute name, "..", a path
 /// through a symlink, a doubled file, a hard link to nothing) is an error that names the entry; the caller throws
-/// `target` away.
-[[nodiscard]] Result<UnpackReport> unpack_archive(const Fd& input, const std::string& source, const DirFd& target);
+/// `target` away. `progress` may be null; each entry that is no directory is counted as one done of two, the second
+/// being what the caller does with it, and the total is reckoned from the bytes read so far where `input` is a file.
+[[nodiscard]] Result<UnpackReport> unpack_archive(const Fd& input, const std::string& source, const DirFd& target,
+                                                  Progress* progress = nullptr);
 
 }  // namespace vskel

@@ -5,6 +5,7 @@
 #include "engine/skel/build.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <mutex>
@@ -228,11 +229,7 @@ void count(const Manifest& manifest, BuildReport& report) {
     if (entry.type == sys::FileType::directory) ++report.dirs;
     if (entry.type == sys::FileType::symlink) ++report.symlinks;
     if (entry.type != sys::FileType::regular) continue;
-    ++report.files;
-    report.bytes += entry.size;
-    ++(entry.part == Part::global_part  ? report.global_files
-       : entry.part == Part::local_part ? report.local_files
-                                        : report.static_files);
+    report.add_file(entry.part, entry.size);
     if (const auto reason = reason_to_look(entry))
       report.look_at.push_back("/" + entry.path + ": " + std::string(*reason));
   }
@@ -249,6 +246,24 @@ Result<> look_at_passwords(const DirFd& static_tree, BuildReport& report) {
   return {};
 }
 
+/// Calls `see` for every name that the rules take, from many tasks; without those in directories that are kept empty.
+Result<> for_each_taken(const DirFd& source, const SourceRules& rules,
+                        const std::function<Result<>(const WalkDirectory& directory, const WalkEntry& entry)>& see) {
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
+    for (const WalkEntry& entry : directory->entries) {
+      const Treatment treatment = rules(*directory, entry);
+      if (treatment == Treatment::leave_out) continue;
+      TRY(see(*directory, entry));
+      if (entry.type == sys::FileType::directory && treatment == Treatment::take)
+        walk.descend(directory, entry, nullptr);
+    }
+    return {};
+  };
+  (void)TRY(Walk::run({&source}, Mounts::stop, nullptr, visitor));
+  return {};
+}
+
 /// Everything from the source to a complete staged skel. Runs in the arena.
 Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, const DirFd& staging,
               BuildReport& report) {
@@ -257,7 +272,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   if (kind == SourceKind::archive) {
     source = TRY(sys::ensure_dir(staging, "source", 0700));
     const Fd input = request.source == "-" ? TRY(sys::open_input("/proc/self/fd/0")) : TRY(sys::open_input(request.source));
-    UnpackReport unpacked = TRY(unpack_archive(input, request.source, source));
+    UnpackReport unpacked = TRY(unpack_archive(input, request.source, source, request.engine.progress));
     report.notes = std::move(unpacked.notes);
     report.warnings = std::move(unpacked.warnings);
   } else {
@@ -276,7 +291,18 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   distribution.layout = &layout;
   distribution.transfer = kind == SourceKind::archive ? Transfer::move : Transfer::copy;
   distribution.seal = TRY(choose_seal(staging, std::nullopt));
-  distribution.treatment = SourceRules(request, kind, std::move(own_directories));
+  const SourceRules rules(request, kind, std::move(own_directories));
+  distribution.treatment = rules;
+  if (Progress* const progress = request.engine.progress; progress != nullptr) {
+    // A second walk of the names, only where somebody looks on; what it reads is in the cache for the walk that copies.
+    std::atomic<std::uint64_t> files{0};
+    TRY(for_each_taken(source, rules, [&files](const WalkDirectory&, const WalkEntry& entry) -> Result<> {
+      if (entry.type != sys::FileType::directory && entry.type != sys::FileType::socket)
+        files.fetch_add(1, std::memory_order_relaxed);
+      return {};
+    }));
+    progress->total = progress->done + files;
+  }
   distribution.executor = executor.get();
   distribution.progress = request.engine.progress;
   if (!distribution.seal)
@@ -330,37 +356,17 @@ Result<BuildReport> look_only(const Store& store, const BuildRequest& request, S
     if (own->open()) own_directories.emplace(TRY(sys::stat(*own)).device, TRY(sys::stat(*own)).inode);
   const SourceRules rules(request, kind, std::move(own_directories));
   std::mutex mutex;
-  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
-                              std::shared_ptr<void>) -> Result<> {
-    BuildReport seen;
-    for (const WalkEntry& entry : directory->entries) {
-      const Treatment treatment = rules(*directory, entry);
-      if (treatment == Treatment::leave_out) continue;
-      if (entry.type == sys::FileType::directory) {
-        ++seen.dirs;
-        if (treatment == Treatment::take) walk.descend(directory, entry, nullptr);
-      }
-      if (entry.type == sys::FileType::symlink) ++seen.symlinks;
-      if (entry.type != sys::FileType::regular) continue;
-      ++seen.files;
-      seen.bytes += TRY(sys::stat(directory->top(), entry.name))
-      .size;
-      const Part part = layout.part_of(directory->path_to(entry.name));
-      ++(part == Part::global_part  ? seen.global_files
-         : part == Part::local_part ? seen.local_files
-                                    : seen.static_files);
-    }
+  TRY(for_each_taken(source, rules, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+    const bool regular = entry.type == sys::FileType::regular;
+    const std::uint64_t size = regular ? TRY(sys::stat(directory.top(), entry.name))
+    .size : 0;
+    const Part part = layout.part_of(directory.path_to(entry.name));
     const std::scoped_lock lock(mutex);
-    report.files += seen.files;
-    report.dirs += seen.dirs;
-    report.symlinks += seen.symlinks;
-    report.bytes += seen.bytes;
-    report.global_files += seen.global_files;
-    report.local_files += seen.local_files;
-    report.static_files += seen.static_files;
+    if (entry.type == sys::FileType::directory) ++report.dirs;
+    if (entry.type == sys::FileType::symlink) ++report.symlinks;
+    if (regular) report.add_file(part, size);
     return {};
-  };
-  (void)TRY(Walk::run({&source}, Mounts::stop, nullptr, visitor));
+  }));
   return report;
 }
 
@@ -406,6 +412,12 @@ Result<std::string> finish_build(const Store& store, Intent& intent) {
   if (publish) outcome = "skel " + skel.text() + ": building it was finished";
   TRY(intent.close());
   return outcome;
+}
+
+void BuildReport::add_file(Part part, std::uint64_t size) {
+  ++files;
+  bytes += size;
+  ++(part == Part::global_part ? global_files : part == Part::local_part ? local_files : static_files);
 }
 
 Result<BuildReport> build_skel(const Store& store, const BuildRequest& request) {

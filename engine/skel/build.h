@@ -7,6 +7,7 @@
 
 #include "engine/model/identity.h"
 #include "engine/model/options.h"
+#include "engine/model/part.h"
 #include "engine/txn/store.h"
 
 namespace vskel {
@@ -24,6 +25,7 @@ struct BuildReport {
   unsigned generation = 1;
   std::uint64_t files = 0, dirs = 0, symlinks = 0, bytes = 0;
   std::uint64_t global_files = 0, local_files = 0, static_files = 0;
+  void add_file(Part part, std::uint64_t size);
   double elapsed_s = 0;
   std::vector<std::string> notes;  ///< what was left out: sockets, other file systems
   std::vector<std::string>

@@ -292,6 +292,18 @@ TEST_F(ArchiveTest, TakesTheLaterOfTwoEntriesForADirectory) {
   EXPECT_EQ(fs::status(top_ / "target/dir").permissions(), fs::perms(0700));
 }
 
+TEST_F(ArchiveTest, CountsForAProgressBar) {
+  std::string bytes = directory("dir");
+  for (int number = 0; number < 300; ++number) bytes += file("dir/" + std::to_string(number), std::string(3000, 'x'));
+  Progress progress;
+  std::ofstream(top_ / "made.tar", std::ios::binary) << bytes << kEnd;
+  fs::create_directory(top_ / "target");
+  const auto archive = *sys::open_input(top_ / "made.tar");
+  ASSERT_TRUE(unpack_archive(archive, "made.tar", *sys::open_root(top_ / "target"), &progress));
+  EXPECT_EQ(progress.done, 300U);  // the caller's half is still to come
+  EXPECT_EQ(progress.total, 600U);
+}
+
 TEST_F(ArchiveTest, LeavesSymlinksAsTheyAre) {
   ASSERT_TRUE(
       unpack_bytes(symlink("up", "../../..") + symlink("away", "/etc/passwd") + hard_link("also-away", "away") + kEnd));
