@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "engine/sys/processes.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/remove.h"
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/quiesce/quiescence.h"
 #include "engine/relink/relink_intent.h"
 #include "engine/skel/build_intent.h"
 #include "engine/skel/merge_intent.h"
@@ -17,6 +18,8 @@
 namespace vskel {
 
 namespace {
+
+bool is_quiescence(const Intent& intent) { return intent.records().front().value("operation", "") == "quiesce"; }
 
 Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, sys::Wait wait) {
   const nlohmann::json& first = intent.records().front();
@@ -35,6 +38,7 @@ Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, 
       TRY(finish_generation(store, intent, Trash::leave))
     };
   if (operation == "create-vs") return finish_creation(store, intent);
+  if (is_quiescence(intent)) return finish_quiescence(store, intent);
   if (operation == "prune") {  // what it had moved into the trash goes with that
     TRY(intent.close());
     return std::vector{"skel " + first.value("skel", "") + ": pruning it was cut off; prune again for the rest"};
@@ -88,7 +92,10 @@ Result<std::vector<std::string>> recover(const Store& store, const EngineOptions
       lines.push_back("would recover " + crashed.records.front().value("operation", "") + " " + crashed.id);
     return lines;
   }
-  for (Intent& intent : TRY(crashed_intents(store)))
+  // Who was held still is let go on only when all that he could reach is sealed again.
+  std::vector<Intent> intents = TRY(crashed_intents(store));
+  std::ranges::stable_partition(intents, [](const Intent& intent) { return !is_quiescence(intent); });
+  for (Intent& intent : intents)
     std::ranges::move(TRY(finish_one(store, intent, engine.wait)), std::back_inserter(lines));
   TRY(sweep_temporaries(store));
   TRY(sweep_records(store));

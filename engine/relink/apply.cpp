@@ -6,7 +6,6 @@
 
 #include "engine/relink/held_seals.h"
 #include "engine/relink/relink_intent.h"
-#include "engine/seal/quiesce.h"
 #include "engine/skel/reseal.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
@@ -218,7 +217,7 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
   const bool apply = last.value("phase", "") == "apply";
   if (apply && staging) {
     const auto records = TRY(read_records(skel));
-    const bool quiet = !must_lift(seal) || Quiescence::hold(TRY(sealed_tenants(store, records)), Quiesce::automatic);
+    auto held = must_lift(seal) ? hold_tenants(store, skel, records, Quiesce::automatic, {}) : Result<Quiescence>();
     const auto executor = make_syscall_executor();
     const unsigned newest = TRY(skel.newest_generation());
     LinkShared links{skel, newest, *executor, seal, LiftedSeals(seal), {}};
@@ -226,7 +225,8 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
     for (const std::string& name : names_of(last.at("vservers")))
       complete.push_back(TRY(read_staged_vserver(*staging, name)));
     const auto outcomes =
-        TRY(carry_out_all(store, intent, skel, complete, links, quiet ? Further::carry_out : Further::leave));
+        TRY(carry_out_all(store, intent, skel, complete, links, held ? Further::carry_out : Further::leave));
+    if (held) TRY(held->release());
     for (const auto& [name, outcome] : outcomes)
       lines.push_back(
           "vserver " + name + ": relink was finished" +

@@ -9,7 +9,6 @@
 
 #include "engine/relink/anywhere.h"
 #include "engine/relink/apply.h"
-#include "engine/seal/quiesce.h"
 #include "engine/seal/reflink.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
@@ -187,9 +186,9 @@ class Run {
     }
     if (!request_.export_new.empty()) TRY(export_conflicts(shared, group));
     if (working.empty()) return {};
-    std::optional<Quiescence> quiescence;
+    Quiescence quiescence;
     if (lifts && must_lift(seal_)) {
-      auto held = Quiescence::hold(TRY(sealed_tenants(store_, records_)), request_.quiesce);
+      auto held = hold_tenants(store_, skel_, records_, request_.quiesce, request_.engine);
       // Before the first change it is the whole run that is refused.
       if (!held && !changed_something_) return std::unexpected(std::move(held).error());
       if (!held) {
@@ -197,10 +196,11 @@ class Run {
           if (has_work(member)) member.error = held.error();
         return {};
       }
-      quiescence.emplace(std::move(*held));
+      quiescence = std::move(*held);
     }
     changed_something_ = true;
     const auto applied = TRY(apply_plans(store_, shared, working));
+    TRY(quiescence.release());
     for (Member& member : group)
       if (const auto found = applied.find(member.before.name); found != applied.end()) take_in(member, found->second);
     return {};
@@ -294,11 +294,11 @@ class Run {
         replaced.insert(step.mine.inode);
     if (replaced.empty()) return {};
     const sys::Stat root = TRY(sys::stat(member.root));
-    for (const sys::RunningProcess& process : TRY(sys::running_processes())) {
-      if (process.root_inode != root.inode || process.root_device != root.device) continue;
-      const auto mapped = TRY(sys::mapped_inodes(process.pid));
+    const Tenant tenant{member.before.name, root.device, root.inode};
+    for (const Inhabitant& inhabitant : TRY(find_inhabitants(store_.vservers(), std::span(&tenant, 1)))) {
+      const auto mapped = TRY(sys::mapped_inodes(inhabitant.id.pid));
       if (std::ranges::any_of(mapped, [&](std::uint64_t inode) { return replaced.contains(inode); }))
-        member.report.restart.push_back(printable(process.name) + " (" + std::to_string(process.pid) + ")");
+        member.report.restart.push_back(inhabitant.process);
     }
     return {};
   }

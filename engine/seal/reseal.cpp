@@ -1,6 +1,7 @@
 #include "engine/seal/reseal.h"
 
 #include <atomic>
+#include <cerrno>
 
 #include "engine/seal/seal.h"
 #include "engine/tree/walk.h"
@@ -19,6 +20,19 @@ Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal) {
     return {};
   }));
   return sealed.load();
+}
+
+Result<> prove_no_writers_below(const DirFd& tree) {
+  return for_each_file(tree, [](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+    if (entry.type != sys::FileType::regular) return {};
+    const Fd file = TRY(sys::open_trusted_file(directory.top(), entry.name));
+    if (!TRY(sys::stat(file)).immutable) return {};
+    auto lease = sys::take_read_lease(file);
+    if (!lease && lease.error().code == EINVAL) return {};
+    if (TRY(std::move(lease))) return {};
+    return fail("seal", sys::path_of(file),
+                "a process has it open for writing since before it was sealed; end that process, then verify");
+  });
 }
 
 Result<> unseal_all(const DirFd& tree) {

@@ -10,6 +10,11 @@ namespace vskel {
 /// arena or on its own.
 [[nodiscard]] Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal);
 
+/// An error that names the file if a sealed file below `tree` is open for writing: then somebody has a descriptor from
+/// before it was sealed, by which he writes on XFS, btrfs and tmpfs (ext4 refuses). A read lease tells (fcntl(2));
+/// nothing is proved where the file system has none. Runs inside the caller's TBB arena or on its own.
+[[nodiscard]] Result<> prove_no_writers_below(const DirFd& tree);
+
 /// Takes the immutable flag off every file below `tree`, which no vserver shares: a merged tree, whose new files a
 /// split sealed before it was undone. Runs inside the caller's TBB arena or on its own.
 [[nodiscard]] Result<> unseal_all(const DirFd& tree);

@@ -32,15 +32,14 @@ PartChanges GenerationReport::all() const {
 Result<GenerationReport> change_generation(const Store& store, const GenerationRequest& request, const Skel& skel,
                                            std::string_view operation, unsigned last, const GenerationMaker& make) {
   const SealKind seal = TRY(seal_to_use(store, request.engine));
-  std::optional<Quiescence> quiescence;
-  if (must_lift(seal)) quiescence = TRY(Quiescence::hold(TRY(request.tenants(skel)), request.quiesce));
+  Quiescence quiescence = TRY(must_lift(seal) ? request.hold_tenants(skel) : Result<Quiescence>());
   Intent intent = TRY(Intent::begin(store, {{"version", 1},
                                             {"operation", operation},
                                             {"skel", skel.name().text()},
                                             {"generation", last},
                                             {"seal", seal_word(seal)}}));
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
-  Result<StagedGeneration> staged = make(staging, seal);
+  Result<StagedGeneration> staged = make(staging, seal, quiescence);
   if (staged) {
     auto announced = sys::sync_file_system(staging);
     if (announced)
@@ -51,6 +50,7 @@ Result<GenerationReport> change_generation(const Store& store, const GenerationR
   auto finished = finish_generation(store, intent, Trash::empty);
   if (!staged) return std::unexpected(std::move(staged).error());
   TRY(finished);
+  TRY(quiescence.release());
   staged->report.generation = last + (staged->report.new_generation ? 1 : 0);
   return std::move(staged->report);
 }

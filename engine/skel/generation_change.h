@@ -12,18 +12,17 @@
 #include "engine/model/identity.h"
 #include "engine/model/options.h"
 #include "engine/model/sharing.h"
-#include "engine/seal/quiesce.h"
+#include "engine/quiesce/quiescence.h"
 #include "engine/skel/skel.h"
 
 namespace vskel {
 
-/// Who has to be still while the seals of this skel's inodes are lifted. Asked under the skel's lock.
-using TenantsOf = std::function<Result<std::vector<Tenant>>(const Skel&)>;
+/// Holds all still who must be while the seals of this skel's inodes are lifted. Called under the skel's lock.
+using HoldTenants = std::function<Result<Quiescence>(const Skel&)>;
 
 struct GenerationRequest {
   SkelName skel;
-  TenantsOf tenants;
-  Quiesce quiesce = Quiesce::automatic;
+  HoldTenants hold_tenants;
   EngineOptions engine;
 };
 
@@ -53,7 +52,9 @@ struct StagedGeneration {
   GenerationReport report;
   std::string set_aside_name;  ///< of staging/ID/set-aside once it is in generations/; "" if there is none
 };
-using GenerationMaker = std::function<Result<StagedGeneration>(const DirFd& staging, SealKind seal)>;
+/// A maker takes a turn of `quiescence` wherever it lifts a seal.
+using GenerationMaker =
+    std::function<Result<StagedGeneration>(const DirFd& staging, SealKind seal, Quiescence& quiescence)>;
 
 /// Makes the generation after `last` as one journalled operation ("split-skel" or "rollback"): `make` stages it, then
 /// it is published, or all is undone. Under the skel's lock; inside the caller's TBB arena.

@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <chrono>
 
-#include "engine/seal/quiesce.h"
+#include "engine/quiesce/inhabitants.h"
 #include "engine/skel/merge_intent.h"
 #include "engine/skel/populate.h"
 #include "engine/skel/skel.h"
@@ -89,8 +89,9 @@ Result<> require_idle_merge(const Store& store, const SkelName& skel) {
   const std::string name = merged_name(skel), path = store.paths().vservers + "/" + name;
   const DirFd root = TRY(sys::open_dir(store.vservers(), *Name::check(name)));
   const sys::Stat stat = TRY(sys::stat(root));
-  const auto inside = TRY(processes_inside({name, stat.device, stat.inode}));
-  if (!inside.empty()) return fail("use merged skel", path, "a process runs in it: " + inside.front());
+  const Tenant tree{name, stat.device, stat.inode};
+  const auto inside = TRY(find_inhabitants(store.vservers(), std::span(&tree, 1)));
+  if (!inside.empty()) return fail("use merged skel", path, "a process runs in it: " + inside.front().process);
   const Visitor visitor = [](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                              std::shared_ptr<void>) -> Result<> {
     for (const WalkEntry& entry : directory->entries)

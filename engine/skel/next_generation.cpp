@@ -192,8 +192,8 @@ class Finish {
 }  // namespace
 
 Result<NextGeneration> NextGeneration::begin(const Skel& skel, const DirFd& staging, unsigned last, SealKind seal,
-                                             Executor& executor) {
-  NextGeneration next(skel, staging, seal, executor);
+                                             Executor& executor, Quiescence& quiescence) {
+  NextGeneration next(skel, staging, seal, executor, quiescence);
   next.trees_[0] = TRY(sys::ensure_dir(staging, "global", 0755));
   next.trees_[1] = TRY(sys::ensure_dir(staging, "local", 0755));
   next.trees_[2] = TRY(sys::ensure_dir(staging, "static", 0755));
@@ -203,6 +203,7 @@ Result<NextGeneration> NextGeneration::begin(const Skel& skel, const DirFd& stag
 
 Result<bool> NextGeneration::link(const DirFd& source, Name source_name, const DirFd& target, Name name) {
   const sys::Stat stat = TRY(sys::stat(source, source_name));
+  const auto turn = TRY(quiescence_->turn());
   const bool lifted = TRY(seals_->lift_if_sealed(source, source_name, stat.inode));
   auto linked = sys::link(source, source_name, target, name);
   if (lifted) TRY(seals_->restore(source, source_name, stat.inode));
@@ -222,6 +223,7 @@ Result<> NextGeneration::copy(const DirFd& source, Name name, const DirFd& targe
 }
 
 Result<> NextGeneration::move_old(const DirFd& source, Name name, const sys::Stat& stat, const DirFd& target) {
+  const auto turn = TRY(quiescence_->turn());
   const bool lifted = TRY(seals_->lift_if_sealed(source, name, stat.inode));
   auto moved = sys::rename_new(source, name, target, name);
   if (lifted) TRY(seals_->restore(moved ? target : source, name, stat.inode));

@@ -13,6 +13,7 @@
 
 #include "engine/issue/executor.h"
 #include "engine/manifest/manifest.h"
+#include "engine/quiesce/quiescence.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/skel.h"
 #include "engine/txn/journal.h"
@@ -23,7 +24,7 @@ class NextGeneration {
  public:
   /// Makes the staging of the generation after number `last` in `staging` (staging/ID). The arguments outlive this.
   [[nodiscard]] static Result<NextGeneration> begin(const Skel& skel, const DirFd& staging, unsigned last,
-                                                    SealKind seal, Executor& executor);
+                                                    SealKind seal, Executor& executor, Quiescence& quiescence);
 
   [[nodiscard]] const DirFd& tree(Part part) const { return trees_.at(static_cast<std::size_t>(part)); }
   /// A further name in `target` for `source_name` in `source`, of a tree of the skel's. False where the inode takes
@@ -37,12 +38,17 @@ class NextGeneration {
   [[nodiscard]] Result<> write(const std::function<Result<>(ManifestWriter& writer)>& give);
 
  private:
-  NextGeneration(const Skel& skel, const DirFd& staging, SealKind seal, Executor& executor)
-      : skel_(&skel), staging_(&staging), executor_(&executor), seals_(std::make_unique<LiftedSeals>(seal)) {}
+  NextGeneration(const Skel& skel, const DirFd& staging, SealKind seal, Executor& executor, Quiescence& quiescence)
+      : skel_(&skel),
+        staging_(&staging),
+        executor_(&executor),
+        quiescence_(&quiescence),
+        seals_(std::make_unique<LiftedSeals>(seal)) {}
   [[nodiscard]] Result<> move_old(const DirFd& source, Name name, const sys::Stat& stat, const DirFd& target);
   const Skel* skel_;
   const DirFd* staging_;
   Executor* executor_;
+  Quiescence* quiescence_;
   unsigned last_ = 0;
   std::array<DirFd, kParts> trees_;
   std::unique_ptr<LiftedSeals> seals_;

@@ -66,6 +66,7 @@ class DirectoryPlan {
     const bool may_be_linked =
         entry.type == sys::FileType::regular && entry.layer == kGlobalLayer && shared_.request.share == Share::hardlink;
     // build-skel seals what may be shared and nothing else: the flag answers, and is off already for the link.
+    if (may_be_linked) TRY(take_turn());
     if (may_be_linked && TRY(shared_.seals.lift_if_sealed(source, entry.name, entry.inode))) {
       add_lifted_link(entry, source);
       return {};
@@ -106,6 +107,12 @@ class DirectoryPlan {
     Name name;
     std::uint64_t inode;  ///< d_ino
   };
+
+  /// One for all that the batch lifts.
+  Result<> take_turn() {
+    if (shared_.request.quiescence != nullptr && !turn_) turn_.emplace(TRY(shared_.request.quiescence->turn()));
+    return {};
+  }
 
   const Metadata& keep(Metadata metadata) { return metadata_.emplace_back(std::move(metadata)); }
 
@@ -267,6 +274,7 @@ class DirectoryPlan {
       if (!restored && outcome) outcome = std::move(restored);
     }
     lifted_.clear();
+    turn_.reset();
     return outcome;
   }
 
@@ -276,6 +284,7 @@ class DirectoryPlan {
   std::vector<Operation> operations_;
   std::vector<std::pair<Kind, std::uint64_t>> kinds_;
   std::vector<Lifted> lifted_;
+  std::optional<Quiescence::Turn> turn_;  ///< from before the first of them until all are sealed again
   std::vector<Subdirectory> subdirectories_;
   // What operations point to keeps its place: deques.
   std::deque<Metadata> metadata_;

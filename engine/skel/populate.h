@@ -11,6 +11,7 @@
 
 #include "engine/issue/executor.h"
 #include "engine/model/sharing.h"
+#include "engine/quiesce/quiescence.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/tokens.h"
 
@@ -40,7 +41,8 @@ struct PopulateRequest {
   const Skel* skel = nullptr;
   std::optional<Share> share = Share::hardlink;  ///< of global files; nullopt: private copies, cloned where that works
   StaticFiles static_files = StaticFiles::filled;
-  SealKind seal = SealKind::none;  ///< what seals shared inodes; they are sealed when populate() returns
+  SealKind seal = SealKind::none;    ///< what seals shared inodes; they are sealed when populate() returns
+  Quiescence* quiescence = nullptr;  ///< whose turns are taken while seals are lifted; may be null where none is
   Executor* executor = nullptr;
   Progress* progress = nullptr;  ///< counts paths of all destinations; the total is the caller's to say
 };

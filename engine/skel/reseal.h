@@ -1,4 +1,4 @@
-// Sealing again what a crash left unsealed in a skel.
+// Sealing again what is unsealed in a skel, and proving that a seal has nobody to keep in.
 #pragma once
 
 #include "engine/model/sharing.h"
@@ -9,5 +9,9 @@ namespace vskel {
 /// Seals every linkable file of the skel's global tree, and of what is kept of older generations' global trees, that is
 /// not sealed. Runs inside the caller's TBB arena or on its own.
 [[nodiscard]] Result<> seal_skel_again(const Skel& skel, SealKind seal);
+
+/// An error that names the file if any sealed file of those trees is open for writing: by a descriptor from before it
+/// was sealed. Runs inside the caller's TBB arena or on its own.
+[[nodiscard]] Result<> prove_no_writers(const Skel& skel);
 
 }  // namespace vskel

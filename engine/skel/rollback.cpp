@@ -27,8 +27,8 @@ class Restoration {
   Restoration(const Skel& skel, unsigned newest, Manifest wanted, const KeptFiles& kept)
       : skel_(skel), newest_(newest), wanted_(wanted.generation), entries_(std::move(wanted.entries)), kept_(kept) {}
 
-  Result<StagedGeneration> stage(const DirFd& staging, SealKind seal, Executor& executor) {
-    NextGeneration next = TRY(NextGeneration::begin(skel_, staging, newest_, seal, executor));
+  Result<StagedGeneration> stage(const DirFd& staging, SealKind seal, Executor& executor, Quiescence& quiescence) {
+    NextGeneration next = TRY(NextGeneration::begin(skel_, staging, newest_, seal, executor, quiescence));
     TRY(count());
     std::erase_if(entries_, [](const ManifestEntry& entry) { return entry.part == Part::static_part; });
     std::vector<std::uint64_t> inodes;  // by place in entries_; 0: a copy, or a directory
@@ -183,9 +183,10 @@ Result<GenerationReport> roll_back(const Store& store, const GenerationRequest& 
     Restoration restoration(skel, newest, std::move(wanted), kept);
     if (request.engine.dry_run == DryRun::yes) return restoration.preview();
     const auto executor = TRY(make_executor(request.engine, store.vservers()));
-    return change_generation(store, request, skel, "rollback", newest, [&](const DirFd& staging, SealKind seal) {
-      return restoration.stage(staging, seal, *executor);
-    });
+    return change_generation(store, request, skel, "rollback", newest,
+                             [&](const DirFd& staging, SealKind seal, Quiescence& quiescence) {
+                               return restoration.stage(staging, seal, *executor, quiescence);
+                             });
   });
   if (report) report->elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

@@ -184,10 +184,10 @@ class Split {
       : store_(store), request_(request), skel_(skel), last_(last) {}
 
   /// Everything up to the publication; the report says whether there is anything to publish.
-  Result<StagedGeneration> stage(const DirFd& staging, SealKind seal) {
+  Result<StagedGeneration> stage(const DirFd& staging, SealKind seal, Quiescence& quiescence) {
     const DirFd source = TRY(look_at_trees());
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
-    NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_.generation, seal, *executor));
+    NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_.generation, seal, *executor, quiescence));
     NextEntries entries(last_.entries);
     OldFiles old_files(skel_, source, next, last_, entries);
     Distributed distributed = TRY(distribute_merged(source, next, seal, *executor, old_files));
@@ -510,7 +510,9 @@ Result<GenerationReport> split_skel(const Store& store, const GenerationRequest&
   auto report = arena.execute([&] {
     if (request.engine.dry_run == DryRun::yes) return split.preview();
     return change_generation(store, request, skel, "split-skel", newest,
-                             [&](const DirFd& staging, SealKind seal) { return split.stage(staging, seal); });
+                             [&](const DirFd& staging, SealKind seal, Quiescence& quiescence) {
+                               return split.stage(staging, seal, quiescence);
+                             });
   });
   if (report) report->elapsed_s = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;

@@ -257,24 +257,4 @@ struct FileSystem {
 };
 [[nodiscard]] Result<FileSystem> file_system(const Fd& fd);
 
-// --- processes
-struct RunningProcess {
-  int pid;
-  std::string name;
-  std::uint64_t root_device, root_inode;
-};
-/// This process.
-[[nodiscard]] int own_pid();
-/// Every process of this pid namespace with the device and inode of its root directory. Processes that vanish meanwhile
-/// are left out.
-[[nodiscard]] Result<std::vector<RunningProcess>> running_processes();
-
-/// Who holds lock_exclusive() on the file of `fd`, by the descriptors of all processes (/proc/PID/fdinfo, "lock:"; the
-/// kernel names no process for such a lock). nullopt: nobody does by now, or a process of another pid namespace.
-[[nodiscard]] Result<std::optional<RunningProcess>> lock_holder(const Fd& fd);
-
-/// Inode numbers of all files that a process has mapped (/proc/PID/maps: programs and libraries, those that were
-/// deleted too). Empty for a process that is gone.
-[[nodiscard]] Result<std::vector<std::uint64_t>> mapped_inodes(int pid);
-
 }  // namespace vskel::sys

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 
+#include "engine/sys/processes.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/task_group.h"
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstdio>
 
+#include "engine/sys/processes.h"
 #include "engine/tree/listing.h"
 #include "engine/txn/crc32c.h"
 #include "engine/txn/lock.h"

@@ -1,5 +1,7 @@
 #include "engine/txn/lock.h"
 
+#include "engine/sys/processes.h"
+
 namespace vskel {
 
 namespace {
@@ -8,7 +10,7 @@ namespace {
 std::string holder_of(const Fd& file) {
   const auto holder = sys::lock_holder(file);
   if (!holder || !*holder) return "another process";
-  return "process " + std::to_string((*holder)->pid) + " " + printable((*holder)->name);
+  return "process " + std::to_string((*holder)->id.pid) + " " + printable((*holder)->name);
 }
 
 Result<Fd> open_lock(const Store& store, const std::string& name) {

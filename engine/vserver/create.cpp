@@ -11,7 +11,6 @@
 #include <deque>
 #include <set>
 
-#include "engine/seal/quiesce.h"
 #include "engine/seal/reflink.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/populate.h"
@@ -226,13 +225,14 @@ constexpr std::size_t kStagedAtOnce = 32;
 
 /// Stages all members; those that fail are told in the report and left out of the publication.
 Result<std::vector<CreatedVserver>> stage(const Store& store, const CreateRequest& request, const Skel& skel,
-                                          SealKind seal, const std::vector<Planned>& plans, const DirFd& staging,
-                                          unsigned jobs) {
+                                          SealKind seal, Quiescence& quiescence, const std::vector<Planned>& plans,
+                                          const DirFd& staging, unsigned jobs) {
   const auto executor = TRY(make_executor(request.engine, store.vservers()));
   PopulateRequest population;
   population.skel = &skel;
   population.share = request.share;
   population.seal = seal;
+  population.quiescence = &quiescence;
   population.executor = executor.get();
   population.progress = request.engine.progress;
   if (population.progress != nullptr) {
@@ -455,11 +455,12 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
     }
     return made;
   }
-  std::optional<Quiescence> quiescence;
-  if (must_lift(seal)) quiescence = TRY(Quiescence::hold(TRY(sealed_tenants(store, records)), request.quiesce));
+  Quiescence quiescence;
+  if (must_lift(seal)) quiescence = TRY(hold_tenants(store, skel, records, request.quiesce, request.engine));
   Intent intent = TRY(Intent::begin(store, first_record(request, made.plans, seal)));
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
-  auto staged = stage(store, request, skel, seal, made.plans, staging, jobs);
+  auto staged = stage(store, request, skel, seal, quiescence, made.plans, staging, jobs);
+  if (auto released = quiescence.release(); !released && staged) staged = std::unexpected(std::move(released).error());
   if (staged) {
     auto durable = sys::sync_file_system(staging);
     if (durable) durable = intent.record(publish_record(*staged));

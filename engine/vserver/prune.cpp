@@ -9,7 +9,6 @@
 #include <charconv>
 #include <set>
 
-#include "engine/seal/quiesce.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
@@ -94,7 +93,7 @@ Result<PruneReport> prune_locked(const Store& store, const Skel& skel, Quiesce q
   std::ranges::sort(report.forgotten);
   if (engine.dry_run == DryRun::yes || going.empty()) return report;
   // Kept files are sealed inodes that running vservers may have.
-  [[maybe_unused]] const Quiescence quiescence = TRY(Quiescence::hold(TRY(sealed_tenants(store, records)), quiesce));
+  Quiescence quiescence = TRY(hold_tenants(store, skel, records, quiesce, engine));
   Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "prune"}, {"skel", skel.name().text()}}));
   const Lock lock = TRY(Lock::take(store, "trash", engine.wait));
   for (const Name name : going) {
@@ -105,8 +104,10 @@ Result<PruneReport> prune_locked(const Store& store, const Skel& skel, Quiesce q
   TRY(sys::sync_file(store.trash()));
   for (const Name name : going) {
     const std::string trash = intent.id() + "." + std::string(name.view());
+    const auto turn = TRY(quiescence.turn());
     TRY(remove_tree(store.trash(), *Name::check(trash)));
   }
+  TRY(quiescence.release());
   TRY(intent.close());
   return report;
 }

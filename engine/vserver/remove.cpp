@@ -11,7 +11,6 @@
 #include <set>
 #include <span>
 
-#include "engine/seal/quiesce.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
@@ -28,15 +27,6 @@
 namespace vskel {
 
 namespace {
-
-/// Every vserver of any skel that has sealed inodes by hard link.
-Result<std::vector<Tenant>> all_sealed_tenants(const Store& store) {
-  std::vector<Tenant> out;
-  for (const SkelName& name : TRY(Skel::all(store)))
-    std::ranges::move(TRY(sealed_tenants(store, TRY(read_records(TRY(Skel::open(store, name)))))),
-                      std::back_inserter(out));
-  return out;
-}
 
 /// False for a skel whose vservers asked for --seal none.
 Result<bool> is_sealed(const Skel& skel) {
@@ -121,7 +111,8 @@ Result<> forget(const Store& store, const Skel& skel, const nlohmann::json& memb
   return sys::sync_file(skel.instances());
 }
 
-Result<std::vector<std::string>> finish_vservers(const Store& store, Intent& intent, Quiesce quiesce) {
+Result<std::vector<std::string>> finish_vservers(const Store& store, Intent& intent, Quiesce quiesce,
+                                                 const EngineOptions& engine) {
   const nlohmann::json first = intent.records().front();
   const nlohmann::json& members = first.at("vservers");
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(first.value("skel", "")))));
@@ -129,13 +120,17 @@ Result<std::vector<std::string>> finish_vservers(const Store& store, Intent& int
   TRY(forget(store, skel, members));
   // From here on all that is left is garbage, which the trash holds without the intent too.
   const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
-  const bool quiet = Quiescence::hold(TRY(all_sealed_tenants(store)), quiesce).has_value();
+  auto quiescence = hold_all_tenants(store, quiesce, engine);
   std::vector<std::string> lines;
   for (const auto& member : members) {
     const std::string name = member.value("name", ""), trash = trash_name(intent, name);
-    if (quiet) TRY(remove_tree(store.trash(), *Name::check(trash)));
+    if (quiescence) {
+      const auto turn = TRY(quiescence->turn());
+      TRY(remove_tree(store.trash(), *Name::check(trash)));
+    }
     lines.push_back("vserver " + name + ": removal was finished");
   }
+  if (quiescence) TRY(quiescence->release());
   TRY(intent.close());
   return lines;
 }
@@ -172,9 +167,10 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
     locks.push_back(TRY(Lock::take(store, "vserver." + record.name, engine.wait)));
     const auto stat = TRY(sys::stat_if_there(store.vservers(), TRY(checked_name(record.name))));
     if (stat) {
-      const auto inside = TRY(processes_inside({record.name, stat->device, stat->inode}));
+      const Tenant tenant{record.name, stat->device, stat->inode};
+      const auto inside = TRY(find_inhabitants(store.vservers(), std::span(&tenant, 1)));
       if (!inside.empty()) {
-        group[index]->error = fail("remove vserver", record.name, "it runs: " + inside.front()).error().line();
+        group[index]->error = fail("remove vserver", record.name, "it runs: " + inside.front().process).error().line();
         continue;
       }
     }
@@ -184,11 +180,11 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
   if (going.empty()) return {};
   Intent intent = TRY(Intent::begin(
       store, {{"version", 1}, {"operation", "remove-vs"}, {"skel", skel}, {"vservers", std::move(members)}}));
-  (void)TRY(finish_vservers(store, intent, quiesce));
+  (void)TRY(finish_vservers(store, intent, quiesce, engine));
   for (RemovedVserver* removed : going) {
     const std::string trash = trash_name(intent, removed->name);
     if (TRY(sys::stat_if_there(store.trash(), *Name::check(trash))))
-      removed->note = "its files are deleted later: a vserver that shares sealed files is running";
+      removed->note = "its files are deleted later: a vserver that shares sealed files runs and can't be held still";
   }
   return {};
 }
@@ -215,24 +211,29 @@ Result<std::vector<std::string>> finish_removal(const Store& store, Intent& inte
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
   if (const auto seal = TRY(choose_seal(store.staging(), std::nullopt)); seal && TRY(is_sealed(skel)))
     TRY(seal_skel_again(skel, *seal));
-  return finish_vservers(store, intent, Quiesce::automatic);
+  return finish_vservers(store, intent, Quiesce::automatic, {});
 }
 
 Result<std::vector<std::string>> empty_trash(const Store& store) {
   std::vector<std::string> lines;
   const auto names_in_trash = [&]() -> Result<Listing> { return Listing::read(TRY(sys::reopen(store.trash()))); };
   if (TRY(names_in_trash()).entries().empty()) return lines;
-  // Nothing is waited for: what another process is working on, or a running vserver shares, keeps its place in the
-  // trash until a later command.
-  if (!Quiescence::hold(TRY(all_sealed_tenants(store)), Quiesce::automatic)) return lines;
+  // Nothing is waited for: what another process is working on, or a vserver shares that can't be held still, keeps its
+  // place in the trash until a later command.
   if (!TRY(seal_all_again(store))) return lines;
   const auto lock = TRY(Lock::take_if_free(store, "trash"));
-  if (!lock || !Quiescence::hold(TRY(all_sealed_tenants(store)), Quiesce::automatic)) return lines;
+  if (!lock) return lines;
+  EngineOptions at_once;
+  at_once.wait = sys::Wait::no;
+  auto quiescence = hold_all_tenants(store, Quiesce::automatic, at_once);
+  if (!quiescence) return lines;
   const Listing listing = TRY(names_in_trash());
   for (const Listed& listed : listing.entries()) {
+    const auto turn = TRY(quiescence->turn());
     TRY(remove_tree(store.trash(), listed.name));
     lines.push_back("trash: " + std::string(listed.name.view()) + " was emptied");
   }
+  TRY(quiescence->release());
   return lines;
 }
 

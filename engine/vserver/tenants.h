@@ -1,20 +1,26 @@
 // Vservers that can reach sealed inodes: who has to be still while a seal is lifted.
 #pragma once
 
-#include <functional>
 #include <vector>
 
-#include "engine/seal/quiesce.h"
+#include "engine/model/options.h"
+#include "engine/quiesce/quiescence.h"
+#include "engine/skel/generation_change.h"
 #include "engine/skel/skel.h"
-#include "engine/txn/store.h"
 #include "engine/vserver/record.h"
 
 namespace vskel {
 
-/// Those of `records` that have inodes by hard link under a seal that must be lifted, and are there.
-[[nodiscard]] Result<std::vector<Tenant>> sealed_tenants(const Store& store, const std::vector<Record>& records);
+/// Holds all vservers of a skel still that have its inodes by hard link under a seal that must be lifted, as its
+/// `records` say. `store` outlives the Quiescence.
+[[nodiscard]] Result<Quiescence> hold_tenants(const Store& store, const Skel& skel, const std::vector<Record>& records,
+                                              Quiesce quiesce, const EngineOptions& engine);
 
-/// Asks a skel's records; for split_skel() and roll_back(). `store` outlives it.
-[[nodiscard]] std::function<Result<std::vector<Tenant>>(const Skel&)> tenants_by_skel(const Store& store);
+/// The same for the vservers of all skels. Nobody's writable descriptors are looked for afterwards: for removing names,
+/// which gives no inode to anybody.
+[[nodiscard]] Result<Quiescence> hold_all_tenants(const Store& store, Quiesce quiesce, const EngineOptions& engine);
+
+/// hold_tenants() by what the records say when it is asked; for split_skel() and roll_back(). `store` outlives it.
+[[nodiscard]] HoldTenants tenants_holder(const Store& store, Quiesce quiesce, const EngineOptions& engine);
 
 }  // namespace vskel

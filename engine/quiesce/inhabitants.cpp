@@ -1,0 +1,121 @@
+#include "engine/quiesce/inhabitants.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+namespace vskel {
+
+namespace {
+
+using Found = std::optional<std::size_t>;  // index of the tenant
+
+class Search {
+ public:
+  Search(std::span<const Tenant> tenants, const std::optional<sys::MountedTree>& vservers) {
+    for (std::size_t at = 0; at < tenants.size(); ++at) {
+      by_root_.emplace(sys::FileId{tenants[at].device, tenants[at].inode}, at);
+      if (!vservers) continue;
+      places_.push_back(*vservers);
+      places_.back().root += (vservers->root == "/" ? "" : "/") + tenants[at].name;
+    }
+  }
+
+  /// Index of the tenant that each process is inside.
+  Result<std::vector<Found>> among(const std::vector<sys::RunningProcess>& processes) {
+    std::vector<Found> found(processes.size());
+    const auto own =
+        std::ranges::find(processes, sys::own_pid(), [](const sys::RunningProcess& process) { return process.id.pid; });
+    if (own == processes.end()) return fail("find", "/proc/self", "this process is not in /proc");
+    for (std::size_t at = 0; at < processes.size(); ++at) found[at] = TRY(by_itself(processes[at], *own));
+    add_by_pid_namespace(processes, *own, found);
+    add_descendants(processes, found);
+    return found;
+  }
+
+ private:
+  Result<Found> by_itself(const sys::RunningProcess& process, const sys::RunningProcess& own) {
+    for (const sys::FileId& root : process.roots) {
+      if (std::ranges::find(own.roots, root) != own.roots.end()) continue;
+      if (const Found found = TRY(by_root(process.id.pid, root))) return found;
+    }
+    if (process.mount_namespace == own.mount_namespace || places_.empty()) return std::nullopt;
+    return by_mounts(process);
+  }
+
+  Result<Found> by_root(int pid, sys::FileId root) {
+    if (const auto known = answers_.find(root); known != answers_.end()) return known->second;
+    Found found;
+    for (const sys::FileId& directory : TRY(sys::directories_up_from(pid, root)))
+      if (const auto tenant = by_root_.find(directory); !found && tenant != by_root_.end()) found = tenant->second;
+    answers_.emplace(root, found);
+    return found;
+  }
+
+  Result<Found> by_mounts(const sys::RunningProcess& process) {
+    if (const auto known = namespaces_.find(process.mount_namespace); known != namespaces_.end()) return known->second;
+    Found found;
+    for (const sys::MountedTree& tree : TRY(sys::mounted_trees(process.id.pid))) {
+      const auto place = std::ranges::find_if(places_, [&](const auto& one) { return tree.is_within(one); });
+      if (place == places_.end()) continue;
+      found = static_cast<std::size_t>(place - places_.begin());
+      break;
+    }
+    namespaces_.emplace(process.mount_namespace, found);
+    return found;
+  }
+
+  static void add_by_pid_namespace(const std::vector<sys::RunningProcess>& processes, const sys::RunningProcess& own,
+                                   std::vector<Found>& found) {
+    std::map<std::uint64_t, std::size_t> inside;
+    for (std::size_t at = 0; at < processes.size(); ++at)
+      if (found[at] && processes[at].pid_namespace != own.pid_namespace)
+        inside.emplace(processes[at].pid_namespace, *found[at]);
+    for (std::size_t at = 0; at < processes.size(); ++at)
+      if (const auto space = inside.find(processes[at].pid_namespace); !found[at] && space != inside.end())
+        found[at] = space->second;
+  }
+
+  static void add_descendants(const std::vector<sys::RunningProcess>& processes, std::vector<Found>& found) {
+    std::multimap<int, std::size_t> children;
+    for (std::size_t at = 0; at < processes.size(); ++at) children.emplace(processes[at].parent, at);
+    std::vector<std::size_t> open;
+    for (std::size_t at = 0; at < processes.size(); ++at)
+      if (found[at]) open.push_back(at);
+    while (!open.empty()) {
+      const std::size_t parent = open.back();
+      open.pop_back();
+      const auto [first, last] = children.equal_range(processes[parent].id.pid);
+      for (auto child = first; child != last; ++child) {
+        if (found[child->second]) continue;
+        found[child->second] = found[parent];
+        open.push_back(child->second);
+      }
+    }
+  }
+
+  std::map<sys::FileId, std::size_t> by_root_;
+  std::vector<sys::MountedTree> places_;  // of the tenants, by index; empty if unknown
+  std::map<sys::FileId, Found> answers_;
+  std::map<std::uint64_t, Found> namespaces_;
+};
+
+}  // namespace
+
+Result<std::vector<Inhabitant>> find_inhabitants(const DirFd& vservers, std::span<const Tenant> tenants) {
+  std::vector<Inhabitant> out;
+  if (tenants.empty()) return out;
+  Search search(tenants, TRY(sys::place_in_file_system(vservers)));
+  const auto processes = TRY(sys::running_processes());
+  const auto found = TRY(search.among(processes));
+  for (std::size_t at = 0; at < processes.size(); ++at) {
+    if (!found[at]) continue;
+    const sys::RunningProcess& process = processes[at];
+    const std::string& tenant = tenants[*found[at]].name;
+    if (process.id.pid == sys::own_pid()) return fail("hold still", tenant, "this process itself runs inside of it");
+    out.push_back({process.id, printable(process.name) + " (" + std::to_string(process.id.pid) + ")", tenant});
+  }
+  return out;
+}
+
+}  // namespace vskel

@@ -1,0 +1,289 @@
+#include "engine/quiesce/quiescence.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "engine/sys/cgroups.h"
+#include "engine/txn/lock.h"
+
+namespace vskel {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kLongestWindow = std::chrono::seconds(1);
+constexpr auto kBreath = std::chrono::milliseconds(100);
+constexpr auto kPatience = std::chrono::seconds(5);  ///< with processes that sleep in the kernel
+constexpr auto kPoll = std::chrono::milliseconds(1);
+constexpr const char* kOperation = "hold still";
+
+/// Every process's group, to tell whether a group has others in it than those who are to be frozen.
+class Groups {
+ public:
+  static Result<Groups> look(const sys::Cgroups& cgroups, const std::vector<Inhabitant>& inhabitants) {
+    Groups out;
+    std::set<int> inside;
+    for (const Inhabitant& one : inhabitants) inside.insert(one.id.pid);
+    for (const sys::RunningProcess& process : TRY(sys::running_processes())) {
+      auto group = cgroups.group_of(process.id.pid);
+      if (!group) continue;
+      if (!inside.contains(process.id.pid)) out.add_outsider(*group);
+      out.of_.emplace(process.id.pid, std::move(*group));
+    }
+    return out;
+  }
+
+  /// The highest group with the process in it and nobody from outside; nullopt if its own has.
+  [[nodiscard]] std::optional<std::string> to_freeze(int pid) const {
+    const auto own = of_.find(pid);
+    if (own == of_.end()) return std::nullopt;
+    std::optional<std::string> best;
+    for (std::string group = own->second; group.size() > 1 && !with_outsiders_.contains(group);
+         group.resize(group.rfind('/')))
+      // The journal's text is UTF-8, and a delegated group's name its tenant's choice.
+      if (printable(group) == group) best = group;
+    return best;
+  }
+
+  [[nodiscard]] std::optional<std::string> of(int pid) const {
+    const auto own = of_.find(pid);
+    return own == of_.end() ? std::nullopt : std::optional(own->second);
+  }
+
+ private:
+  void add_outsider(std::string group) {
+    for (; !group.empty(); group.resize(group.rfind('/'))) with_outsiders_.insert(group);
+  }
+
+  std::map<int, std::string> of_;
+  std::set<std::string> with_outsiders_;  ///< they and all groups above
+};
+
+nlohmann::json json_of(const sys::ProcessId& process) { return {{"pid", process.pid}, {"start", process.start}}; }
+
+/// Thaws what the records of an intent name. The first error, after all was tried.
+Result<> thaw_all(const std::vector<nlohmann::json>& records) {
+  const auto cgroups = TRY(sys::Cgroups::find());
+  Result<> outcome;
+  const auto note = [&outcome](Result<> done) {
+    if (!done && outcome) outcome = std::move(done);
+  };
+  for (const nlohmann::json& record : records) {
+    if (cgroups)
+      for (const auto& group : record.value("groups", nlohmann::json::array())) note(cgroups->thaw(group));
+    for (const auto& process : record.value("processes", nlohmann::json::array()))
+      note(sys::continue_process({process.value("pid", 0), process.value("start", std::uint64_t{0})}));
+  }
+  return outcome;
+}
+
+}  // namespace
+
+struct Quiescence::Held {
+  const Store& store;
+  std::vector<Tenant> tenants;
+  QuiesceRequest request;
+  std::optional<Lock> lock;      ///< while anybody is held still
+  std::optional<Intent> intent;  ///< names all who were ever frozen
+  std::set<std::string> groups;
+  std::set<sys::ProcessId> processes;
+  std::set<std::string> names;  ///< of the vservers, for people
+  Clock::time_point since;
+  Clock::duration frozen_for{};
+
+  std::mutex mutex;  ///< guards what follows
+  std::condition_variable changed;
+  unsigned turns = 0;
+  bool pausing = false;
+  std::optional<Error> error;
+
+  Held(const Store& in, std::vector<Tenant> whom, QuiesceRequest how)
+      : store(in), tenants(std::move(whom)), request(std::move(how)) {}
+
+  Result<std::vector<Inhabitant>> look() const { return find_inhabitants(store.vservers(), tenants); }
+
+  Result<> begin() {
+    lock = TRY(Lock::take(store, "quiesce", request.wait));
+    intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "quiesce"}, {"boot", TRY(sys::boot_id())}}));
+    return {};
+  }
+
+  /// Freezes until a look finds nobody who runs.
+  Result<> freeze() {
+    const auto deadline = Clock::now() + kPatience;
+    const auto cgroups = TRY(sys::Cgroups::find());
+    since = Clock::now();
+    for (;;) {
+      const auto inhabitants = TRY(look());
+      const Inhabitant* const runs = TRY(freeze_those_who_run(cgroups, inhabitants));
+      if (runs == nullptr) return {};
+      if (Clock::now() > deadline)
+        return fail(kOperation, runs->tenant,
+                    "process " + runs->process +
+                        " runs in this vserver and does not stop; stop the vserver, or give "
+                        "--quiesce off if none that runs is hostile");
+      std::this_thread::sleep_for(kPoll);
+    }
+  }
+
+  /// One round; somebody who ran at its beginning, or nullptr.
+  Result<const Inhabitant*> freeze_those_who_run(const std::optional<sys::Cgroups>& cgroups,
+                                                 const std::vector<Inhabitant>& inhabitants) {
+    const Inhabitant* runs = nullptr;
+    std::optional<Groups> known;
+    std::set<std::string> new_groups;
+    std::set<sys::ProcessId> new_processes;
+    for (const Inhabitant& one : inhabitants) {
+      names.insert(one.tenant);
+      if (sys::state_of(one.id) != sys::RunState::running) continue;
+      if (cgroups && !known) known = TRY(Groups::look(*cgroups, inhabitants));
+      const auto own = known ? known->of(one.id.pid) : std::nullopt;
+      if (own && TRY(cgroups->is_frozen(*own))) continue;
+      runs = &one;
+      // Who was asked to be still and is not yet may have moved, or made a new group meanwhile: asked again.
+      if (const auto group = known ? known->to_freeze(one.id.pid) : std::nullopt)
+        new_groups.insert(*group);
+      else
+        new_processes.insert(one.id);
+    }
+    if (runs == nullptr) return runs;
+    TRY(note(new_groups, new_processes));
+    for (const std::string& group : new_groups) {
+      auto frozen = cgroups->freeze(group);
+      if (!frozen && frozen.error().code != ENOENT && frozen.error().code != ENODEV)
+        return std::unexpected(frozen.error());
+    }
+    for (const sys::ProcessId& process : new_processes) TRY(sys::stop_process(process));
+    return runs;
+  }
+
+  /// In the journal before it is done, once.
+  Result<> note(const std::set<std::string>& new_groups, const std::set<sys::ProcessId>& new_processes) {
+    nlohmann::json record = {{"groups", nlohmann::json::array()}, {"processes", nlohmann::json::array()}};
+    for (const std::string& group : new_groups)
+      if (groups.insert(group).second) record["groups"].push_back(group);
+    for (const sys::ProcessId& process : new_processes)
+      if (processes.insert(process).second) record["processes"].push_back(json_of(process));
+    return record["groups"].empty() && record["processes"].empty() ? Result<>{} : intent->record(record);
+  }
+
+  Result<> thaw() {
+    frozen_for += Clock::now() - since;
+    return thaw_all(intent->records());
+  }
+
+  /// A moment in which the tenants run. Nothing is lifted now.
+  Result<> pause() {
+    TRY(thaw());
+    std::this_thread::sleep_for(kBreath);
+    return freeze();
+  }
+
+  /// Thaws and takes the intent away. What could not be thawed stays in the journal, for recover.
+  Result<> end() {
+    if (!intent) return {};
+    auto thawed = thaw();
+    if (thawed) thawed = intent->close();
+    intent.reset();
+    lock.reset();
+    return thawed;
+  }
+
+  void tell() const {
+    if (!request.say || names.empty()) return;
+    std::string whom;
+    constexpr std::size_t kNamed = 5;
+    std::size_t told = 0;
+    for (const std::string& name : names)
+      if (told++ < kNamed) whom += (whom.empty() ? "" : ", ") + name;
+    if (names.size() > kNamed) whom += " and " + std::to_string(names.size() - kNamed) + " more";
+    const auto milliseconds = std::chrono::round<std::chrono::milliseconds>(frozen_for).count();
+    request.say("held " + whom + " still for " + std::to_string(milliseconds) + " ms");
+  }
+};
+
+Quiescence::Quiescence() = default;
+Quiescence::Quiescence(Quiescence&& other) noexcept = default;
+
+Quiescence& Quiescence::operator=(Quiescence&& other) noexcept {
+  std::swap(held_, other.held_);
+  return *this;
+}
+
+Quiescence::~Quiescence() {
+  // An operation that failed on its way: what it could not thaw is in the journal.
+  if (held_ != nullptr) (void)held_->end();
+}
+
+Result<Quiescence> Quiescence::hold(const Store& store, std::vector<Tenant> tenants, QuiesceRequest request) {
+  Quiescence out;
+  if (request.quiesce == Quiesce::off || tenants.empty()) return out;
+  out.held_ = std::make_unique<Held>(store, std::move(tenants), std::move(request));
+  if (TRY(out.held_->look()).empty()) return out;
+  TRY(out.held_->begin());
+  TRY(out.held_->freeze());
+  return out;
+}
+
+Result<Quiescence::Turn> Quiescence::turn() {
+  if (held_ == nullptr || !held_->intent) return Turn(nullptr);
+  std::unique_lock lock(held_->mutex);
+  held_->changed.wait(lock, [&] { return !held_->pausing; });
+  if (!held_->error && Clock::now() - held_->since > kLongestWindow) {
+    held_->pausing = true;
+    held_->changed.wait(lock, [&] { return held_->turns == 0; });
+    lock.unlock();
+    auto paused = held_->pause();
+    lock.lock();
+    if (!paused) held_->error = std::move(paused).error();
+    held_->pausing = false;
+    held_->changed.notify_all();
+  }
+  if (held_->error) return std::unexpected(*held_->error);
+  ++held_->turns;
+  return Turn(this);
+}
+
+Quiescence::Turn::~Turn() {
+  if (held_ != nullptr) held_->give_back();
+}
+
+void Quiescence::give_back() {
+  const std::scoped_lock lock(held_->mutex);
+  if (--held_->turns == 0) held_->changed.notify_all();
+}
+
+Result<> Quiescence::release() {
+  if (held_ == nullptr) return {};
+  const auto held = std::move(held_);
+  // Who came in meanwhile was in nobody's sight while seals were off.
+  const bool anybody = held->intent.has_value() || !TRY(held->look())
+  .empty();
+  Result<> proven;
+  if (anybody && held->request.prove) proven = held->request.prove();
+  auto ended = held->end();
+  held->tell();
+  TRY(std::move(proven));
+  return ended;
+}
+
+Result<std::vector<std::string>> finish_quiescence(const Store& store, Intent& intent) {
+  const Lock lock = TRY(Lock::take(store, "quiesce", sys::Wait::yes));
+  std::vector<std::string> lines;
+  // After a boot nobody of them is there, and numbers mean others.
+  if (intent.records().front().value("boot", "") == TRY(sys::boot_id())) {
+    TRY(thaw_all(intent.records()));
+    lines.emplace_back("vservers that were held still were let go on");
+  }
+  TRY(intent.close());
+  return lines;
+}
+
+}  // namespace vskel

@@ -1,0 +1,74 @@
+// Nobody who can reach a sealed inode runs while its seal is lifted (safety.md, "Quiescing").
+//
+// Those who run inside the vservers in question are frozen: by cgroup where all of a cgroup are inside, else by
+// SIGSTOP, until a look at all processes finds none that runs. Only one process of ours holds anybody still at a time
+// (lock "quiesce"): none can thaw whom another relies on. Who is frozen is in the journal before he is, so that recover
+// thaws him after it has sealed all again.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/model/sharing.h"
+#include "engine/quiesce/inhabitants.h"
+#include "engine/txn/journal.h"
+
+namespace vskel {
+
+struct QuiesceRequest {
+  Quiesce quiesce = Quiesce::automatic;
+  sys::Wait wait = sys::Wait::yes;              ///< for another process of ours that holds somebody still
+  std::function<void(const std::string&)> say;  ///< one line for -v; may be empty
+  /// Proves that nobody has kept a writable descriptor of what was lifted; called when all is sealed again, before
+  /// anybody is thawed, if anybody was frozen or has begun to run. May be empty.
+  std::function<Result<>()> prove;
+};
+
+/// Held while seals are lifted. Move-only; thaws when destroyed. turn() is thread-safe.
+class Quiescence {
+ public:
+  /// Of nobody: for seals that need no lifting.
+  Quiescence();
+  /// Holds all who run inside `tenants` still. An error names vserver and process that could not be; then nobody is.
+  /// With Quiesce::off nobody is looked for. `store` outlives it.
+  [[nodiscard]] static Result<Quiescence> hold(const Store& store, std::vector<Tenant> tenants, QuiesceRequest request);
+
+  /// Held by a task from before it lifts a seal until it has restored it.
+  class Turn {
+   public:
+    Turn(Turn&& other) noexcept : held_(std::exchange(other.held_, nullptr)) {}
+    Turn& operator=(Turn&&) = delete;
+    ~Turn();
+
+   private:
+    friend class Quiescence;
+    explicit Turn(Quiescence* held) : held_(held) {}
+    Quiescence* held_;  ///< null: nobody is frozen
+  };
+  /// Where tenants have been frozen for longer than a second, waits until all turns have been given back, lets the
+  /// tenants run for a moment, and freezes them again. A task has one turn at a time and waits for no other task
+  /// meanwhile. An error if they can't be held again: then nothing further may be lifted.
+  [[nodiscard]] Result<Turn> turn();
+
+  /// All is sealed again: proves it (see QuiesceRequest::prove) and thaws. Nothing may be lifted after. An error is the
+  /// proof's, or says that somebody could not be thawed.
+  [[nodiscard]] Result<> release();
+
+  Quiescence(Quiescence&& other) noexcept;
+  Quiescence& operator=(Quiescence&& other) noexcept;
+  ~Quiescence();
+
+ private:
+  struct Held;
+  void give_back();
+  std::unique_ptr<Held> held_;  ///< null with Quiesce::off and without tenants
+};
+
+/// Thaws those whom a process that died held still; the seals are the caller's to have restored first.
+[[nodiscard]] Result<std::vector<std::string>> finish_quiescence(const Store& store, Intent& intent);
+
+}  // namespace vskel

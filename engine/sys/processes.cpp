@@ -1,0 +1,319 @@
+// Reads /proc by paths of our own making: nothing of a tenant's stands in them, and what is followed is the kernel's
+// magic links only.
+
+#include "engine/sys/processes.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "engine/sys/call.h"
+#include "engine/sys/kernel.h"
+
+namespace vskel::sys {
+
+namespace {
+
+using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+Directory open_listing(const std::string& path) { return {::opendir(path.c_str()), ::closedir}; }
+
+std::string proc(int pid, std::string_view what) { return "/proc/" + std::to_string(pid) + "/" + std::string(what); }
+
+std::optional<int> number_of(const char* name) {
+  int number = 0;
+  const char* const end = name + std::strlen(name);
+  const auto [at, error] = std::from_chars(name, end, number);
+  if (error != std::errc{} || at != end) return std::nullopt;
+  return number;
+}
+
+/// A file of proc that is one page or less; empty if it is gone.
+std::string read_small(const std::string& path) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  std::array<char, 4096> text{};
+  const ssize_t size = file.open() ? ::read(file.number(), text.data(), text.size()) : 0;
+  return {text.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
+}
+
+/// What is used of /proc/PID/stat and /proc/PID/task/TID/stat (proc(5)).
+struct TaskStat {
+  std::string name;
+  char state = 'X';
+  int parent = 0;
+  std::uint64_t threads = 0, start = 0;
+};
+
+/// A process may call itself anything, ") R 1" too: its name ends at the last parenthesis.
+std::optional<TaskStat> parse_stat(const std::string& text) {
+  const std::size_t open = text.find('('), close = text.rfind(')');
+  if (open == text.npos || close == text.npos || close < open) return std::nullopt;
+  TaskStat out;
+  out.name = text.substr(open + 1, close - open - 1);
+  unsigned long long threads = 0, start = 0;
+  // state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt utime stime cutime cstime priority nice
+  // num_threads itrealvalue starttime
+  if (std::sscanf(text.c_str() + close + 1,
+                  " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %llu %*d %llu", &out.state,
+                  &out.parent, &threads, &start) != 4)
+    return std::nullopt;
+  out.threads = threads;
+  out.start = start;
+  return out;
+}
+
+std::optional<TaskStat> stat_of(int pid) { return parse_stat(read_small(proc(pid, "stat"))); }
+
+std::optional<FileId> id_of(int dir, const char* path, int flags) {
+  struct stat what {};
+  if (::fstatat(dir, path, &what, flags) != 0) return std::nullopt;
+  return FileId{makedev(major(what.st_dev), minor(what.st_dev)), what.st_ino};
+}
+
+/// Calls `see` with the number of every thread, until it gives false.
+template <class See>
+void for_each_thread(int pid, See see) {
+  const Directory tasks = open_listing(proc(pid, "task"));
+  if (tasks == nullptr) return;
+  while (const dirent* entry = ::readdir(tasks.get()))
+    if (const auto thread = number_of(entry->d_name); thread && !see(*thread)) return;
+}
+
+std::string root_of_thread(int pid, int thread) { return proc(pid, "task/" + std::to_string(thread) + "/root"); }
+
+std::vector<FileId> roots_of(int pid, std::uint64_t threads) {
+  std::vector<FileId> roots;
+  const auto add = [&roots](const std::string& path) {
+    const auto id = id_of(AT_FDCWD, path.c_str(), 0);
+    if (id && std::ranges::find(roots, *id) == roots.end()) roots.push_back(*id);
+  };
+  if (threads <= 1) add(proc(pid, "root"));
+  // Also where the first thread has ended, and its root with it.
+  if (roots.empty() || threads > 1)
+    for_each_thread(pid, [&](int thread) {
+      add(root_of_thread(pid, thread));
+      return true;
+    });
+  return roots;
+}
+
+std::uint64_t namespace_of(int pid, const char* which) {
+  const auto id = id_of(AT_FDCWD, proc(pid, which).c_str(), 0);
+  return id ? id->inode : 0;
+}
+
+/// Spaces and the like stand in mountinfo as three octal digits.
+std::string unescaped(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    unsigned code = 0;
+    const bool escape = text.size() >= 4 && text[0] == '\\' &&
+                        std::from_chars(text.data() + 1, text.data() + 4, code, 8).ptr == text.data() + 4;
+    out += escape ? static_cast<char>(code) : text[0];
+    text.remove_prefix(escape ? 4 : 1);
+  }
+  return out;
+}
+
+struct Mount {
+  int id = 0;
+  MountedTree tree;
+  std::string mount_point;
+};
+
+Result<std::vector<Mount>> mounts_of(int pid) {
+  constexpr std::size_t kMost = 64 << 20;
+  const std::string path = proc(pid, "mountinfo");
+  auto file = open_input(path);
+  if (!file && (file.error().code == ENOENT || file.error().code == ESRCH)) return std::vector<Mount>{};
+  auto read = read_whole(TRY(std::move(file)), kMost);
+  if (!read && (read.error().code == ESRCH || read.error().code == EINVAL)) return std::vector<Mount>{};  // gone
+  std::string text = TRY(std::move(read));
+  std::vector<Mount> out;
+  for (std::string_view left = text; !left.empty();) {
+    const std::string line(left.substr(0, left.find('\n')));
+    left.remove_prefix(std::min(left.size(), line.size() + 1));
+    Mount mount;
+    unsigned major = 0, minor = 0;
+    int at = 0;
+    if (std::sscanf(line.c_str(), "%d %*d %u:%u %n", &mount.id, &major, &minor, &at) != 3) continue;
+    const std::string_view rest = std::string_view(line).substr(static_cast<std::size_t>(at));
+    const std::size_t first = rest.find(' '), second = rest.find(' ', first + 1);
+    if (first == rest.npos || second == rest.npos) continue;
+    mount.tree = {makedev(major, minor), unescaped(rest.substr(0, first))};
+    mount.mount_point = unescaped(rest.substr(first + 1, second - first - 1));
+    out.push_back(std::move(mount));
+  }
+  return out;
+}
+
+/// The mount that a descriptor was opened on (/proc/PID/fdinfo, "mnt_id:").
+std::optional<int> mount_id_of(const Fd& fd) {
+  const std::string text = read_small("/proc/self/fdinfo/" + std::to_string(fd.number()));
+  const std::size_t at = text.find("mnt_id:");
+  int id = 0;
+  if (at == text.npos || std::sscanf(text.c_str() + at, "mnt_id: %d", &id) != 1) return std::nullopt;
+  return id;
+}
+
+bool is_below(std::string_view path, std::string_view above) {
+  if (above == "/") return true;
+  return path.starts_with(above) && (path.size() == above.size() || path[above.size()] == '/');
+}
+
+/// Through a descriptor of the process: between a look at its number and the signal it cannot become another.
+Result<> send(const ProcessId& process, int signal) {
+  return detail::perform("signal", "pidfd_send_signal", detail::Effect::changes, Fd(), "", [&]() -> long {
+    const Fd pid_fd(static_cast<int>(::syscall(SYS_pidfd_open, process.pid, 0)));
+    if (!pid_fd.open()) return errno == ESRCH ? 0 : -1;
+    const auto now = stat_of(process.pid);
+    if (!now || now->start != process.start) return 0;
+    const long sent = ::syscall(SYS_pidfd_send_signal, pid_fd.number(), signal, nullptr, 0);
+    return sent != 0 && errno == ESRCH ? 0 : sent;
+  });
+}
+
+}  // namespace
+
+int own_pid() { return ::getpid(); }
+
+Result<std::vector<RunningProcess>> running_processes() {
+  std::vector<RunningProcess> out;
+  const Directory processes = open_listing("/proc");
+  if (processes == nullptr) return fail("open", "/proc", errno);
+  while (const dirent* entry = ::readdir(processes.get())) {
+    const auto pid = number_of(entry->d_name);
+    if (!pid) continue;
+    auto what = stat_of(*pid);
+    if (!what) continue;
+    std::vector<FileId> roots = roots_of(*pid, what->threads);
+    if (roots.empty()) continue;  // gone, or a zombie, which holds nothing
+    out.push_back({{*pid, what->start},
+                   what->parent,
+                   std::move(what->name),
+                   namespace_of(*pid, "ns/mnt"),
+                   namespace_of(*pid, "ns/pid"),
+                   std::move(roots)});
+  }
+  return out;
+}
+
+Result<std::vector<FileId>> directories_up_from(int pid, FileId root) {
+  constexpr std::size_t kHighest = 4096;
+  std::vector<FileId> out;
+  Fd current;
+  for_each_thread(pid, [&](int thread) {
+    Fd opened(::open(root_of_thread(pid, thread).c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    const bool found = opened.open() && id_of(opened.number(), "", AT_EMPTY_PATH) == root;
+    if (found) current = std::move(opened);
+    return !found;
+  });
+  while (current.open() && out.size() < kHighest) {
+    const auto id = id_of(current.number(), "", AT_EMPTY_PATH);
+    if (!id || (!out.empty() && out.back() == *id)) break;
+    out.push_back(*id);
+    current = Fd(::openat(current.number(), "..", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  }
+  return out;
+}
+
+bool MountedTree::is_within(const MountedTree& other) const {
+  return device == other.device && is_below(root, other.root);
+}
+
+Result<std::vector<MountedTree>> mounted_trees(int pid) {
+  std::vector<MountedTree> out;
+  for (Mount& mount : TRY(mounts_of(pid))) out.push_back(std::move(mount.tree));
+  return out;
+}
+
+Result<std::optional<MountedTree>> place_in_file_system(const DirFd& dir) {
+  const auto id = mount_id_of(dir);
+  const std::string path = path_of(dir);
+  for (const Mount& mount : TRY(mounts_of(::getpid()))) {
+    if (id != mount.id || !is_below(path, mount.mount_point)) continue;
+    const std::string below = path.substr(mount.mount_point == "/" ? 0 : mount.mount_point.size());
+    return MountedTree{mount.tree.device, mount.tree.root == "/" ? (below.empty() ? "/" : below)
+                                                                 : mount.tree.root + (below == "/" ? "" : below)};
+  }
+  return std::nullopt;
+}
+
+RunState state_of(const ProcessId& process) {
+  const auto leader = stat_of(process.pid);
+  if (!leader || leader->start != process.start) return RunState::gone;
+  RunState state = RunState::gone;
+  for_each_thread(process.pid, [&](int thread) {
+    const auto what = parse_stat(read_small(proc(process.pid, "task/" + std::to_string(thread) + "/stat")));
+    if (!what || what->state == 'Z' || what->state == 'X') return true;
+    const bool stopped = what->state == 'T' || what->state == 't';
+    state = stopped ? RunState::stopped : RunState::running;
+    return stopped;
+  });
+  return state;
+}
+
+Result<> stop_process(const ProcessId& process) { return send(process, SIGSTOP); }
+Result<> continue_process(const ProcessId& process) { return send(process, SIGCONT); }
+
+Result<std::string> boot_id() {
+  std::string id = read_small("/proc/sys/kernel/random/boot_id");
+  if (id.empty()) return fail("open", "/proc/sys/kernel/random/boot_id", ENOENT);
+  while (id.ends_with('\n')) id.pop_back();
+  return id;
+}
+
+Result<std::optional<RunningProcess>> lock_holder(const Fd& fd) {
+  struct stat wanted {};
+  if (::fstat(fd.number(), &wanted) != 0) return detail::failed("stat", fd, "", errno);
+  for (RunningProcess& process : TRY(running_processes())) {
+    const std::string directory = "/proc/" + std::to_string(process.id.pid) + "/";
+    const std::unique_ptr<DIR, int (*)(DIR*)> fds(::opendir((directory + "fd").c_str()), ::closedir);
+    if (fds == nullptr) continue;  // gone meanwhile
+    while (const dirent* entry = ::readdir(fds.get())) {
+      struct stat file {};
+      if (::fstatat(::dirfd(fds.get()), entry->d_name, &file, 0) != 0) continue;
+      if (file.st_dev != wanted.st_dev || file.st_ino != wanted.st_ino) continue;
+      const Fd info(::open((directory + "fdinfo/" + entry->d_name).c_str(), O_RDONLY | O_CLOEXEC));
+      std::array<char, 1024> text{};
+      const ssize_t size = info.open() ? ::read(info.number(), text.data(), text.size()) : 0;
+      const std::string_view lines(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
+      if (lines.find("OFDLCK") != lines.npos) return std::move(process);
+    }
+  }
+  return std::nullopt;
+}
+
+Result<std::vector<std::uint64_t>> mapped_inodes(int pid) {
+  std::array<char, 40> path{};
+  std::snprintf(path.data(), path.size(), "/proc/%d/maps", pid);
+  const std::unique_ptr<FILE, int (*)(FILE*)> maps(std::fopen(path.data(), "re"), std::fclose);
+  std::vector<std::uint64_t> out;
+  if (maps == nullptr) {
+    if (errno == ENOENT || errno == ESRCH) return out;
+    return fail("open", path.data(), errno);
+  }
+  // proc(5): address perms offset dev inode pathname. A line that does not fit goes on in the next piece, which has no
+  // such beginning.
+  std::array<char, 4096> line{};
+  while (std::fgets(line.data(), line.size(), maps.get()) != nullptr) {
+    unsigned long long inode = 0;
+    if (std::sscanf(line.data(), "%*x-%*x %*4s %*x %*x:%*x %llu", &inode) == 1 && inode != 0) out.push_back(inode);
+  }
+  std::ranges::sort(out);
+  out.erase(std::ranges::unique(out).begin(), out.end());
+  return out;
+}
+
+}  // namespace vskel::sys
