@@ -55,7 +55,7 @@ class Search {
   Result<Found> by_mounts(const sys::RunningProcess& process) {
     if (const auto known = namespaces_.find(process.mount_namespace); known != namespaces_.end()) return known->second;
     Found found;
-    for (const sys::MountedTree& tree : TRY(sys::mounted_trees(process.id.pid))) {
+    for (const sys::MountedTree& tree : TRY(sys::mounted_trees(process.live_thread))) {
       const auto place = std::ranges::find_if(places_, [&](const auto& one) { return tree.is_within(one); });
       if (place == places_.end()) continue;
       found = static_cast<std::size_t>(place - places_.begin());

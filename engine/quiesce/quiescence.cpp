@@ -22,6 +22,7 @@ constexpr auto kLongestWindow = std::chrono::seconds(1);
 constexpr auto kBreath = std::chrono::milliseconds(100);
 constexpr auto kPatience = std::chrono::seconds(5);  ///< with processes that sleep in the kernel
 constexpr auto kPoll = std::chrono::milliseconds(1);
+constexpr auto kStuck = std::chrono::milliseconds(250);
 constexpr const char* kOperation = "hold still";
 
 /// Every process's group, to tell whether a group has others in it than those who are to be frozen.
@@ -120,6 +121,7 @@ struct Quiescence::Held {
     const auto deadline = Clock::now() + kPatience;
     const auto cgroups = TRY(sys::Cgroups::find());
     since = Clock::now();
+    auto last_shake = since;
     for (;;) {
       const auto inhabitants = TRY(look());
       const Inhabitant* const runs = TRY(freeze_those_who_run(cgroups, inhabitants));
@@ -129,6 +131,11 @@ struct Quiescence::Held {
                     "process " + runs->process +
                         " runs in this vserver and does not stop; stop the vserver, or give "
                         "--quiesce off if none that runs is hostile");
+      // Who waits for a child of his between vfork(2) and execve(2) can't stop while that child is stopped.
+      if (Clock::now() - last_shake > kStuck) {
+        for (const sys::ProcessId& process : processes) TRY(sys::continue_process(process));
+        last_shake = Clock::now();
+      }
       std::this_thread::sleep_for(kPoll);
     }
   }

@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t kMostText = 1 << 20;
 
-bool is_gone(const Error& error) { return error.code == ENOENT || error.code == ENODEV; }
+bool group_is_gone(const Error& error) { return error.code == ENOENT || error.code == ENODEV; }
 
 }  // namespace
 
@@ -81,18 +81,18 @@ Result<> Cgroups::freeze(const std::string& group) const { return write(group, "
 
 Result<> Cgroups::thaw(const std::string& group) const {
   auto thawed = write(group, "0");
-  if (!thawed && is_gone(thawed.error())) return {};
+  if (!thawed && group_is_gone(thawed.error())) return {};
   return thawed;
 }
 
 Result<bool> Cgroups::is_frozen(const std::string& group) const {
   auto dir = open(group);
-  if (!dir && is_gone(dir.error())) return false;
+  if (!dir && group_is_gone(dir.error())) return false;
   const DirFd opened = TRY(std::move(dir));
   auto file = open_file(opened, "cgroup.events");
-  if (!file && is_gone(file.error())) return false;  // the root group has none
+  if (!file && group_is_gone(file.error())) return false;  // the root group has none
   auto text = read_whole(TRY(std::move(file)), kMostText);
-  if (!text && is_gone(text.error())) return false;
+  if (!text && group_is_gone(text.error())) return false;
   return TRY(std::move(text))
   .find("frozen 1") != std::string::npos;
 }

@@ -92,24 +92,31 @@ void for_each_thread(int pid, See see) {
 
 std::string root_of_thread(int pid, int thread) { return proc(pid, "task/" + std::to_string(thread) + "/root"); }
 
-std::vector<FileId> roots_of(int pid, std::uint64_t threads) {
-  std::vector<FileId> roots;
-  const auto add = [&roots](const std::string& path) {
+struct Roots {
+  std::vector<FileId> directories;
+  int live_thread = 0;
+};
+
+Roots roots_of(int pid, std::uint64_t threads) {
+  Roots roots;
+  const auto add = [&roots](const std::string& path, int thread) {
     const auto id = id_of(AT_FDCWD, path.c_str(), 0);
-    if (id && std::ranges::find(roots, *id) == roots.end()) roots.push_back(*id);
+    if (!id) return;  // a thread that has ended, which is a zombie while it is the first of several
+    roots.live_thread = thread;
+    if (std::ranges::find(roots.directories, *id) == roots.directories.end()) roots.directories.push_back(*id);
   };
-  if (threads <= 1) add(proc(pid, "root"));
-  // Also where the first thread has ended, and its root with it.
-  if (roots.empty() || threads > 1)
+  if (threads <= 1) add(proc(pid, "root"), pid);
+  if (roots.live_thread == 0)
     for_each_thread(pid, [&](int thread) {
-      add(root_of_thread(pid, thread));
+      add(root_of_thread(pid, thread), thread);
       return true;
     });
   return roots;
 }
 
-std::uint64_t namespace_of(int pid, const char* which) {
-  const auto id = id_of(AT_FDCWD, proc(pid, which).c_str(), 0);
+/// /proc has a directory for every thread, though it lists processes only.
+std::uint64_t namespace_of(int thread, const char* which) {
+  const auto id = id_of(AT_FDCWD, proc(thread, which).c_str(), 0);
   return id ? id->inode : 0;
 }
 
@@ -132,13 +139,16 @@ struct Mount {
   std::string mount_point;
 };
 
-Result<std::vector<Mount>> mounts_of(int pid) {
+bool is_gone(const Error& error) {
+  return error.code == ENOENT || error.code == ESRCH || error.code == EINVAL;  // EINVAL: a zombie's mounts
+}
+
+Result<std::vector<Mount>> mounts_of(int thread) {
   constexpr std::size_t kMost = 64 << 20;
-  const std::string path = proc(pid, "mountinfo");
-  auto file = open_input(path);
-  if (!file && (file.error().code == ENOENT || file.error().code == ESRCH)) return std::vector<Mount>{};
+  auto file = open_input(proc(thread, "mountinfo"));
+  if (!file && is_gone(file.error())) return std::vector<Mount>{};
   auto read = read_whole(TRY(std::move(file)), kMost);
-  if (!read && (read.error().code == ESRCH || read.error().code == EINVAL)) return std::vector<Mount>{};  // gone
+  if (!read && is_gone(read.error())) return std::vector<Mount>{};
   std::string text = TRY(std::move(read));
   std::vector<Mount> out;
   for (std::string_view left = text; !left.empty();) {
@@ -197,14 +207,15 @@ Result<std::vector<RunningProcess>> running_processes() {
     if (!pid) continue;
     auto what = stat_of(*pid);
     if (!what) continue;
-    std::vector<FileId> roots = roots_of(*pid, what->threads);
-    if (roots.empty()) continue;  // gone, or a zombie, which holds nothing
+    Roots roots = roots_of(*pid, what->threads);
+    if (roots.directories.empty()) continue;  // gone, or a zombie, which holds nothing
     out.push_back({{*pid, what->start},
+                   roots.live_thread,
                    what->parent,
                    std::move(what->name),
-                   namespace_of(*pid, "ns/mnt"),
-                   namespace_of(*pid, "ns/pid"),
-                   std::move(roots)});
+                   namespace_of(roots.live_thread, "ns/mnt"),
+                   namespace_of(roots.live_thread, "ns/pid"),
+                   std::move(roots.directories)});
   }
   return out;
 }
@@ -232,9 +243,9 @@ bool MountedTree::is_within(const MountedTree& other) const {
   return device == other.device && is_below(root, other.root);
 }
 
-Result<std::vector<MountedTree>> mounted_trees(int pid) {
+Result<std::vector<MountedTree>> mounted_trees(int thread) {
   std::vector<MountedTree> out;
-  for (Mount& mount : TRY(mounts_of(pid))) out.push_back(std::move(mount.tree));
+  for (Mount& mount : TRY(mounts_of(thread))) out.push_back(std::move(mount.tree));
   return out;
 }
 

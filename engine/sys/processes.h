@@ -28,6 +28,7 @@ struct ProcessId {
 
 struct RunningProcess {
   ProcessId id;
+  int live_thread = 0;  ///< number of a thread that has not ended; the first may have
   int parent = 0;
   std::string name;  ///< as it calls itself, 15 bytes at most
   std::uint64_t mount_namespace = 0, pid_namespace = 0;
@@ -51,8 +52,8 @@ struct MountedTree {
   /// Whether the tree holds all or a part of what is at or below `other`.
   [[nodiscard]] bool is_within(const MountedTree& other) const;
 };
-/// What is mounted in the mount namespace of process `pid`.
-[[nodiscard]] Result<std::vector<MountedTree>> mounted_trees(int pid);
+/// What is mounted in the mount namespace of a thread.
+[[nodiscard]] Result<std::vector<MountedTree>> mounted_trees(int thread);
 /// Where a directory stands within its file system; nullopt if this process has no mount that says so.
 [[nodiscard]] Result<std::optional<MountedTree>> place_in_file_system(const DirFd& dir);
 

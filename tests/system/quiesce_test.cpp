@@ -1,0 +1,333 @@
+// Running tenants while seals are lifted: none can touch a shared inode, all run on afterwards, whatever became of the
+// command.
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <fstream>
+#include <thread>
+
+#include "tests/support/inode_extras.h"
+#include "tests/support/odd_root.h"
+#include "tests/support/requirement.h"
+#include "tests/system/vskel_test.h"
+
+namespace vskel::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// What a tenant tells the test, in memory of both.
+struct Told {
+  std::atomic<std::uint64_t> rounds{0};
+  std::atomic<std::uint64_t> changed{0};  ///< calls on shared files that the kernel let through
+};
+
+/// How a process comes to be inside.
+enum class Entry {
+  chroot,
+  chroot_below,       ///< into a directory of the vserver
+  second_thread,      ///< the first has ended
+  other_mounts,       ///< another root, that has a part of the vserver mounted
+  waiting_for_child,  ///< vfork(2)ed, and the child does not go on: it cannot be stopped
+};
+
+/// A control group of version 2 of the test's own, gone with it.
+class ControlGroup {
+ public:
+  static std::optional<fs::path> hierarchy() {
+    std::ifstream mounts("/proc/self/mounts");
+    for (std::string line; std::getline(mounts, line);) {
+      std::istringstream fields(line);
+      std::string source, path, type;
+      fields >> source >> path >> type;
+      if (type == "cgroup2") return path;
+    }
+    return std::nullopt;
+  }
+  static std::optional<std::string> missing() {
+    return hierarchy() ? std::nullopt : std::optional<std::string>("needs a cgroup2 mount");
+  }
+
+  ControlGroup() : path_(*hierarchy() / ("vskel-test-" + std::to_string(::getpid()))) { fs::create_directory(path_); }
+  ~ControlGroup() {
+    set_frozen(false);
+    for (int attempts = 0; ::rmdir(path_.c_str()) != 0 && attempts < 100; ++attempts) std::this_thread::sleep_for(10ms);
+  }
+  ControlGroup(const ControlGroup&) = delete;
+  ControlGroup& operator=(const ControlGroup&) = delete;
+
+  void take(pid_t pid) const { write_file(path_ / "cgroup.procs", std::to_string(pid)); }
+  void set_frozen(bool frozen) const { write_file(path_ / "cgroup.freeze", frozen ? "1" : "0"); }
+  [[nodiscard]] bool is_frozen() const { return read_file(path_ / "cgroup.freeze") == "1\n"; }
+
+ private:
+  fs::path path_;
+};
+
+/// A process that tries to change the files at `paths` in the tree `root`, over and over, as root of a container:
+/// without the capability to take an immutable flag off.
+class HostileTenant {
+ public:
+  HostileTenant(const fs::path& root, Entry entry, const std::vector<std::string>& paths) {
+    void* const shared = ::mmap(nullptr, sizeof(Told), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    told_ = new (shared) Told;
+    pid_ = ::fork();
+    if (pid_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::prctl(PR_CAPBSET_DROP, CAP_LINUX_IMMUTABLE);
+    live(root, entry, paths);
+    ::_exit(1);
+  }
+  ~HostileTenant() {
+    ::kill(pid_, SIGKILL);
+    ::kill(pid_, SIGCONT);
+    ::waitpid(pid_, nullptr, 0);
+    ::munmap(told_, sizeof(Told));
+  }
+  HostileTenant(const HostileTenant&) = delete;
+  HostileTenant& operator=(const HostileTenant&) = delete;
+
+  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] std::uint64_t changed() const { return told_->changed; }
+  /// Whether it goes round within a second.
+  [[nodiscard]] bool runs() const {
+    const std::uint64_t before = told_->rounds;
+    for (int waited = 0; waited < 100; ++waited) {
+      if (told_->rounds > before + 1) return true;
+      std::this_thread::sleep_for(10ms);
+    }
+    return false;
+  }
+
+ private:
+  void live(const fs::path& root, Entry entry, const std::vector<std::string>& paths) {
+    static Told* told;
+    static std::vector<std::string> tried;
+    told = told_;
+    tried = paths;
+    static const auto attack = [] {
+      for (;;) {
+        for (const std::string& path : tried) try_to_change(path.c_str(), *told);
+        ++told->rounds;
+      }
+    };
+    if (entry == Entry::other_mounts) {
+      if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return;
+      const fs::path other = root.parent_path().parent_path() / "other-root";
+      if (::mount("none", other.c_str(), "tmpfs", 0, nullptr) != 0) return;
+      fs::create_directory(other / "usr");
+      if (::mount((root / "usr").c_str(), (other / "usr").c_str(), nullptr, MS_BIND, nullptr) != 0) return;
+      if (::chroot(other.c_str()) != 0) return;
+    } else if (::chroot((entry == Entry::chroot_below ? root / "var" : root).c_str()) != 0) {
+      return;
+    }
+    if (::chdir("/") != 0) return;
+    if (entry == Entry::second_thread) {
+      pthread_t thread{};
+      ::pthread_create(
+          &thread, nullptr,
+          [](void*) -> void* {
+            attack();
+            return nullptr;
+          },
+          nullptr);
+      ::syscall(SYS_exit, 0);  // of this thread alone
+    }
+    if (entry == Entry::waiting_for_child) {
+      ++told->rounds;
+      if (::vfork() == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        for (;;) ::pause();
+      }
+    }
+    attack();
+  }
+
+  static void try_to_change(const char* path, Told& told) {
+    const int file = ::open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (file >= 0) {
+      ++told.changed;
+      (void)!::write(file, "x", 1);
+      ::close(file);
+    }
+    if (::chmod(path, 0777) == 0) ++told.changed;
+    if (::truncate(path, 0) == 0) ++told.changed;
+    if (::utimensat(AT_FDCWD, path, nullptr, 0) == 0) ++told.changed;
+  }
+
+  Told* told_ = nullptr;
+  pid_t pid_ = -1;
+};
+
+class QuiesceTest : public VskelTest {
+ protected:
+  void SetUp() override {
+    VskelTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    build_base();
+    create("web1", "192.0.2.1", {"--share", "hardlink"});
+    fs::create_directory(mount() / "other-root");
+  }
+
+  [[nodiscard]] std::unique_ptr<HostileTenant> start_tenant(Entry entry = Entry::chroot) const {
+    std::vector<std::string> paths;
+    for (const std::string& path : odd_root::kLinkable) paths.push_back("/" + path);
+    auto tenant = std::make_unique<HostileTenant>(vserver("web1"), entry, paths);
+    EXPECT_TRUE(entry == Entry::waiting_for_child || tenant->runs());
+    return tenant;
+  }
+
+  [[nodiscard]] TreeSnapshot global() const { return snapshot_tree(skel() / "global"); }
+
+  void expect_untouched(const TreeSnapshot& before, const HostileTenant& tenant) const {
+    EXPECT_EQ(tenant.changed(), 0U);
+    EXPECT_EQ(joined(compare_snapshots(before, global(), {}, Identity::compared)), "");
+    for (const std::string& path : odd_root::kLinkable) EXPECT_TRUE(is_immutable(skel() / "global" / path)) << path;
+  }
+};
+
+TEST_P(QuiesceTest, NoSharedInodeChangesWhileAHundredVserversAreMadeRelinkedAndRemoved) {
+  const auto tenant = start_tenant();
+  const TreeSnapshot before = global();
+  const ProcessResult created = vskel({"-v", "create-vs", "base", "--count", "100", "--name", "w%d", "--fqdn",
+                                       "%s.example.com", "--ip-from", "10.0.0.1"});
+  ASSERT_EQ(created.code, 0) << created;
+  EXPECT_NE(created.err.find("held web1 still for"), std::string::npos) << created.err;
+  expect_untouched(before, *tenant);
+  EXPECT_TRUE(tenant->runs());
+
+  // A new generation, and private copies to fold.
+  ASSERT_EQ(vskel({"merge-skel", "base"}).code, 0);
+  const fs::path changed = vservers() / "tmp_skel_base/usr/share/big";
+  write_file(changed, read_file(changed) + "more");
+  ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);
+  for (int number = 1; number <= 10; ++number) {
+    const fs::path tool = vserver("w" + std::to_string(number)) / "usr/bin/tool";
+    const std::string bytes = read_file(tool);
+    clear_immutable(tool);
+    const auto time = fs::last_write_time(tool);
+    const auto mode = fs::status(tool).permissions();
+    fs::remove(tool);
+    set_immutable(skel() / "global/usr/bin/tool");
+    write_file(tool, bytes);
+    fs::permissions(tool, mode);
+    fs::last_write_time(tool, time);
+  }
+  const TreeSnapshot second = global();
+  const ProcessResult relinked = vskel({"relink", "base"});
+  ASSERT_EQ(relinked.code, 0) << relinked;
+  expect_untouched(second, *tenant);
+  EXPECT_TRUE(tenant->runs());
+  EXPECT_EQ(inode_of(vserver("web1") / "usr/share/big"), inode_of(skel() / "global/usr/share/big"));
+
+  Arguments removal = {"remove-vs", "--yes"};
+  for (int number = 1; number <= 100; ++number) removal.push_back("w" + std::to_string(number));
+  const ProcessResult removed = vskel(removal);
+  ASSERT_EQ(removed.code, 0) << removed;
+  expect_untouched(second, *tenant);
+  EXPECT_TRUE(tenant->runs());
+  EXPECT_EQ(names_in(vservers() / ".vskel/trash"), std::set<std::string>{});
+  EXPECT_EQ(inconsistencies(), "");
+}
+
+TEST_P(QuiesceTest, AGroupOfItsOwnIsFrozenAndThawed) {
+  VSKEL_REQUIRE(ControlGroup::missing());
+  const ControlGroup group;
+  const auto tenant = start_tenant();
+  group.take(tenant->pid());
+  const TreeSnapshot before = global();
+  ASSERT_EQ(vskel({"create-vs", "base", "web2", "web2.example.com", "192.0.2.2"}).code, 0);
+  expect_untouched(before, *tenant);
+  EXPECT_FALSE(group.is_frozen());
+  EXPECT_TRUE(tenant->runs());
+}
+
+TEST_P(QuiesceTest, RecoverSealsAndThawsWhatAKilledCommandLeft) {
+  VSKEL_REQUIRE(has_program("strace") ? std::nullopt : std::optional<std::string>("needs strace"));
+  VSKEL_REQUIRE(ControlGroup::missing());
+  const ControlGroup group;
+  for (const bool in_group : {true, false}) {
+    SCOPED_TRACE(in_group ? "frozen by cgroup" : "stopped by signal");
+    const auto tenant = start_tenant();
+    if (in_group) group.take(tenant->pid());
+    const TreeSnapshot before = global();
+    const ProcessResult killed =
+        vskel_killed_at({"linkat", 2}, {"create-vs", "base", "web2", "web2.example.com", "192.0.2.2"});
+    ASSERT_TRUE(killed.signal == 9 || killed.code == 137) << killed;
+    EXPECT_FALSE(tenant->runs());
+    EXPECT_EQ(group.is_frozen(), in_group);
+    const ProcessResult recovered = vskel({"recover"});
+    ASSERT_EQ(recovered.code, 0) << recovered;
+    EXPECT_NE(recovered.out.find("held still"), std::string::npos) << recovered;
+    EXPECT_TRUE(tenant->runs());
+    expect_untouched(before, *tenant);
+    EXPECT_EQ(inconsistencies(), "");
+  }
+}
+
+TEST_P(QuiesceTest, NobodyInsideIsOverlooked) {
+  for (const Entry entry : {Entry::chroot, Entry::chroot_below, Entry::second_thread, Entry::other_mounts}) {
+    SCOPED_TRACE(static_cast<int>(entry));
+    const auto tenant = start_tenant(entry);
+    const ProcessResult result = vskel({"remove-vs", "web1", "--yes"});
+    EXPECT_EQ(result.code, 1) << result;
+    EXPECT_NE(result.err.find("(" + std::to_string(tenant->pid()) + ")"), std::string::npos) << result;
+    const ProcessResult created = vskel({"-v", "create-vs", "base", "web2", "web2.example.com", "192.0.2.2"});
+    EXPECT_EQ(created.code, 0) << created;
+    EXPECT_NE(created.err.find("held web1 still for"), std::string::npos) << created.err;
+    EXPECT_TRUE(tenant->runs());
+    const ProcessResult removed = vskel({"remove-vs", "web2", "--yes"});
+    ASSERT_EQ(removed.code, 0) << removed;
+  }
+}
+
+TEST_P(QuiesceTest, WhoCantBeStoppedIsNamed) {
+  const auto tenant = start_tenant(Entry::waiting_for_child);
+  while (!tenant->runs() && tenant->changed() == 0) {
+    // Until it waits in the kernel, where no signal reaches it.
+    const std::string stat = read_file("/proc/" + std::to_string(tenant->pid()) + "/stat");
+    if (stat.find(") D ") != std::string::npos) break;
+  }
+  const StoreSnapshot before = snapshot_store();
+  const ProcessResult result = vskel({"create-vs", "base", "web2", "web2.example.com", "192.0.2.2"});
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_NE(result.err.find("web1"), std::string::npos) << result;
+  EXPECT_NE(result.err.find("(" + std::to_string(tenant->pid()) + ")"), std::string::npos) << result;
+  EXPECT_FALSE(fs::exists(vserver("web2")));
+  EXPECT_EQ(inconsistencies(), "");
+  ASSERT_EQ(vskel({"create-vs", "base", "web2", "web2.example.com", "192.0.2.2", "--quiesce", "off"}).code, 0);
+}
+
+TEST_P(QuiesceTest, AWriterFromBeforeTheSealIsFound) {
+  const auto tenant = start_tenant();
+  // The administrator himself kept it open, from a moment without the seal.
+  const fs::path tool = skel() / "global/usr/bin/tool";
+  clear_immutable(tool);
+  const int writer = ::open(tool.c_str(), O_WRONLY | O_CLOEXEC);
+  ASSERT_GE(writer, 0);
+  set_immutable(tool);
+  const ProcessResult result = vskel({"create-vs", "base", "web2", "web2.example.com", "192.0.2.2"});
+  ::close(writer);
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_NE(result.err.find("usr/bin/tool"), std::string::npos) << result;
+  EXPECT_FALSE(fs::exists(vserver("web2")));
+  EXPECT_EQ(inconsistencies(), "");
+  EXPECT_TRUE(tenant->runs());
+  EXPECT_EQ(vskel({"create-vs", "base", "web2", "web2.example.com", "192.0.2.2"}).code, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(FileSystems, QuiesceTest, kAllFileSystems, kParameterName);
+
+}  // namespace
+}  // namespace vskel::test
