@@ -1,5 +1,6 @@
 #include "engine/relink/apply.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <string_view>
@@ -115,17 +116,53 @@ Result<> leave_all(StagedVserver& staged, Error error) {
   });
 }
 
+/// Descriptors for leases, for each of several vservers: half of what the process may have.
+std::size_t most_leases(std::size_t vservers) {
+  constexpr std::size_t kFewest = 16, kMost = 8192;
+  return std::clamp(sys::descriptor_limit() / 2 / std::max<std::size_t>(vservers, 1), kFewest, kMost);
+}
+
+enum class After { planning, crash };
+
+/// All vservers at once, so that one grace does for all.
+void carry_out_steps(const Store& store, const Intent& intent, std::vector<StagedVserver>& staged, LinkShared& links,
+                     Tenants tenants, Further further, After after) {
+  std::vector<DirFd> roots(staged.size());
+  std::vector<std::unique_ptr<CarryOut>> carriers(staged.size());
+  std::vector<Tenant> identities;
+  for (std::size_t at = 0; at < staged.size(); ++at) {
+    auto root = sys::open_dir(store.vservers(), *Name::check(staged[at].record.name));
+    const auto stat = root ? sys::stat(*root) : Result<sys::Stat>(std::unexpected(root.error()));
+    if (!stat) {
+      (void)leave_all(staged[at], stat.error());  // it has its error already
+      continue;
+    }
+    identities.push_back({staged[at].record.name, stat->device, stat->inode});
+    roots[at] = std::move(*root);
+  }
+  const Grace grace(store.vservers(), std::move(identities), tenants);
+  for (std::size_t at = 0; at < staged.size(); ++at) {
+    if (!roots[at].open()) continue;
+    carriers[at] = std::make_unique<CarryOut>(CarryOutRequest{
+        links, staged[at].slots, roots[at], store.quarantine(), intent.id() + "." + staged[at].record.name, grace,
+        further, after == After::crash, most_leases(staged.size())});
+  }
+  const auto for_each_carrier = [&](auto work) {
+    for_each_index(staged.size(), [&](std::size_t at) {
+      if (carriers[at]) work(at);
+    });
+    const auto holds_leases = [](const auto& carrier) { return carrier && carrier->holds_leases(); };
+    if (std::ranges::any_of(carriers, holds_leases)) grace.wait();
+  };
+  for_each_carrier([&](std::size_t at) { carriers[at]->run(staged[at].steps); });
+  for_each_carrier([&](std::size_t at) { carriers[at]->settle(); });
+  for_each_carrier([&](std::size_t at) { staged[at].outcome = carriers[at]->finish(); });
+}
+
 Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent& intent, const Skel& skel,
                                                      std::vector<StagedVserver>& staged, LinkShared& links,
-                                                     Further further) {
-  for_each_index(staged.size(), [&](std::size_t at) {
-    auto root = sys::open_dir(store.vservers(), *Name::check(staged[at].record.name));
-    if (!root) {
-      (void)leave_all(staged[at], std::move(root).error());  // it has its error already
-      return;
-    }
-    staged[at].outcome = carry_out(links, staged[at].steps, staged[at].slots, *root, further);
-  });
+                                                     Tenants tenants, Further further, After after) {
+  carry_out_steps(store, intent, staged, links, tenants, further, after);
   for (StagedVserver& one : staged) {
     TRY(take_back(one.record, one.outcome.left, one.steps));
     TRY(lay_down_record(skel, one.record));
@@ -149,7 +186,7 @@ std::vector<std::string> names_of(const nlohmann::json& json) {
 }  // namespace
 
 Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingShared& shared,
-                                                   const std::vector<const Planned*>& planned) {
+                                                   const std::vector<const Planned*>& planned, Tenants tenants) {
   std::map<std::string, Applied> out;
   std::vector<const Planned*> working;
   auto names = nlohmann::json::array();
@@ -194,7 +231,8 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   auto announced = sys::sync_file_system(staging);
   if (announced) announced = intent.record({{"phase", "apply"}, {"vservers", complete_names}});
   if (announced) {
-    auto carried_out = TRY(carry_out_all(store, intent, skel, complete, shared.links, Further::carry_out));
+    auto carried_out =
+        TRY(carry_out_all(store, intent, skel, complete, shared.links, tenants, Further::carry_out, After::planning));
     out.merge(carried_out);
   }
   complete.clear();
@@ -224,8 +262,9 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
     std::vector<StagedVserver> complete;
     for (const std::string& name : names_of(last.at("vservers")))
       complete.push_back(TRY(read_staged_vserver(*staging, name)));
-    const auto outcomes =
-        TRY(carry_out_all(store, intent, skel, complete, links, held ? Further::carry_out : Further::leave));
+    const auto outcomes = TRY(carry_out_all(store, intent, skel, complete, links,
+                                            must_lift(seal) && held ? Tenants::are_still : Tenants::may_run,
+                                            held ? Further::carry_out : Further::leave, After::crash));
     if (held) TRY(held->release());
     for (const auto& [name, outcome] : outcomes)
       lines.push_back(

@@ -28,6 +28,7 @@ struct Applied {
 /// save the record. Gives an entry for every vserver, by name. The locks of skel and vservers are held by the caller,
 /// and whoever runs in them and shares sealed inodes is held still.
 [[nodiscard]] Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingShared& shared,
-                                                                 const std::vector<const Planned*>& planned);
+                                                                 const std::vector<const Planned*>& planned,
+                                                                 Tenants tenants);
 
 }  // namespace vskel

@@ -1,8 +1,8 @@
 // A step names the inode that it was planned for. It is carried out only while that inode stands there unchanged, which
 // for a tenant's own inode takes a read lease (nobody writes, nobody has it mapped) and the bytes compared under it.
 // RENAME_EXCHANGE then works as compare-and-swap: what comes out lands in our slot, is looked at again, and goes back
-// if it is not what it was. Leases are held to the end of a chunk, so that who opened the old inode while it was
-// exchanged is found waiting, and has it back.
+// if it is not what it was. Leases are held until a grace after the exchange, so that who was on his way to the old
+// inode is found waiting, and has it back.
 
 #include "engine/relink/carry_out.h"
 
@@ -20,7 +20,6 @@ namespace vskel {
 
 namespace {
 
-constexpr std::size_t kMostLeases = 64;
 constexpr std::uint64_t kDedupePiece = 16 << 20;  // ioctl_fideduperange(2): file systems cap one request at that
 
 /// What a tenant's doings look like, against errors that are the machine's.
@@ -29,29 +28,44 @@ bool is_tenants_doing(int code) {
          code == ENOTEMPTY || code == EINVAL || code == EAGAIN || code == EBUSY || code == EPERM || code == ETXTBSY;
 }
 
-class Carrier {
- public:
-  Carrier(LinkShared& links, const DirFd& slots, const DirFd& root, Further further)
-      : skel_(links.skel), slots_(slots), root_(root), seals_(links.seals), links_(links), further_(further) {}
+}  // namespace
 
-  CarriedOut run(const StepSource& steps) {
+class CarryOut::Carrier {
+ public:
+  explicit Carrier(const CarryOutRequest& request)
+      : request_(request),
+        skel_(request.links.skel),
+        slots_(request.slots),
+        root_(request.root),
+        seals_(request.links.seals),
+        links_(request.links),
+        further_(request.further) {}
+
+  void run(const StepSource& steps) {
     auto all = steps([this](StagedStep step) -> Result<> {
       if (out_.error) {
         leave(step);
         return {};
       }
       if (step.in_use || !attempt(step)) again_.push_back(std::move(step));
-      if (leases_.size() >= kMostLeases) settle_leases();
+      settle_if_many();
       return {};
     });
     if (!all && !out_.error) out_.error = std::move(all).error();
+  }
+
+  [[nodiscard]] bool holds_leases() const { return !leases_.empty(); }
+
+  void settle() {
     settle_leases();
-    // Row 26: once more at the end; a writer may be gone by now.
-    auto again = std::exchange(again_, {});
-    for (StagedStep& step : again) {
+    for (StagedStep& step : std::exchange(again_, {})) {
       if (!attempt(step)) leave(step);
-      settle_leases();
+      settle_if_many();
     }
+  }
+
+  CarriedOut finish() {
+    settle_leases();
     for (const StagedStep& step : again_) leave(step);
     return std::move(out_);
   }
@@ -90,6 +104,12 @@ class Carrier {
     }
   }
 
+  void settle_if_many() {
+    if (leases_.size() < request_.most_leases) return;
+    request_.grace.wait();
+    settle_leases();
+  }
+
   Result<bool> carry_out_one(StagedStep& step) {
     const Name slot = *Name::check(step.slot);
     // A directory has no seal, and whoever runs is not in its way.
@@ -98,7 +118,7 @@ class Carrier {
     const bool linked = may_go_on && step.links_when_carried_out() && TRY(link_into_slot(step, slot));
     if (!linked) {
       const auto in_slot = TRY(sys::stat_if_there(slots_, slot));
-      if (is_done(step, in_slot)) return true;
+      if (is_done(step, in_slot)) return !request_.after_crash || !in_slot || stayed_as_it_was(step, slot);
       if (!may_go_on) return false;
       // A directory stands for what a tenant took out of the way, see exchange_back().
       if (step.kind == Step::Kind::put_over && in_slot->inode != step.slot_inode) return false;
@@ -235,18 +255,19 @@ class Carrier {
     const sys::Stat stat = TRY(sys::stat(file));
     if (!is_still(step.mine, stat)) return Proven::no;
     const bool known = !no_leases_here && step.compared_under_lease && stat.ctime == step.mine.ctime;
-    if (!known && !TRY(has_the_bytes(step, file, slot))) return Proven::no;
+    if (!known && !TRY(has_the_bytes(step, file, slots_, slot))) return Proven::no;
     if (!no_leases_here) leased = std::move(file);
     return Proven::yes;
   }
 
-  Result<bool> has_the_bytes(const StagedStep& step, const Fd& file, Name slot) {
+  /// `theirs` in `theirs_dir` is what is to take the file's place, or has.
+  Result<bool> has_the_bytes(const StagedStep& step, const Fd& file, const DirFd& theirs_dir, Name theirs) {
     if (step.mine.size == 0) return true;
     if (step.proof == Proof::digest) {
       const ContentHash hash = TRY(hash_file(file, WithSha256::yes));
       return hex_of(*hash.sha256) == step.sha256;
     }
-    if (step.proof == Proof::theirs) return TRY(compare_content(TRY(sys::open_trusted_file(slots_, slot)), file))
+    if (step.proof == Proof::theirs) return TRY(compare_content(TRY(sys::open_trusted_file(theirs_dir, theirs)), file))
     .same;
     const DirFd base_dir = TRY(SkelView::directory_of(skel_, step.kept_in, step.part, step.path));
     return TRY(compare_content(TRY(sys::open_trusted_file(base_dir, last_name(step.path))), file))
@@ -283,27 +304,60 @@ class Carrier {
     return exchanged;
   }
 
+  /// After a crash: our leases died with us, and who had been waiting wrote to what lies in the slot.
+  Result<bool> stayed_as_it_was(const StagedStep& step, Name slot) {
+    bool same = TRY(is_what_was_meant(step, slot));
+    if (same && step.proof != Proof::inode && step.mine.type == sys::FileType::regular) {
+      const DirFd& dir = *TRY(directory_of(step.path));
+      same = TRY(has_the_bytes(step, TRY(sys::open_file(slots_, slot)), dir, last_name(step.path)));
+    }
+    if (!same) give_back(step);
+    return same;
+  }
+
+  /// What came out of a vserver and was written to since goes to its path again, or, if something else is there by now,
+  /// where the administrator finds it.
+  void give_back(const StagedStep& step) {
+    const Name slot = *Name::check(step.slot), name = last_name(step.path);
+    auto dir = directory_of(step.path);
+    Result<> back;
+    if (!dir)
+      back = std::unexpected(std::move(dir).error());
+    else if (step.kind == Step::Kind::remove)
+      back = sys::rename_new(slots_, slot, **dir, name);
+    else
+      back = exchange_back(step, **dir, name, slot);
+    if (back) return;
+    const std::string kept = request_.name + "." + step.slot;
+    const auto quarantined = sys::rename_new(slots_, slot, request_.quarantine, *Name::check(kept));
+    out_.error = quarantined ? fail("relink", step.path,
+                                    "written to while it was replaced; what was written is " +
+                                        sys::path_of(request_.quarantine) + "/" + kept)
+                                   .error()
+                             : quarantined.error();
+  }
+
   /// Whoever wanted to write to an exchanged inode has been waiting since: he gets it back where it was, and the step
-  /// is one to try again.
+  /// is one to try again. The same if its metadata were changed, which no lease is asked about.
   void settle_leases() {
     for (Leased& leased : leases_) {
       const StagedStep& step = leased.step;
       const Name slot = *Name::check(step.slot);
-      auto unbroken = sys::holds_read_lease(leased.file);
-      if (unbroken && *unbroken) {
+      const auto unbroken = sys::holds_read_lease(leased.file);
+      const auto same = unbroken && *unbroken ? is_what_was_meant(step, slot) : Result<bool>(false);
+      if (same && *same) {
         // What came out goes at once, while it is in the caches: no file system's journal can lose the exchange and
         // keep this. What refuses is left to the removal of the staging, which tells.
         (void)sys::unlink(slots_, slot);
         continue;
       }
-      auto dir = directory_of(step.path);
-      auto back = dir ? exchange_back(step, **dir, last_name(step.path), slot) : Result<>(std::unexpected(dir.error()));
-      if (!back && !out_.error) out_.error = std::move(back).error();
+      give_back(step);
       again_.push_back(std::move(leased.step));
     }
     leases_.clear();
   }
 
+  const CarryOutRequest request_;
   const Skel& skel_;
   const DirFd& slots_;
   const DirFd& root_;
@@ -316,11 +370,11 @@ class Carrier {
   CarriedOut out_;
 };
 
-}  // namespace
-
-CarriedOut carry_out(LinkShared& links, const StepSource& steps, const DirFd& slots, const DirFd& root,
-                     Further further) {
-  return Carrier(links, slots, root, further).run(steps);
-}
+CarryOut::CarryOut(const CarryOutRequest& request) : carrier_(std::make_unique<Carrier>(request)) {}
+CarryOut::~CarryOut() = default;
+void CarryOut::run(const StepSource& steps) { carrier_->run(steps); }
+bool CarryOut::holds_leases() const { return carrier_->holds_leases(); }
+void CarryOut::settle() { carrier_->settle(); }
+CarriedOut CarryOut::finish() { return carrier_->finish(); }
 
 }  // namespace vskel

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/relink/grace.h"
 #include "engine/relink/skel_links.h"
 #include "engine/relink/staged_step.h"
 
@@ -22,9 +24,41 @@ struct CarriedOut {
   std::optional<Error> error;  ///< the kernel's word that ended it; the steps after it are in `left`
 };
 
-/// Carries out `steps`, whose slots are in `slots`, in the vserver `root`. What was replaced or removed is in its slot
-/// afterwards, if it was not dropped already, and is the caller's to remove once all is durable.
-[[nodiscard]] CarriedOut carry_out(LinkShared& links, const StepSource& steps, const DirFd& slots, const DirFd& root,
-                                   Further further);
+/// What the steps of one vserver are carried out with. All outlives the CarryOut.
+struct CarryOutRequest {
+  LinkShared& links;
+  const DirFd& slots;       ///< of the steps. What was replaced or removed lies there until finish()
+  const DirFd& root;        ///< of the vserver
+  const DirFd& quarantine;  ///< for what a tenant wrote meanwhile and that cannot go back to its path
+  std::string name;         ///< what names in quarantine begin with
+  const Grace& grace;
+  Further further = Further::carry_out;
+  bool after_crash = false;      ///< what lies in the slots may have been written to since
+  std::size_t most_leases = 64;  ///< descriptors that may be held until settle()
+};
+
+/// One vserver's steps, in three calls, between which the caller waits for Grace, once for all vservers: a lease has to
+/// be held until whoever was on his way to the old inode is there, and is then found waiting. Not thread-safe.
+class CarryOut {
+ public:
+  explicit CarryOut(const CarryOutRequest& request);
+  CarryOut(const CarryOut&) = delete;
+  CarryOut& operator=(const CarryOut&) = delete;
+  ~CarryOut();
+  /// Carries out all steps; those that something is in the way of wait for settle().
+  void run(const StepSource& steps);
+  /// Whether leases are held, so that a grace has to be waited for.
+  [[nodiscard]] bool holds_leases() const;
+  /// Gives back to their writers what they wait for, drops the rest of what was replaced, and tries once more what was
+  /// in the way (relink.md, row 26).
+  void settle();
+  /// The same for those, and the outcome. What was replaced or removed and is in its slot still is the caller's to
+  /// remove once all is durable.
+  [[nodiscard]] CarriedOut finish();
+
+ private:
+  class Carrier;
+  std::unique_ptr<Carrier> carrier_;
+};
 
 }  // namespace vskel

@@ -187,7 +187,8 @@ class Run {
     if (!request_.export_new.empty()) TRY(export_conflicts(shared, group));
     if (working.empty()) return {};
     Quiescence quiescence;
-    if (lifts && must_lift(seal_)) {
+    const bool holds = lifts && must_lift(seal_);
+    if (holds) {
       auto held = hold_tenants(store_, skel_, records_, request_.quiesce, request_.engine);
       // Before the first change it is the whole run that is refused.
       if (!held && !changed_something_) return std::unexpected(std::move(held).error());
@@ -199,7 +200,9 @@ class Run {
       quiescence = std::move(*held);
     }
     changed_something_ = true;
-    const auto applied = TRY(apply_plans(store_, shared, working));
+    const auto applied =
+        TRY(apply_plans(store_, shared, working,
+                        holds && request_.quiesce == Quiesce::automatic ? Tenants::are_still : Tenants::may_run));
     TRY(quiescence.release());
     for (Member& member : group)
       if (const auto found = applied.find(member.before.name); found != applied.end()) take_in(member, found->second);
