@@ -44,18 +44,23 @@ class Search {
   }
 
   Result<Found> by_root(int pid, sys::FileId root) {
+    if (const auto tenant = by_root_.find(root); tenant != by_root_.end()) return tenant->second;
     if (const auto known = answers_.find(root); known != answers_.end()) return known->second;
     Found found;
-    for (const sys::FileId& directory : TRY(sys::directories_up_from(pid, root)))
+    const auto directories = TRY(sys::directories_up_from(pid, root));
+    for (const sys::FileId& directory : directories)
       if (const auto tenant = by_root_.find(directory); !found && tenant != by_root_.end()) found = tenant->second;
-    answers_.emplace(root, found);
+    // Of a process that has just ended nothing was learnt for others with that root.
+    if (!directories.empty()) answers_.emplace(root, found);
     return found;
   }
 
   Result<Found> by_mounts(const sys::RunningProcess& process) {
     if (const auto known = namespaces_.find(process.mount_namespace); known != namespaces_.end()) return known->second;
     Found found;
-    for (const sys::MountedTree& tree : TRY(sys::mounted_trees(process.live_thread))) {
+    const auto trees = TRY(sys::mounted_trees(process.live_thread));
+    if (trees.empty()) return found;  // it has ended: nothing was learnt of the namespace
+    for (const sys::MountedTree& tree : trees) {
       const auto place = std::ranges::find_if(places_, [&](const auto& one) { return tree.is_within(one); });
       if (place == places_.end()) continue;
       found = static_cast<std::size_t>(place - places_.begin());

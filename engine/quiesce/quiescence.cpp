@@ -110,6 +110,14 @@ struct Quiescence::Held {
 
   Result<std::vector<Inhabitant>> look() const { return find_inhabitants(store.vservers(), tenants); }
 
+  /// Whether nobody is there. One look may miss a process that was just born of one that has just died: /proc is read
+  /// name by name.
+  Result<bool> nobody() const {
+    return TRY(look())
+    .empty() && TRY(look())
+    .empty();
+  }
+
   Result<> begin() {
     lock = TRY(Lock::take(store, "quiesce", request.wait));
     intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "quiesce"}, {"boot", TRY(sys::boot_id())}}));
@@ -122,10 +130,12 @@ struct Quiescence::Held {
     const auto cgroups = TRY(sys::Cgroups::find());
     since = Clock::now();
     auto last_shake = since;
-    for (;;) {
+    for (int quiet_looks = 0;;) {
       const auto inhabitants = TRY(look());
       const Inhabitant* const runs = TRY(freeze_those_who_run(cgroups, inhabitants));
-      if (runs == nullptr) return {};
+      quiet_looks = runs == nullptr ? quiet_looks + 1 : 0;
+      if (quiet_looks == 2) return {};  // as in nobody()
+      if (runs == nullptr) continue;
       if (Clock::now() > deadline)
         return fail(kOperation, runs->tenant,
                     "process " + runs->process +
@@ -233,7 +243,7 @@ Result<Quiescence> Quiescence::hold(const Store& store, std::vector<Tenant> tena
   Quiescence out;
   if (request.quiesce == Quiesce::off || tenants.empty()) return out;
   out.held_ = std::make_unique<Held>(store, std::move(tenants), std::move(request));
-  if (TRY(out.held_->look()).empty()) return out;
+  if (TRY(out.held_->nobody())) return out;
   TRY(out.held_->begin());
   TRY(out.held_->freeze());
   return out;

@@ -254,14 +254,16 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
   if (!staging && staging.error().code != ENOENT) return std::unexpected(std::move(staging).error());
   const bool apply = last.value("phase", "") == "apply";
   if (apply && staging) {
-    const auto records = TRY(read_records(skel));
+    std::vector<StagedVserver> complete;
+    std::vector<Record> records = TRY(read_records(skel));
+    for (const std::string& name : names_of(last.at("vservers"))) {
+      complete.push_back(TRY(read_staged_vserver(*staging, name)));
+      records.push_back(complete.back().record);  // which may be the first to say that it shares inodes
+    }
     auto held = must_lift(seal) ? hold_tenants(store, skel, records, Quiesce::automatic, {}) : Result<Quiescence>();
     const auto executor = make_syscall_executor();
     const unsigned newest = TRY(skel.newest_generation());
     LinkShared links{skel, newest, *executor, seal, LiftedSeals(seal), {}};
-    std::vector<StagedVserver> complete;
-    for (const std::string& name : names_of(last.at("vservers")))
-      complete.push_back(TRY(read_staged_vserver(*staging, name)));
     const auto outcomes = TRY(carry_out_all(store, intent, skel, complete, links,
                                             must_lift(seal) && held ? Tenants::are_still : Tenants::may_run,
                                             held ? Further::carry_out : Further::leave, After::crash));

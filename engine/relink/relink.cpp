@@ -189,7 +189,10 @@ class Run {
     Quiescence quiescence;
     const bool holds = lifts && must_lift(seal_);
     if (holds) {
-      auto held = hold_tenants(store_, skel_, records_, request_.quiesce, request_.engine);
+      // Those that have shared inodes, and those that are given some now.
+      std::vector<Record> records = records_;
+      for (const Planned* one : working) records.push_back(one->record);
+      auto held = hold_tenants(store_, skel_, records, request_.quiesce, request_.engine);
       // Before the first change it is the whole run that is refused.
       if (!held && !changed_something_) return std::unexpected(std::move(held).error());
       if (!held) {

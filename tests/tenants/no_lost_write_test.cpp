@@ -213,7 +213,8 @@ class NoLostWriteTest : public RelinkTest {
     for (const auto& tenant : tenants) (void)tenant->wait();
     ASSERT_TRUE(result.code == 0 || result.code == 3 || (result.code == 1 && aim == Aim::share_inodes)) << result;
     for (std::size_t i = 0; i < names.size(); ++i) count_lost(names[i], **boards[i]);
-    EXPECT_EQ(joined(compare_snapshots(skel_before, snapshot_tree(skel() / "global"), {}, Identity::compared)), "");
+    EXPECT_EQ(joined(compare_snapshots(skel_before, snapshot_tree(skel() / "global"), {}, Identity::compared)), "")
+        << result;
     Arguments removal = {"remove-vs", "--yes"};
     removal.insert(removal.end(), names.begin(), names.end());
     const ProcessResult removed = vskel(removal);
