@@ -77,6 +77,7 @@ Result<ExitStatus> build(Session& session, const BuildOptions& options) {
                              .local = options.local,
                              .engine = session.engine()};
   const Store store = TRY(session.store_to_change(Needs::nothing));
+  TRY(session.confine());
   const BuildReport report = TRY([&] {
     const auto bar = session.show_progress();
     return build_skel(store, request);

@@ -16,6 +16,7 @@
 #include "cli/session.h"
 #include "cli/settings.h"
 #include "cli/spelling.h"
+#include "engine/sys/confinement.h"
 #include "engine/sys/kernel.h"
 
 namespace vskel::cli {
@@ -149,7 +150,11 @@ ExitStatus run_guarded(std::vector<std::string> arguments, Output& output) {
   try {
     output.set_format(format_of(arguments));
     Program program;
-    const Result<ExitStatus> status = program.run(std::move(arguments), output);
+    if (sys::has_borrowed_rights())
+      return tell(output, refuse("run", "vskel", "set-user-id or with file capabilities it must not run").error());
+    Result<ExitStatus> status = ExitStatus::done;
+    if (auto dropped = sys::drop_capabilities(); !dropped) status = std::unexpected(std::move(dropped).error());
+    if (status) status = program.run(std::move(arguments), output);
     return status ? *status : tell(output, status.error());
   } catch (const std::exception& exception) {  // memory ran out, or a bug of ours
     return tell(output, {"run", output.command(), 0, exception.what()});

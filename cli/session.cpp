@@ -3,11 +3,13 @@
 
 #include "cli/session.h"
 
+#include <array>
 #include <cerrno>
 
 #include "cli/terminal.h"
 #include "engine/recover/recover.h"
 #include "engine/skel/skel.h"
+#include "engine/sys/confinement.h"
 
 namespace vskel::cli {
 
@@ -35,8 +37,19 @@ Result<Store> Session::store_to_change(Needs needs, const std::optional<SkelName
     if (skel && nothing_to_recover) TRY(Skel::open(*existing, *skel));
   }
   Store store = TRY(Store::open_or_create(options.paths));
-  for (const std::string& line : TRY(recover(store, engine()))) output.note("recover: " + line);
+  for (const std::string& line : TRY(recover(store, engine()))) {
+    output.note("recover: " + line);
+    recovered_ = true;
+  }
   return store;
+}
+
+Result<> Session::confine() {
+  if (recovered_ || dry_run()) return {};
+  const std::array writable = {options.paths.vservers, options.paths.etc};
+  if (TRY(sys::confine_changes(writable)) == sys::Confined::not_here)
+    output.detail("this kernel has no Landlock that could confine vskel to its own directories");
+  return {};
 }
 
 bool Session::wants_progress() const {

@@ -38,6 +38,9 @@ class Session {
   /// The store to change, after finishing or undoing what a crash interrupted. With --dry-run the store as it is.
   /// `skel`, if one is needed, is looked for before the first directory is made.
   [[nodiscard]] Result<Store> store_to_change(Needs needs, const std::optional<SkelName>& skel = std::nullopt);
+  /// For a command that reads what strangers made, runs no program and looks for no tenants' processes, which a
+  /// confined process can't see: from now on nothing outside of the store can be changed (sys::confine_changes()).
+  [[nodiscard]] Result<> confine();
   /// Draws the progress bar, as --progress says, for as long as the value lives.
   [[nodiscard]] std::optional<ProgressBar> show_progress();
 
@@ -45,6 +48,7 @@ class Session {
   /// Whether anybody will see a bar: the engine does not count for nobody.
   [[nodiscard]] bool wants_progress() const;
   Progress progress_;
+  bool recovered_ = false;  ///< something was: then there may be threads already, which would not be confined
 };
 
 }  // namespace vskel::cli

@@ -6,7 +6,7 @@ if(VSKEL_SANITIZE)
 else()
   target_compile_options(vskel_hardening INTERFACE
     -fstack-protector-strong -fstack-clash-protection -fcf-protection -ftrivial-auto-var-init=zero
-    $<$<CONFIG:Release,RelWithDebInfo>:-D_FORTIFY_SOURCE=2>)
+    $<$<CONFIG:Release,RelWithDebInfo>:-D_FORTIFY_SOURCE=3>)
   target_compile_definitions(vskel_hardening INTERFACE _GLIBCXX_ASSERTIONS)
   target_link_options(vskel_hardening INTERFACE -Wl,-z,relro,-z,now,-z,noexecstack)
 endif()

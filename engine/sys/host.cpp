@@ -31,6 +31,8 @@ void engine_start() {
   std::signal(SIGCHLD, SIG_DFL);  // inherited as ignored it would have waitpid(2) fail with ECHILD
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGIO, SIG_IGN);  // a tenant that opens a leased file would kill us
+  const rlimit no_core{0, 0};
+  ::setrlimit(RLIMIT_CORE, &no_core);
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
     limit.rlim_cur = limit.rlim_max;

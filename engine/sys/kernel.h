@@ -56,7 +56,7 @@ struct Xattr {
 
 // --- engine-wide
 /// Sets umask 0, ignores SIGPIPE, SIGXFSZ and SIGIO, opens descriptors 0 to 2 if closed, raises RLIMIT_NOFILE to its
-/// hard limit.
+/// hard limit, and lets no core be written, which would hold what others' files hold.
 void engine_start();
 /// The soft limit of open descriptors now.
 [[nodiscard]] std::size_t descriptor_limit();

@@ -75,6 +75,7 @@ std::optional<TaskStat> parse_stat(const std::string& text) {
 
 std::optional<TaskStat> stat_of(int pid) { return parse_stat(read_small(proc(pid, "stat"))); }
 
+/// nullopt, with the reason in errno, if it can't be had.
 std::optional<FileId> id_of(int dir, const char* path, int flags) {
   struct stat what {};
   if (::fstatat(dir, path, &what, flags) != 0) return std::nullopt;
@@ -95,13 +96,16 @@ std::string root_of_thread(int pid, int thread) { return proc(pid, "task/" + std
 struct Roots {
   std::vector<FileId> directories;
   int live_thread = 0;
+  bool hidden = false;  ///< it is there, and we may not look at it
 };
 
 Roots roots_of(int pid, std::uint64_t threads) {
   Roots roots;
   const auto add = [&roots](const std::string& path, int thread) {
     const auto id = id_of(AT_FDCWD, path.c_str(), 0);
-    if (!id) return;  // a thread that has ended, which is a zombie while it is the first of several
+    // A thread that has ended is a zombie while it is the first of several.
+    roots.hidden = roots.hidden || (!id && (errno == EACCES || errno == EPERM));
+    if (!id) return;
     roots.live_thread = thread;
     if (std::ranges::find(roots.directories, *id) == roots.directories.end()) roots.directories.push_back(*id);
   };
@@ -208,6 +212,8 @@ Result<std::vector<RunningProcess>> running_processes() {
     auto what = stat_of(*pid);
     if (!what) continue;
     Roots roots = roots_of(*pid, what->threads);
+    // Whoever can't be looked at might be a tenant.
+    if (roots.hidden) return fail("look at", proc(*pid, "root"), EACCES);
     if (roots.directories.empty()) continue;  // gone, or a zombie, which holds nothing
     out.push_back({{*pid, what->start},
                    roots.live_thread,

@@ -37,7 +37,8 @@ struct RunningProcess {
 
 /// This process.
 [[nodiscard]] int own_pid();
-/// Every process. One whose first thread has ended while others go on is there, too.
+/// Every process; an error if one may not be looked at (ptrace(2): CAP_SYS_PTRACE). One whose first thread has ended
+/// while others go on is there, too.
 [[nodiscard]] Result<std::vector<RunningProcess>> running_processes();
 
 /// The root directory `root` of a thread of process `pid` and the directories above it, from below, as far as the root

@@ -197,7 +197,11 @@ class QuiesceTest : public VskelTest {
   }
 };
 
-TEST_P(QuiesceTest, NoSharedInodeChangesWhileAHundredVserversAreMadeRelinkedAndRemoved) {
+/// Some ten seconds each.
+class LongQuiesceTest : public QuiesceTest {};
+class UnstoppableTest : public QuiesceTest {};
+
+TEST_P(LongQuiesceTest, NoSharedInodeChangesWhileAHundredVserversAreMadeRelinkedAndRemoved) {
   const auto tenant = start_tenant();
   const TreeSnapshot before = global();
   const ProcessResult created = vskel({"-v", "create-vs", "base", "--count", "100", "--name", "w%d", "--fqdn",
@@ -253,7 +257,7 @@ TEST_P(QuiesceTest, AGroupOfItsOwnIsFrozenAndThawed) {
   EXPECT_TRUE(tenant->runs());
 }
 
-TEST_P(QuiesceTest, RecoverSealsAndThawsWhatAKilledCommandLeft) {
+TEST_P(LongQuiesceTest, RecoverSealsAndThawsWhatAKilledCommandLeft) {
   VSKEL_REQUIRE(has_program("strace") ? std::nullopt : std::optional<std::string>("needs strace"));
   VSKEL_REQUIRE(ControlGroup::missing());
   const ControlGroup group;
@@ -292,7 +296,7 @@ TEST_P(QuiesceTest, NobodyInsideIsOverlooked) {
   }
 }
 
-TEST_P(QuiesceTest, WhoCantBeStoppedIsNamed) {
+TEST_P(UnstoppableTest, WhoCantBeStoppedIsNamed) {
   const auto tenant = start_tenant(Entry::waiting_for_child);
   while (!tenant->runs() && tenant->changed() == 0) {
     // Until it waits in the kernel, where no signal reaches it.
@@ -328,6 +332,9 @@ TEST_P(QuiesceTest, AWriterFromBeforeTheSealIsFound) {
 }
 
 INSTANTIATE_TEST_SUITE_P(FileSystems, QuiesceTest, kAllFileSystems, kParameterName);
+INSTANTIATE_TEST_SUITE_P(FileSystems, LongQuiesceTest, ::testing::Values(FileSystem::ext4, FileSystem::xfs),
+                         kParameterName);
+INSTANTIATE_TEST_SUITE_P(FileSystems, UnstoppableTest, kOneFileSystem, kParameterName);
 
 }  // namespace
 }  // namespace vskel::test
