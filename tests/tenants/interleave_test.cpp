@@ -1,7 +1,7 @@
 // An attacker's move after any kernel call of the engine: the program runs in a child of the test with a seam that, at
 // the nth call, has another process make one of the moves of attack.h, at the very path that the engine works on or at
 // one of interest, and then goes on. Which calls and moves is drawn with fixed seeds; VSKEL_LONG=1 takes all calls.
-// About 30 s.
+// About 50 s on all file systems together.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/mman.h>

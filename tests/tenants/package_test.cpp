@@ -1,5 +1,5 @@
 // A tenant's own upgrade, without the capability that lifts seals as in a container, while another tenant has the same
-// files. About 6 s.
+// files. About 10 s.
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>

@@ -1,5 +1,6 @@
 // Random races: tenants who change everything they can reach, at random with a fixed seed, under every command. Nothing
-// outside changes, no command hangs or dies, and in the end all is as it should be. 15 s on each of two file systems.
+// outside changes, no command hangs or dies, and in the end all is as it should be. About 13 s on each of two file
+// systems.
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/stat.h>
@@ -21,7 +22,7 @@ namespace vskel::test {
 namespace {
 
 using std::chrono::steady_clock;
-constexpr std::chrono::seconds kRaceTime{13}, kCommandLimit{30};
+constexpr std::chrono::seconds kRaceTime{10}, kCommandLimit{30};
 
 /// Where it is worth to be: what relink replaces, with its parents. The second of a pair of names is a symlink's.
 const std::vector<std::string> kPlaces = {"usr/bin",       "usr/lib", "usr/share", "usr/share/d", "usr/share/d/e",
