@@ -106,7 +106,7 @@ struct Attack {
 std::string text_of(const Attack& attack) {
   if (attack.move == nullptr) return "no move";
   return std::string(attack.move->name) + " before call " + std::to_string(attack.at_call) +
-         (attack.where_it_works ? ", there" : ", at " + attack.path);
+         (attack.where_it_works ? ", there" : ", at " + attack.path) + ", partner " + attack.partner;
 }
 
 struct Ended {
@@ -232,7 +232,8 @@ class InterleaveTest : public RelinkTest {
     const AttackPlace place{board_->path, attack.partner, canary().string(), &sealed};
     // Names of sealed inodes are let go only while no tenant runs (safety.md, "Quiescing").
     const bool kept_off = sealed.contains(inode_at(place.path)) || sealed.contains(inode_at(place.partner));
-    const int result = kept_off ? EPERM : attack.move->make(place, kept);
+    const bool may = !kept_off && place.path != place.partner;
+    const int result = may ? attack.move->make(place, kept) : EPERM;
     struct stat made {};
     if (::lstat(place.path.c_str(), &made) == 0) board_->mode = made.st_mode;
     board_->node = made.st_ino;
