@@ -34,6 +34,7 @@ std::string encode_path(std::string_view path) {
 }
 
 std::optional<std::string> decode_path(std::string_view text) {
+  if (text.find('\0') != text.npos) return std::nullopt;  // no name has a NUL
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
@@ -44,7 +45,7 @@ std::optional<std::string> decode_path(std::string_view text) {
     if (text.size() < 4 || !std::all_of(text.begin() + 1, text.begin() + 4, is_octal) || text[1] > '3')
       return std::nullopt;
     const int value = (text[1] - '0') * 64 + (text[2] - '0') * 8 + (text[3] - '0');
-    if (value == 0) return std::nullopt;  // no name has a NUL
+    if (value == 0) return std::nullopt;
     out.push_back(static_cast<char>(value));
     text.remove_prefix(4);
   }

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "engine/manifest/manifest.h"
+#include "engine/tree/relative_path.h"
 
 namespace vskel {
 
@@ -176,13 +177,8 @@ std::optional<std::string> read_path(std::string_view word) {
   if (word == ".") return std::string();
   if (!word.starts_with("./")) return std::nullopt;
   auto path = decode_path(word.substr(2));
-  if (!path || path->size() > 64 * 1024) return std::nullopt;
-  for (std::string_view rest = *path;;) {
-    const std::string_view component = rest.substr(0, rest.find('/'));
-    if (component.empty() || component == "." || component == ".." || component.size() > 255) return std::nullopt;
-    if (component.size() == rest.size()) return path;
-    rest.remove_prefix(component.size() + 1);
-  }
+  if (!path || path->size() > 64 * 1024 || !is_relative_path(*path)) return std::nullopt;
+  return path;
 }
 
 }  // namespace
@@ -191,8 +187,8 @@ struct ManifestReader::State {
   /// What the order of entries is judged by.
   struct Last {
     std::string path;
-    sys::FileType type = sys::FileType::unknown;
-    Part part = Part::global_part;
+    sys::FileType type;
+    Part part;
   };
 
   std::string source;

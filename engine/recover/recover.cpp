@@ -19,11 +19,23 @@ namespace vskel {
 
 namespace {
 
-bool is_quiescence(const Intent& intent) { return intent.records().front().value("operation", "") == "quiesce"; }
+constexpr int kVersion = 1;  // of intents
 
-Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, sys::Wait wait) {
+/// "" where it is no word.
+std::string operation_of(const nlohmann::json& first) {
+  const nlohmann::json operation = first.value("operation", nlohmann::json());
+  return operation.is_string() ? operation.get<std::string>() : "";
+}
+
+std::string journal_of(const Store& store, const std::string& id) {
+  return store.paths().vservers + "/.vskel/journal/" + id + ".journal";
+}
+
+bool is_quiescence(const Intent& intent) { return operation_of(intent.records().front()) == "quiesce"; }
+
+Result<std::vector<std::string>> finish_known(const Store& store, Intent& intent, sys::Wait wait) {
   const nlohmann::json& first = intent.records().front();
-  const std::string operation = first.value("operation", "");
+  const std::string operation = operation_of(first);
   std::optional<Lock> lock;
   if (const std::string skel = first.value("skel", ""); !skel.empty())
     lock = TRY(Lock::take(store, "skel." + skel, wait));
@@ -45,7 +57,18 @@ Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, 
   }
   if (operation == "relink") return finish_relink(store, intent);
   if (operation == "remove-vs" || operation == "remove-skel") return finish_removal(store, intent);
-  return fail("recover", store.paths().vservers + "/.vskel/journal/" + intent.id(), "unknown operation " + operation);
+  return fail("recover", journal_of(store, intent.id()), "unknown operation " + operation);
+}
+
+/// Checksums tell a damaged record, not one of another version of this program, whose words may mean something else.
+Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, sys::Wait wait) {
+  if (intent.records().front().value("version", nlohmann::json()) != kVersion)
+    return fail("recover", journal_of(store, intent.id()), "written by a version of vskel that is not known");
+  try {
+    return finish_known(store, intent, wait);
+  } catch (const nlohmann::json::exception& error) {
+    return fail("recover", journal_of(store, intent.id()), std::string("not understood: ") + error.what());
+  }
 }
 
 /// Temporary files of write_file_atomically() that a crash left where vskel writes without an intent.
@@ -89,7 +112,7 @@ Result<std::vector<std::string>> recover(const Store& store, const EngineOptions
   std::vector<std::string> lines;
   if (engine.dry_run == DryRun::yes) {
     for (const CrashedOperation& crashed : TRY(find_crashed_operations(store)))
-      lines.push_back("would recover " + crashed.records.front().value("operation", "") + " " + crashed.id);
+      lines.push_back("would recover " + operation_of(crashed.records.front()) + " " + crashed.id);
     return lines;
   }
   // Who was held still is let go on only when all that he could reach is sealed again.

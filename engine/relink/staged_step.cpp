@@ -5,6 +5,9 @@
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
+#include "engine/model/whole_number.h"
+#include "engine/tree/relative_path.h"
+
 namespace vskel {
 
 namespace {
@@ -88,15 +91,24 @@ void write(std::string& out, const StagedStep& step) {
   object.add("in_use", step.in_use);
 }
 
+/// One of an enumeration's words, up to `last`.
+template <class Word>
+Word word_from(const nlohmann::json& json, Word last) {
+  const auto number = whole_number<std::underlying_type_t<Word>>(json);
+  if (number > static_cast<std::underlying_type_t<Word>>(last))
+    throw nlohmann::json::type_error::create(302, json.dump() + " is no word that is known", &json);
+  return static_cast<Word>(number);
+}
+
 Identity identity_from(const nlohmann::json& json) {
   Identity identity;
-  identity.type = json.at("type").get<sys::FileType>();
-  identity.inode = json.at("inode").get<std::uint64_t>();
-  identity.size = json.at("size").get<std::uint64_t>();
-  identity.mode = json.at("mode").get<std::uint32_t>();
-  identity.uid = json.at("uid").get<std::uint32_t>();
-  identity.gid = json.at("gid").get<std::uint32_t>();
-  identity.mtime = {json.at("s").get<std::int64_t>(), json.at("ns").get<std::uint32_t>()};
+  identity.type = word_from(json.at("type"), sys::FileType::block);
+  identity.inode = whole_number<std::uint64_t>(json.at("inode"));
+  identity.size = whole_number<std::uint64_t>(json.at("size"));
+  identity.mode = whole_number<std::uint32_t>(json.at("mode"));
+  identity.uid = whole_number<std::uint32_t>(json.at("uid"));
+  identity.gid = whole_number<std::uint32_t>(json.at("gid"));
+  identity.mtime = {whole_number<std::int64_t>(json.at("s")), whole_number<std::uint32_t>(json.at("ns"))};
   identity.sealed = json.at("sealed").get<bool>();
   return identity;
 }
@@ -104,18 +116,18 @@ Identity identity_from(const nlohmann::json& json) {
 /// Throws nlohmann's exception where a field is missing or of another type.
 StagedStep step_from(const nlohmann::json& json) {
   StagedStep step;
-  step.kind = json.at("kind").get<Step::Kind>();
+  step.kind = word_from(json.at("kind"), Step::Kind::set_metadata);
   step.path = decode_path(json.at("path").get<std::string>()).value_or("");
   step.slot = json.at("slot").get<std::string>();
-  step.slot_inode = json.at("slot_inode").get<std::uint64_t>();
+  step.slot_inode = whole_number<std::uint64_t>(json.at("slot_inode"));
   step.slot_sealed = json.at("slot_sealed").get<bool>();
   step.mine = identity_from(json.at("mine"));
-  step.proof = json.at("proof").get<Proof>();
-  step.part = json.at("part").get<Part>();
-  step.kept_in = json.at("kept_in").get<unsigned>();
+  step.proof = word_from(json.at("proof"), Proof::digest);
+  step.part = word_from(json.at("part"), Part::static_part);
+  step.kept_in = whole_number<unsigned>(json.at("kept_in"));
   step.source = decode_path(json.at("source").get<std::string>()).value_or("");
   step.sha256 = json.at("sha256").get<std::string>();
-  step.base_generation = json.at("base_generation").get<unsigned>();
+  step.base_generation = whole_number<unsigned>(json.at("base_generation"));
   step.in_use = json.at("in_use").get<bool>();
   return step;
 }
@@ -142,7 +154,8 @@ Result<> read_steps(std::string_view text, const std::string& source, const Step
     } catch (const nlohmann::json::exception& error) {
       return bad(error.what());
     }
-    if (step.path.empty() || !Name::check(step.slot) || step.kind > Step::Kind::set_metadata) return bad("not a step");
+    if (!is_relative_path(step.path) || !Name::check(step.slot)) return bad("not a step");
+    if (!step.source.empty() && !is_relative_path(step.source)) return bad("its source is no path");
     if (step.links_when_carried_out() && step.source.empty()) return bad("links nothing");
     TRY(sink(std::move(step)));
   }

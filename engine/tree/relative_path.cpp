@@ -5,6 +5,17 @@
 
 namespace vskel {
 
+bool is_relative_path(std::string_view path) {
+  constexpr std::size_t kLongestName = 255;
+  if (path.find('\0') != path.npos) return false;
+  for (;;) {
+    const std::string_view component = path.substr(0, path.find('/'));
+    if (component.empty() || component == "." || component == ".." || component.size() > kLongestName) return false;
+    if (component.size() == path.size()) return true;
+    path.remove_prefix(component.size() + 1);
+  }
+}
+
 std::string_view parent_path(std::string_view path) {
   const std::size_t slash = path.rfind('/');
   return slash == path.npos ? std::string_view() : path.substr(0, slash);

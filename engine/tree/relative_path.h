@@ -8,6 +8,8 @@
 
 namespace vskel {
 
+/// Whether a text from a file is such a path: one component or more, each one that a Name may be.
+[[nodiscard]] bool is_relative_path(std::string_view path);
 /// "usr/bin" of "usr/bin/tar"; "" of "tar".
 [[nodiscard]] std::string_view parent_path(std::string_view path);
 /// The last component. `path` is not empty and outlives the Name.

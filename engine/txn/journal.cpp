@@ -8,7 +8,7 @@
 
 #include "engine/sys/processes.h"
 #include "engine/tree/listing.h"
-#include "engine/txn/crc32c.h"
+#include "engine/txn/journal_text.h"
 #include "engine/txn/lock.h"
 
 namespace vskel {
@@ -17,7 +17,6 @@ namespace {
 
 constexpr std::string_view kJournalSuffix = ".journal";
 constexpr std::size_t kMostJournal = 64 << 20;  // a fleet's intent is some hundred bytes a member
-constexpr std::size_t kCrcDigits = 8;
 
 /// Sorts by time; process and counter tell apart what the clock does not.
 std::string new_id() {
@@ -33,64 +32,6 @@ std::string new_id() {
                                  static_cast<long>(time.minutes().count()), static_cast<long>(time.seconds().count()),
                                  static_cast<long>(time.subseconds().count()), sys::own_pid(), counter.fetch_add(1));
   return {text.data(), static_cast<std::size_t>(size)};
-}
-
-std::string crc_text(std::string_view body) {
-  std::array<char, kCrcDigits + 1> text{};
-  std::snprintf(text.data(), text.size(), "%08x", crc32c(body));
-  return text.data();
-}
-
-Result<std::string> line_of(const nlohmann::json& record, const std::string& id) {
-  try {
-    const std::string body = record.dump(-1, ' ', true);
-    return crc_text(body) + " " + body + "\n";
-  } catch (const nlohmann::json::type_error&) {
-    // Written with replacements, recover would act on other names than the operation did.
-    return fail("write journal", id, "a record holds text that is not UTF-8");
-  }
-}
-
-std::optional<nlohmann::json> parse_line(std::string_view line) {
-  if (line.size() < kCrcDigits + 1 || line[kCrcDigits] != ' ') return std::nullopt;
-  const std::string_view body = line.substr(kCrcDigits + 1);
-  // Compared as text: a flipped bit that turns "a" into "A" is a flipped bit too.
-  if (crc_text(body) != line.substr(0, kCrcDigits)) return std::nullopt;
-  auto record = nlohmann::json::parse(body, nullptr, false);
-  if (!record.is_object()) return std::nullopt;
-  return record;
-}
-
-bool is_crc_text(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == text.npos; }
-
-/// Whether a whole record ends a line of `tail`. It need not begin one: the newline before it may be what was damaged.
-/// In a record itself nothing looks like that, because quotes in its strings are escaped.
-bool holds_record(std::string_view tail) {
-  for (std::size_t newline; (newline = tail.find('\n')) != tail.npos; tail.remove_prefix(newline + 1)) {
-    const std::string_view line = tail.substr(0, newline);
-    for (std::size_t at = line.find(" {"); at != line.npos; at = line.find(" {", at + 1)) {
-      if (at < kCrcDigits || !is_crc_text(line.substr(at - kCrcDigits, kCrcDigits))) continue;
-      if (parse_line(line.substr(at - kCrcDigits))) return true;
-    }
-  }
-  return false;
-}
-
-struct Parsed {
-  std::vector<nlohmann::json> records;
-  std::size_t end = 0;  // of the last record; what a crash tore stands behind it
-};
-
-Result<Parsed> parse_journal(std::string_view text, const std::string& source) {
-  Parsed out;
-  for (std::size_t newline; (newline = text.find('\n', out.end)) != text.npos; out.end = newline + 1) {
-    auto record = parse_line(text.substr(out.end, newline - out.end));
-    if (!record) break;
-    out.records.push_back(std::move(*record));
-  }
-  if (!holds_record(text.substr(out.end))) return out;
-  return fail("read journal", source + ":" + std::to_string(out.records.size() + 1),
-              "damaged; look at it before you move it away");
 }
 
 }  // namespace
@@ -123,7 +64,7 @@ Result<> Intent::record(const nlohmann::json& next) {
 }
 
 Result<> Intent::append(const nlohmann::json& record) {
-  const std::string line = TRY(line_of(record, id_));
+  const std::string line = TRY(journal_line(record, id_));
   auto written = sys::write_at(file_, std::as_bytes(std::span(line)), end_);
   if (written) written = sys::sync_data(file_);
   if (!written) {
@@ -143,7 +84,7 @@ Result<> Intent::close() {
   return sys::sync_file(store_->journal());
 }
 
-Result<Parsed> read_journal(const Store& store, const Fd& file, Name name) {
+Result<JournalText> read_journal(const Store& store, const Fd& file, Name name) {
   const std::string text = TRY(sys::read_whole(file, kMostJournal));
   return parse_journal(text, store.paths().vservers + "/.vskel/journal/" + std::string(name.view()));
 }
@@ -171,7 +112,7 @@ Result<std::optional<Intent>> Intent::take_over(const Store& store, Name file_na
   if (!TRY(sys::lock_exclusive(file, sys::Wait::no))) return std::nullopt;
   // Closed between our open and our lock: its records are whole, but what they speak of is over.
   if (TRY(sys::stat(file)).nlink == 0) return std::nullopt;
-  Parsed parsed = TRY(read_journal(store, file, file_name));
+  JournalText parsed = TRY(read_journal(store, file, file_name));
   Intent intent(store, id_of(file_name), std::move(file));
   intent.end_ = parsed.end;
   intent.records_ = std::move(parsed.records);
@@ -206,7 +147,7 @@ Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store
     if (!opened && opened.error().code == ENOENT) continue;
     const Fd file = TRY(std::move(opened));
     if (TRY(sys::locked_by_another(file))) continue;
-    Parsed parsed = TRY(read_journal(store, file, name));
+    JournalText parsed = TRY(read_journal(store, file, name));
     if (!parsed.records.empty()) out.push_back({id_of(name), std::move(parsed.records)});
   }
   return out;

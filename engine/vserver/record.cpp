@@ -7,6 +7,7 @@
 
 #include "engine/manifest/manifest.h"
 #include "engine/model/identity.h"
+#include "engine/model/whole_number.h"
 #include "engine/tree/relative_path.h"
 #include "engine/vserver/contexts.h"
 
@@ -36,6 +37,15 @@ bool is_absolute_path(std::string_view text) {
   return text.starts_with('/') && text.size() < 4096 && text.find('\0') == text.npos;
 }
 
+bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+
+/// As a plugin's environment and the tokens of templates have it.
+bool is_column(std::string_view name) {
+  const auto letter = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const auto inner = [&](char c) { return letter(c) || (c >= '0' && c <= '9') || c == '_'; };
+  return !name.empty() && letter(name[0]) && std::ranges::all_of(name, inner);
+}
+
 /// A refusal by a checked type, as an error of the file it stands in.
 template <class T>
 Result<> field(const Result<T>& parsed, const std::string& source) {
@@ -54,6 +64,9 @@ Result<> check_fields(const Record& record, const std::string& source) {
     return bad("context " + std::to_string(record.context) + ": ids are 2 to " + std::to_string(kHighestContext));
   if (!record.config.empty() && !is_absolute_path(record.config))
     return bad("config '" + printable(record.config) + "': an absolute path is wanted");
+  for (const auto& [column, value] : record.columns)
+    if (!is_column(column) || std::ranges::any_of(value, is_control))
+      return bad("column '" + printable(column) + "': a name [A-Z][A-Z0-9_]* and a line of text are wanted");
   if (!is_utc_time(record.created))
     return bad("created '" + printable(record.created) + "': a time like 2026-01-31T12:00:00Z is wanted");
   return {};
@@ -67,9 +80,9 @@ Record from_json(const nlohmann::json& json) {
   record.fqdn = json.at("fqdn").get<std::string>();
   record.ip = json.at("ip").get<std::string>();
   record.skel = json.at("skel").get<std::string>();
-  record.context = json.at("context").get<std::uint32_t>();
+  record.context = whole_number<std::uint32_t>(json.at("context"));
   record.config = json.at("config").get<std::string>();
-  record.generation = json.at("generation").get<unsigned>();
+  record.generation = whole_number<unsigned>(json.at("generation"));
   record.created = json.at("created").get<std::string>();
   record.columns = json.at("columns").get<std::map<std::string, std::string>>();
   return record;
@@ -130,7 +143,7 @@ Result<Record> read_record(std::string_view text, const std::string& source) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
   if (!json.is_object()) return bad("not a JSON object");
   try {
-    if (json.at("version").get<unsigned>() != kVersion)
+    if (whole_number<unsigned>(json.at("version")) != kVersion)
       return bad("version " + json.at("version").dump() + " is not known");
     Record record = from_json(json);
     TRY(check_fields(record, source));
@@ -144,12 +157,14 @@ Result<Record> read_record(std::string_view text, const std::string& source) {
     if (!bases.is_object()) return bad("bases: an object is wanted");
     for (const auto& base : bases.items()) {
       auto path = decode_path(base.key());
-      if (!path) return bad("a path of bases is not encoded as in a manifest: " + base.key());
-      record.bases.emplace(std::move(*path), base.value().get<unsigned>());
+      if (!path || !(path->empty() || is_relative_path(*path)))
+        return bad("a path of bases is no relative path, encoded as in a manifest: " + base.key());
+      record.bases.emplace(std::move(*path), whole_number<unsigned>(base.value()));
     }
     for (const auto& encoded : json.value("set_id", nlohmann::json::array())) {
       auto path = decode_path(encoded.get<std::string>());
-      if (!path) return bad("a path of set_id is not encoded as in a manifest: " + encoded.dump());
+      if (!path || !is_relative_path(*path))
+        return bad("a path of set_id is no relative path, encoded as in a manifest: " + encoded.dump());
       record.set_id.insert(std::move(*path));
     }
     for (const auto& plugin : json.at("plugins")) {

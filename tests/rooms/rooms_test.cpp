@@ -378,7 +378,7 @@ const std::vector<std::pair<std::string, Strings>> kRooms{
     {"model", {"sys"}},
     {"tree", {"sys"}},
     {"issue", {"model", "sys", "tree"}},
-    {"manifest", {"model", "sys"}},
+    {"manifest", {"model", "sys", "tree"}},
     {"content", {"manifest", "sys"}},
     {"seal", {"model", "sys", "tree"}},
     {"txn", {"sys", "tree"}},

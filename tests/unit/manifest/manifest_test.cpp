@@ -129,6 +129,12 @@ TEST(ManifestTest, CopiesOfAnEntryAreTheirOwn) {
   EXPECT_NE(copy, link);
 }
 
+TEST(ManifestTest, ANameWithANulIsNone) {
+  EXPECT_FALSE(decode_path("a\\000b"));
+  EXPECT_FALSE(decode_path(std::string_view("a\0b", 3)));
+  EXPECT_EQ(decode_path("a\\001b"), "a\001b");
+}
+
 TEST(ManifestTest, FindsThePathOfSortedEntries) {
   const Manifest manifest = odd_manifest();
   EXPECT_EQ(find_path(manifest.entries, "o/fifo")->type, sys::FileType::fifo);

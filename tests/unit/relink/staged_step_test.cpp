@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 namespace vskel {
 namespace {
 
@@ -65,7 +67,16 @@ TEST(StagedStepTest, RefusesWhatIsNoStepAndNamesTheLine) {
   std::string no_slot = good, no_path = good;
   no_slot.replace(no_slot.find("\"17\""), 4, "\"../x\"");
   no_path.replace(no_path.find("usr/share"), 9, "\\\\777");
-  for (const std::string& bad : {std::string("{}\n"), std::string("7\n"), std::string("{\n"), no_slot, no_path}) {
+  const auto with = [&](const std::string& key, const nlohmann::json& value) {
+    nlohmann::json step = nlohmann::json::parse(good);
+    (step.contains(key) ? step : step["mine"])[key] = value;
+    return step.dump() + "\n";
+  };
+  for (const std::string& bad :
+       {std::string("{}\n"), std::string("7\n"), std::string("{\n"), no_slot, no_path, with("path", "../etc/passwd"),
+        with("path", "/etc/passwd"), with("path", "usr/"), with("source", "usr/../../a"), with("kind", 6),
+        with("kind", 258), with("proof", 4), with("part", 3), with("type", 8), with("inode", -1),
+        with("uid", 4294967296), with("ns", 0.5)}) {
     const auto read = steps_of(good + bad);
     ASSERT_FALSE(read) << bad;
     EXPECT_EQ(read.error().path, "steps:2") << bad;

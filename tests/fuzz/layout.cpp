@@ -1,0 +1,36 @@
+#include "engine/skel/layout.h"
+
+#include "tests/fuzz/target.h"
+
+namespace vskel::test::fuzz {
+
+/// The first line is a path, the rest the rules.
+void layout(std::string_view bytes) {
+  const std::string path(bytes.substr(0, bytes.find('\n')));
+  const std::string_view rules = bytes.substr(std::min(bytes.size(), path.size() + 1));
+  const auto first = Layout::parse(rules, "l");
+  if (first) {
+    const std::string text = first->text();
+    const auto second = Layout::parse(text, "l");
+    must(second && second->text() == text, "a layout comes back as it was");
+    for (const std::string& one : {path, std::string("usr/bin/tar"), std::string("etc/passwd")}) {
+      must(second->part_of(one) == first->part_of(one), "and means the same");
+      must(second->ambiguity_of(one) == first->ambiguity_of(one), "and is as clear");
+    }
+    must(first->part_of("var/lib/dpkg/status") == Part::local_part, "package databases are local");
+    must(first->part_of("") == Part::local_part, "the root is local");
+  } else {
+    must(first.error().path.starts_with("l:"), "an error names its line");
+  }
+  const std::string glob(rules.substr(0, rules.find('\n')));
+  const bool good = check_glob(glob).has_value(), matches = glob_matches(glob, path);
+  // What stands for itself matches itself, from the root and from anywhere.
+  const bool literal = path.find_first_of("*?[\\") == path.npos && is_safe_path(path) && check_glob("/" + path);
+  if (literal) {
+    must(glob_matches("/" + path, path) && glob_matches("/" + path, path + "/below"), "a path matches itself");
+    must(glob_matches(path, "above/" + path), "and below another");
+  }
+  must(!matches || good || glob.find('\n') == glob.npos, "only what is taken matches");
+}
+
+}  // namespace vskel::test::fuzz
