@@ -32,7 +32,7 @@ class AnywherePlanner {
       }
       return {};
     };
-    (void)TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
+    (void)TRY(Walk::run({&root}, Mounts::stop_in_tenants_tree, nullptr, visitor));
     return {};
   }
 

@@ -101,7 +101,7 @@ Result<> require_idle_merge(const Store& store, const SkelName& skel) {
   const auto mount_points = TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
   if (!mount_points.empty())
     return fail("use merged skel", path + "/" + mount_points.front(),
-                std::string("something is mounted there; unmount it first"));
+                std::string("another file system: unmount it, or a subvolume of btrfs, remove it first"));
   return {};
 }
 

@@ -161,6 +161,8 @@ inline constexpr std::uint32_t kAppendFlag = 0x00000020;
 inline constexpr std::uint32_t kIxunlinkFlag = 0x08000000;
 [[nodiscard]] Result<std::uint32_t> flags(const Fd& fd);
 [[nodiscard]] Result<> set_flags(const Fd& fd, std::uint32_t flags);
+/// Takes "read-only" off a subvolume of btrfs, which anybody may set on his own. `dir` is its root.
+[[nodiscard]] Result<> make_subvolume_writable(const DirFd& dir);
 /// Adds `set` and takes away `clear`, by file_setattr(2) (Linux 6.17; read with file_getattr(2) first, because it
 /// overwrites all flags and the project id) where the kernel has it, else by the ioctl. Regular files and directories
 /// only.

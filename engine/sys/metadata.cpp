@@ -2,6 +2,7 @@
 // flags.
 
 #include <fcntl.h>
+#include <linux/btrfs.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -249,6 +250,16 @@ Result<> set_flags(const Fd& fd, std::uint32_t wanted) {
   int value = static_cast<int>(wanted);
   return detail::perform("set flags", "FS_IOC_SETFLAGS", Effect::changes, fd, "",
                          [&] { return ::ioctl(fd.number(), FS_IOC_SETFLAGS, &value); });
+}
+
+Result<> make_subvolume_writable(const DirFd& dir) {
+  std::uint64_t value = 0;
+  TRY(detail::perform("read flags of subvolume", "BTRFS_IOC_SUBVOL_GETFLAGS", Effect::looks, dir, "",
+                      [&] { return ::ioctl(dir.number(), BTRFS_IOC_SUBVOL_GETFLAGS, &value); }));
+  if ((value & BTRFS_SUBVOL_RDONLY) == 0) return {};
+  value &= ~static_cast<std::uint64_t>(BTRFS_SUBVOL_RDONLY);
+  return detail::perform("set flags of subvolume", "BTRFS_IOC_SUBVOL_SETFLAGS", Effect::changes, dir, "",
+                         [&] { return ::ioctl(dir.number(), BTRFS_IOC_SUBVOL_SETFLAGS, &value); });
 }
 
 Result<std::optional<FileAttributes>> file_attributes(const DirFd& dir, Name name) {

@@ -1,6 +1,8 @@
 // A node is one directory, held by its unfinished children; the last of them removes it, so that rmdir goes bottom-up
 // without anybody waiting. Directories below kFlattenDepth are renamed up into the place where the removal began and
-// removed from there: however deep a tenant nested, descriptors and node chains stay short.
+// removed from there: however deep a tenant nested, descriptors and node chains stay short. A subvolume of btrfs, which
+// a tenant may make, is another file system to rename(2): what is deep in it is moved up to its own root, and it itself
+// to where the removal began.
 
 #include "engine/tree/remove.h"
 
@@ -23,7 +25,8 @@ constexpr unsigned kFlattenDepth = 64;
 constexpr std::uint32_t kProtecting = sys::kImmutableFlag | sys::kAppendFlag;
 
 struct Removal {
-  const DirFd& top;  ///< where deep directories are moved up to
+  const DirFd& top;      ///< where deep directories are moved up to
+  std::uint64_t device;  ///< of `top`, where there may be subvolumes; else 0
   TaskGroup tasks;
   std::atomic<unsigned> moved_up{0};
   std::mutex mutex;  ///< guards error
@@ -83,10 +86,17 @@ struct Node {
   std::shared_ptr<Node> parent;  ///< null for what stands in the top directory
   std::string name;
   unsigned depth;
+  std::shared_ptr<Node> subvolume;  ///< the root of the one that it is in; null: that of `top`
+  std::uint64_t device = 0;         ///< of what is below it, where there may be subvolumes
   DirFd dir;
 
-  Node(Removal& in, std::shared_ptr<Node> above, std::string own_name, unsigned own_depth)
-      : removal(in), parent(std::move(above)), name(std::move(own_name)), depth(own_depth) {}
+  Node(Removal& in, std::shared_ptr<Node> above, std::string own_name, unsigned own_depth,
+       std::shared_ptr<Node> own_subvolume)
+      : removal(in),
+        parent(std::move(above)),
+        name(std::move(own_name)),
+        depth(own_depth),
+        subvolume(std::move(own_subvolume)) {}
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
   [[nodiscard]] const DirFd& above() const { return parent ? parent->dir : removal.top; }
@@ -100,20 +110,45 @@ struct Node {
 
 void visit(const std::shared_ptr<Node>& node);
 
-/// Moves a directory that is too deep to the top, under a name of its own.
-std::shared_ptr<Node> move_up(const std::shared_ptr<Node>& node, Name name) {
-  Removal& removal = node->removal;
-  std::string fresh = "deep." + std::to_string(sys::own_pid()) + "." + std::to_string(removal.moved_up.fetch_add(1));
-  auto moved = sys::rename_new(node->dir, name, removal.top, *Name::check(fresh));
-  if (!moved) {
-    removal.note(std::move(moved).error());
-    return nullptr;
+/// Gives the new name. In a subvolume the tenant may have taken it.
+Result<std::string> rename_up(Removal& removal, const DirFd& from, Name name, const DirFd& to) {
+  for (;;) {
+    std::string fresh = "deep." + std::to_string(sys::own_pid()) + "." + std::to_string(removal.moved_up.fetch_add(1));
+    const auto moved = sys::rename_new(from, name, to, *Name::check(fresh));
+    if (moved) return fresh;
+    if (moved.error().code != EEXIST) return std::unexpected(moved.error());
   }
-  return std::make_shared<Node>(removal, nullptr, std::move(fresh), 0);
+}
+
+/// Moves a directory that is too deep as far up as it goes, under a name of its own. `subvolume` as in Node.
+std::shared_ptr<Node> move_up(const std::shared_ptr<Node>& node, Name name, const std::shared_ptr<Node>& subvolume) {
+  Removal& removal = node->removal;
+  auto moved = rename_up(removal, node->dir, name, removal.top);
+  if (moved) return std::make_shared<Node>(removal, nullptr, std::move(*moved), 0, nullptr);
+  if (moved.error().code == EXDEV && subvolume != nullptr) {
+    // At its root it may stand already.
+    if (subvolume == node)
+      return std::make_shared<Node>(removal, node, std::string(name.view()), node->depth + 1, node);
+    moved = rename_up(removal, node->dir, name, subvolume->dir);
+    if (moved) return std::make_shared<Node>(removal, subvolume, std::move(*moved), subvolume->depth + 1, subvolume);
+  }
+  removal.note(std::move(moved).error());
+  return nullptr;
+}
+
+/// The subvolume that the children of an opened directory are in.
+Result<std::shared_ptr<Node>> subvolume_below(const std::shared_ptr<Node>& node) {
+  if (node->removal.device == 0) return nullptr;
+  node->device = TRY(sys::stat(node->dir))
+  .device;
+  if (node->device == (node->parent ? node->parent->device : node->removal.device)) return node->subvolume;
+  TRY(sys::make_subvolume_writable(node->dir));
+  return node;
 }
 
 Result<> empty(const std::shared_ptr<Node>& node) {
   node->dir = TRY(sys::open_dir(node->above(), *Name::check(node->name)));
+  const std::shared_ptr<Node> subvolume = TRY(subvolume_below(node));
   const Listing listing = TRY(Listing::read(node->dir));
   for (const Listed& listed : listing.entries()) {
     if (listed.type != sys::FileType::directory) {
@@ -121,8 +156,9 @@ Result<> empty(const std::shared_ptr<Node>& node) {
       continue;
     }
     const bool deep = node->depth >= kFlattenDepth;
-    auto child = deep ? move_up(node, listed.name)
-                      : std::make_shared<Node>(node->removal, node, std::string(listed.name.view()), node->depth + 1);
+    auto child =
+        deep ? move_up(node, listed.name, subvolume)
+             : std::make_shared<Node>(node->removal, node, std::string(listed.name.view()), node->depth + 1, subvolume);
     if (child == nullptr) continue;
     auto holder = std::make_shared<std::shared_ptr<Node>>(std::move(child));
     node->removal.tasks.run([holder] {
@@ -144,8 +180,13 @@ Result<> remove_tree(const DirFd& dir, Name name) {
   const auto stat = TRY(sys::stat_if_there(dir, name));
   if (!stat) return {};
   if (stat->type != sys::FileType::directory) return unlink_any(dir, name);
-  Removal removal{dir, {}, {}, {}, {}};
-  removal.tasks.run_and_wait([&] { visit(std::make_shared<Node>(removal, nullptr, std::string(name.view()), 0)); });
+  const bool has_subvolumes = TRY(sys::file_system(dir))
+  .type == "btrfs";
+  const std::uint64_t device = has_subvolumes ? TRY(sys::stat(dir))
+  .device : 0;
+  Removal removal{dir, device, {}, {}, {}, {}};
+  removal.tasks.run_and_wait(
+      [&] { visit(std::make_shared<Node>(removal, nullptr, std::string(name.view()), 0, nullptr)); });
   if (removal.error) return std::unexpected(std::move(*removal.error));
   return {};
 }

@@ -56,14 +56,16 @@ const DirFd& WalkDirectory::top() const {
 struct Walk::State {
   Mounts mounts;
   const Visitor& visitor;
+  /// Of each root that may have subvolumes below it, which RESOLVE_NO_XDEV lets pass; 0: has none.
+  std::array<std::uint64_t, kMostLayers> devices;
   TaskGroup tasks;
   std::atomic<bool> stopped{false};
   std::mutex mutex;  ///< guards the two below
   std::optional<Error> error;
-  std::vector<std::string> mount_points;
+  std::vector<std::string> left_out;
 };
 
-Walk::Walk(Mounts mounts, const Visitor& visitor) : state_(new State{mounts, visitor, {}, {}, {}, {}, {}}) {}
+Walk::Walk(Mounts mounts, const Visitor& visitor) : state_(new State{mounts, visitor, {}, {}, {}, {}, {}, {}}) {}
 Walk::~Walk() = default;
 
 bool Walk::stopped() const { return state_->stopped.load(std::memory_order_relaxed); }
@@ -82,38 +84,70 @@ Result<std::vector<std::string>> Walk::run(const std::vector<const DirFd*>& laye
     if (layers[layer] == nullptr) continue;
     root->layers[layer] = TRY(sys::reopen(*layers[layer]));
     root->in_layers = static_cast<std::uint8_t>(root->in_layers | bit(layer));
+    const bool has_subvolumes = TRY(sys::file_system(*layers[layer]))
+    .type == "btrfs";
+    if (mounts != Mounts::cross && has_subvolumes) walk.state_->devices[layer] = TRY(sys::stat(*layers[layer]))
+    .device;
   }
   walk.state_->tasks.run_and_wait([&] { walk.visit(root, root_context); });
   if (walk.state_->error) return std::unexpected(std::move(*walk.state_->error));
-  return std::move(walk.state_->mount_points);
+  return std::move(walk.state_->left_out);
 }
 
 void Walk::visit(const std::shared_ptr<WalkDirectory>& directory, std::shared_ptr<void> context) {
-  if (auto read = read_entries(*directory); !read) return stop(std::move(read).error());
+  if (auto read = read_entries(*directory); !read) {
+    if (leaves_out(read.error().code)) return leave_out(directory->path);
+    return stop(std::move(read).error());
+  }
   if (auto visited = state_->visitor(*this, directory, std::move(context)); !visited) stop(std::move(visited).error());
 }
 
 Result<std::shared_ptr<WalkDirectory>> Walk::open_child(const WalkDirectory& parent, Name name,
                                                         std::uint8_t in_layers) {
-  if (parent.depth >= kDepthLimit)
-    return fail("walk", sys::path_of(parent.top()), "directories are nested deeper than 2048");
   auto child = std::make_shared<WalkDirectory>();
   child->path = parent.path_to(name);
+  if (parent.depth >= kDepthLimit || child->path.size() > kPathLimit) {
+    if (state_->mounts != Mounts::stop_in_tenants_tree)
+      return fail("walk", sys::path_of(parent.top()), "directories are nested deeper than 2048, or 64 KiB of path");
+    leave_out(child->path);
+    return child;
+  }
   child->depth = parent.depth + 1;
   for (std::size_t layer = 0; layer < kMostLayers; ++layer) {
     if (!has(in_layers, layer)) continue;
-    const bool cross = state_->mounts == Mounts::cross;
-    auto opened =
-        cross ? sys::open_dir_crossing(parent.layers[layer], name) : sys::open_dir(parent.layers[layer], name);
-    if (!opened && opened.error().code == EXDEV) {
-      const std::scoped_lock lock(state_->mutex);
-      state_->mount_points.push_back(child->path);
+    auto opened = open_in_layer(parent, layer, name);
+    if (!opened && leaves_out(opened.error().code)) {
+      leave_out(child->path);
       continue;
     }
     child->layers[layer] = TRY(std::move(opened));
     child->in_layers = static_cast<std::uint8_t>(child->in_layers | bit(layer));
   }
   return child;
+}
+
+Result<DirFd> Walk::open_in_layer(const WalkDirectory& parent, std::size_t layer, Name name) const {
+  if (state_->mounts == Mounts::cross) return sys::open_dir_crossing(parent.layers[layer], name);
+  DirFd dir = TRY(sys::open_dir(parent.layers[layer], name));
+  const std::uint64_t device = state_->devices[layer];
+  if (device != 0 && TRY(sys::stat(dir)).device != device) return fail("open", sys::path_of(dir), EXDEV);
+  return dir;
+}
+
+bool Walk::leaves_out(int code) const {
+  if (state_->mounts == Mounts::cross) return false;
+  if (code == EXDEV) return true;
+  // Beyond the descriptors that we may have, too: as many as a tenant nests directories side by side.
+  const bool may_be_a_tenants_doing =
+      code == ENOENT || code == ENOTDIR || code == ELOOP || code == EMFILE || code == ENFILE;
+  return state_->mounts == Mounts::stop_in_tenants_tree && may_be_a_tenants_doing;
+}
+
+void Walk::leave_out(const std::string& path) {
+  const std::scoped_lock lock(state_->mutex);
+  // Bounded, since a tenant can have many and deep ones.
+  constexpr std::size_t kMost = 1000;
+  if (state_->left_out.size() < kMost) state_->left_out.push_back(path);
 }
 
 void Walk::descend(const std::shared_ptr<const WalkDirectory>& directory, const WalkEntry& entry,

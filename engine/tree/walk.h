@@ -23,8 +23,11 @@
 namespace vskel {
 
 inline constexpr std::size_t kMostLayers = 3;
-/// Deeper directories are an error of the walk: paths beyond any PATH_MAX that programs could use.
+/// Deeper directories are an error of the walk (but in a tenant's tree): paths beyond any PATH_MAX that programs could
+/// use.
 inline constexpr unsigned kDepthLimit = 2048;
+/// The same of their paths, in bytes: with a name behind it such a path is not longer than a manifest may have it.
+inline constexpr std::size_t kPathLimit = 64 * 1024 - 256;
 
 /// One merged name of a directory.
 struct WalkEntry {
@@ -52,8 +55,14 @@ struct WalkDirectory {
   std::vector<Listing> listings;  ///< own the bytes of the names
 };
 
-/// What the walk does at a mount point or another file system below a root.
-enum class Mounts { stop, cross };
+/// What the walk does at a mount point or another file system below a root. A subvolume of btrfs is another one.
+enum class Mounts {
+  stop,
+  cross,
+  /// stop, in a tree that its tenant may change meanwhile and need not mean to be walked: a directory that is gone or
+  /// is none any more, or is nested too deep for us, is left out likewise.
+  stop_in_tenants_tree,
+};
 
 class Walk;
 /// Called in a task, at the same time as others for other directories. `context` is what the visitor of the parent
@@ -65,8 +74,8 @@ using Visitor = std::function<Result<void>(Walk& walk, const std::shared_ptr<con
 class Walk {
  public:
   /// Layers from lowest to highest; each is reopened, the caller keeps its own. Runs inside the TBB arena of the
-  /// caller. Gives the paths of the mount points that Mounts::stop left out, or the first error of a visitor or of the
-  /// walk itself, after all running tasks have ended.
+  /// caller. Gives the paths of the directories that were left out because of `mounts`, or the first error of a visitor
+  /// or of the walk itself, after all running tasks have ended.
   [[nodiscard]] static Result<std::vector<std::string>> run(const std::vector<const DirFd*>& layers, Mounts mounts,
                                                             const std::shared_ptr<void>& root_context,
                                                             const Visitor& visitor);
@@ -86,6 +95,9 @@ class Walk {
   void stop(Error error);
   [[nodiscard]] Result<std::shared_ptr<WalkDirectory>> open_child(const WalkDirectory& parent, Name name,
                                                                   std::uint8_t in_layers);
+  [[nodiscard]] Result<DirFd> open_in_layer(const WalkDirectory& parent, std::size_t layer, Name name) const;
+  [[nodiscard]] bool leaves_out(int code) const;
+  void leave_out(const std::string& path);
   std::unique_ptr<State> state_;
 };
 

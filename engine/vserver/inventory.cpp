@@ -69,7 +69,7 @@ Result<> count_files(const DirFd& root, const SharedInodes& shared, VserverSumma
     bytes_own += bytes;
     return {};
   };
-  (void)TRY(Walk::run({&root}, Mounts::stop, nullptr, visitor));
+  (void)TRY(Walk::run({&root}, Mounts::stop_in_tenants_tree, nullptr, visitor));
   summary.files_shared = files_shared;
   summary.files_own = files_own;
   summary.bytes_own = bytes_own;

@@ -111,8 +111,14 @@ Result<> forget(const Store& store, const Skel& skel, const nlohmann::json& memb
   return sys::sync_file(skel.instances());
 }
 
-Result<std::vector<std::string>> finish_vservers(const Store& store, Intent& intent, Quiesce quiesce,
-                                                 const EngineOptions& engine) {
+struct Finished {
+  std::vector<std::string> lines;
+  std::map<std::string, Error> left;  ///< vservers of whose files some could not be deleted, and why
+};
+
+/// What stands in the way of deleting one vserver's files (something mounted there, a file that is swapped to) is no
+/// reason to leave the others', or to have the next command stumble over it: it stays in the trash.
+Result<Finished> finish_vservers(const Store& store, Intent& intent, Quiesce quiesce, const EngineOptions& engine) {
   const nlohmann::json first = intent.records().front();
   const nlohmann::json& members = first.at("vservers");
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(first.value("skel", "")))));
@@ -121,18 +127,19 @@ Result<std::vector<std::string>> finish_vservers(const Store& store, Intent& int
   // From here on all that is left is garbage, which the trash holds without the intent too.
   const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
   auto quiescence = hold_all_tenants(store, quiesce, engine);
-  std::vector<std::string> lines;
+  Finished out;
   for (const auto& member : members) {
     const std::string name = member.value("name", ""), trash = trash_name(intent, name);
     if (quiescence) {
       const auto turn = TRY(quiescence->turn());
-      TRY(remove_tree(store.trash(), *Name::check(trash)));
+      if (auto gone = remove_tree(store.trash(), *Name::check(trash)); !gone)
+        out.left.emplace(name, std::move(gone).error());
     }
-    lines.push_back("vserver " + name + ": removal was finished");
+    out.lines.push_back("vserver " + name + ": removal was finished");
   }
   if (quiescence) TRY(quiescence->release());
   TRY(intent.close());
-  return lines;
+  return out;
 }
 
 Result<std::vector<std::string>> finish_skel(const Store& store, Intent& intent) {
@@ -180,8 +187,12 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
   if (going.empty()) return {};
   Intent intent = TRY(Intent::begin(
       store, {{"version", 1}, {"operation", "remove-vs"}, {"skel", skel}, {"vservers", std::move(members)}}));
-  (void)TRY(finish_vservers(store, intent, quiesce, engine));
+  const Finished finished = TRY(finish_vservers(store, intent, quiesce, engine));
   for (RemovedVserver* removed : going) {
+    if (const auto left = finished.left.find(removed->name); left != finished.left.end()) {
+      removed->error = removed->name + " is removed, but some of its files stay in the trash: " + left->second.line();
+      continue;
+    }
     const std::string trash = trash_name(intent, removed->name);
     if (TRY(sys::stat_if_there(store.trash(), *Name::check(trash))))
       removed->note = "its files are deleted later: a vserver that shares sealed files runs and can't be held still";
@@ -211,7 +222,8 @@ Result<std::vector<std::string>> finish_removal(const Store& store, Intent& inte
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
   if (const auto seal = TRY(choose_seal(store.staging(), std::nullopt)); seal && TRY(is_sealed(skel)))
     TRY(seal_skel_again(skel, *seal));
-  return finish_vservers(store, intent, Quiesce::automatic, {});
+  return TRY(finish_vservers(store, intent, Quiesce::automatic, {}))
+  .lines;
 }
 
 Result<std::vector<std::string>> empty_trash(const Store& store) {
@@ -230,8 +242,9 @@ Result<std::vector<std::string>> empty_trash(const Store& store) {
   const Listing listing = TRY(names_in_trash());
   for (const Listed& listed : listing.entries()) {
     const auto turn = TRY(quiescence->turn());
-    TRY(remove_tree(store.trash(), listed.name));
-    lines.push_back("trash: " + std::string(listed.name.view()) + " was emptied");
+    const auto gone = remove_tree(store.trash(), listed.name);
+    lines.push_back("trash: " + std::string(listed.name.view()) +
+                    (gone ? " was emptied" : " could not be emptied: " + gone.error().line()));
   }
   TRY(quiescence->release());
   return lines;

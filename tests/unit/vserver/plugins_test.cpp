@@ -5,14 +5,17 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include "engine/sys/kernel.h"
+#include "engine/sys/process.h"
 #include "tests/support/requirement.h"
 
 namespace vskel {
@@ -268,6 +271,57 @@ TEST_F(PluginsTest, ThatAreLinksThroughWhatOthersCouldChangeAreRefused) {
   expect_refused("loop", "symbolic links");
   fs::create_symlink("nowhere", top_ / "scripts/dangling");
   expect_refused("dangling", "No such file");
+}
+
+TEST_F(PluginsTest, AreRunAsTheyWereWhenTheyWereChecked) {
+  const DirFd scripts = *sys::open_root(top_ / "scripts"), vserver = *sys::open_root(top_ / "vserver");
+  static_cast<void>(add("plugin", "#!/bin/sh\n: > checked\n"));
+  const auto program = sys::open_trusted_program(scripts, "plugin");
+  ASSERT_TRUE(program) << program.error().line();
+  // Replaced, as whoever won a race would have it.
+  fs::rename(add("other", "#!/bin/sh\n: > replaced\n"), top_ / "scripts/plugin");
+  sys::ChildSpec spec;
+  spec.program = &*program;
+  spec.arguments = {"plugin"};
+  spec.working_directory = &vserver;
+  const auto outcome = sys::run_child(spec);
+  ASSERT_TRUE(outcome) << outcome.error().line();
+  EXPECT_EQ(outcome->exit_status, 0) << outcome->output;
+  EXPECT_TRUE(fs::exists(top_ / "vserver/checked"));
+  EXPECT_FALSE(fs::exists(top_ / "vserver/replaced"));
+}
+
+TEST_F(PluginsTest, ThatSignalTheirGroupHitNobodyElse) {
+  // Neither us nor the plugins that run at the same time for other vservers.
+  const pid_t bystander = ::fork();
+  if (bystander == 0) {
+    ::pause();
+    ::_exit(0);
+  }
+  EXPECT_EQ(run_script("kill -KILL 0\n").reason, "killed by signal 9");
+  EXPECT_EQ(run_script("trap '' TERM; kill -TERM 0; exit 7\n").reason, "exit status 7");
+  int status = 0;
+  EXPECT_EQ(::waitpid(bystander, &status, WNOHANG), 0) << "a process of our own group was hit";
+  ::kill(bystander, SIGKILL);
+  EXPECT_EQ(::waitpid(bystander, &status, 0), bystander);
+}
+
+TEST_F(PluginsTest, MayEndWithAnyStatus) {
+  for (const auto& [status, reason] :
+       {std::pair{"255", "exit status 255"}, std::pair{"256", ""},  // exit(3) keeps eight bits
+        std::pair{"2147483647", "exit status 255"}})
+    EXPECT_EQ(run_script("exec /bin/bash -c 'exit " + std::string(status) + "'\n").reason, reason) << status;
+  EXPECT_EQ(run_script("kill -SEGV $$\n").reason, "killed by signal 11");
+}
+
+TEST_F(PluginsTest, CanHoldNobodyUpByADaemonOfTheirOwnSession) {
+  // It has our pipes, and a session of its own, so that no signal of ours reaches it.
+  const auto begun = std::chrono::steady_clock::now();
+  EXPECT_EQ(run_script("setsid sh -c 'echo $$ > daemon; exec sleep 30' & while [ ! -s daemon ]; do :; done\n").reason,
+            "");
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(10));
+  const int daemon = std::stoi(read(top_ / "vserver/daemon"));
+  EXPECT_EQ(::kill(daemon, SIGKILL), 0);
 }
 
 TEST_F(PluginsTest, MayBeBehindAStickyDirectoryOfRoots) {
