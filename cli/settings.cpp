@@ -43,7 +43,10 @@ Result<std::optional<std::string>> read_text(const std::string& path, Presence p
   if (stat.type != sys::FileType::regular) return refuse("read configuration", path, "not a regular file");
   if (stat.uid != 0 || (stat.mode & 022) != 0)
     return refuse("read configuration", path, "must belong to root and not be writable by others");
-  return TRY(sys::read_whole(*file, kMostText));
+  std::string text = TRY(sys::read_whole(*file, kMostText));
+  // A value that a C string would cut short is none.
+  if (text.find('\0') != text.npos) return refuse("read configuration", path, "holds a NUL byte");
+  return text;
 }
 
 /// CLI11 takes a value of several lines only where something stands behind the opening bracket.

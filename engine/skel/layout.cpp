@@ -45,7 +45,7 @@ bool matches_path_or_parent(std::string_view pattern, std::string_view path) {
 /// Why a pattern is no good; nullptr if it is.
 const char* bad_pattern(std::string_view pattern) {
   if (!pattern.starts_with('/') || pattern.size() < 2) return "a pattern is an absolute path below /";
-  if (pattern.find_first_of(std::string_view("\n\0", 2)) != pattern.npos) return "a pattern is one line";
+  if (pattern.find_first_of(std::string_view("\n\r\0", 3)) != pattern.npos) return "a pattern is one line";
   std::string_view rest = pattern.substr(1);
   while (!rest.empty()) {
     const std::string_view component = rest.substr(0, rest.find('/'));
