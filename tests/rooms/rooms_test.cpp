@@ -69,9 +69,9 @@ bool starts_with_any(std::string_view text, std::span<const std::string_view> be
 
 /// Compute and allocate, or ask for nothing but time, threads and the state of this process.
 bool is_harmless(const std::string& symbol) {
-  static constexpr std::array<std::string_view, 11> kFamilies{
-      "XXH",     "nettle_sha256_", "__cxa_", "_Unwind_", "__asan_", "__ubsan_",
-      "__tsan_", "__sanitizer_",   "mem",    "str",      "pthread_"};
+  static constexpr std::array<std::string_view, 12> kFamilies{
+      "gnu_dev_", "XXH",     "nettle_sha256_", "__cxa_", "_Unwind_", "__asan_",
+      "__ubsan_", "__tsan_", "__sanitizer_",   "mem",    "str",      "pthread_"};
   static const Strings kCalls{"_GLOBAL_OFFSET_TABLE_",
                               "__dso_handle",
                               "__errno_location",
