@@ -16,11 +16,11 @@ enum class Effect { looks, changes };
 /// directory's path only now.
 [[nodiscard]] std::unexpected<Error> failed(const char* operation, const Fd& dir, const char* name, int code);
 
-/// The errno that the seam wants in place of the call, or 0.
+/// What the seam wants in place of the call: Seam::kRun, an errno, or Seam::kPretend.
 [[nodiscard]] inline int intercepted(const char* call, Effect effect, const Fd& dir, const char* name) {
   Seam* const installed = seam.load(std::memory_order_acquire);
   if (installed == nullptr) [[likely]]
-    return 0;
+    return Seam::kRun;
   return installed->before(call, effect == Effect::changes, dir.number(), name);
 }
 
@@ -29,8 +29,10 @@ enum class Effect { looks, changes };
 template <class Call>
 [[nodiscard]] auto attempt(const char* operation, const char* name_of_call, Effect effect, const Fd& dir,
                            const char* name, Call call) -> Result<decltype(call())> {
-  if (const int code = intercepted(name_of_call, effect, dir, name); code != 0)
-    return failed(operation, dir, name, code);
+  if (const int wanted = intercepted(name_of_call, effect, dir, name); wanted != Seam::kRun) [[unlikely]] {
+    if (wanted == Seam::kPretend) return decltype(call()){};
+    return failed(operation, dir, name, wanted);
+  }
   for (;;) {
     const auto value = call();
     if (value >= 0) return value;

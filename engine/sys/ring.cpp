@@ -77,8 +77,8 @@ Result<std::unique_ptr<Ring>> Ring::open() {
 void* Ring::prepare(const char* operation, const char* call, bool changes, const Fd& dir, const char* name) {
   state_->prepared.push_back({operation, &dir, name, 0, false});
   const int wanted = detail::intercepted(call, changes ? detail::Effect::changes : detail::Effect::looks, dir, name);
-  if (wanted != 0) {
-    state_->prepared.back().value = -wanted;
+  if (wanted != Seam::kRun) {
+    state_->prepared.back().value = wanted == Seam::kPretend ? 0 : -wanted;
     return nullptr;
   }
   io_uring_sqe* const entry = state_->open ? io_uring_get_sqe(&state_->ring) : nullptr;

@@ -12,9 +12,13 @@ class Seam {
  public:
   virtual ~Seam() = default;
   /// Before a kernel call. `call` is its name ("linkat"), `changes` whether it changes anything, `dir` the descriptor
-  /// it works on (-1: none), `name` the name in it ("" if it works on the descriptor). Gives 0 to let it run, or the
-  /// errno to fail with in its place.
+  /// it works on (-1: none), `name` the name in it ("" if it works on the descriptor). Gives kRun to let it run, the
+  /// errno to fail with in its place, or kPretend.
   virtual int before(const char* call, bool changes, int dir, const char* name) = 0;
+
+  static constexpr int kRun = 0;
+  /// The call is left out and reported as done: a barrier taken out. For calls whose success has the value 0.
+  static constexpr int kPretend = -1;
 };
 
 /// Installs `seam` for the whole process (nullptr takes it out). The caller keeps it alive.

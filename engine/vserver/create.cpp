@@ -336,16 +336,20 @@ Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const D
 }
 
 Result<PublishOutcome> finish(const Store& store, Intent& intent) {
-  const nlohmann::json& first = intent.records().front();
-  const nlohmann::json& last = intent.records().back();
-  const bool publish = last.value("phase", "") == "publish";
+  const nlohmann::json first = intent.records().front(), last = intent.records().back();
+  const std::string phase = last.value("phase", "");
+  const bool publish = phase == "publish";
   PublishOutcome out;
   const auto skel = TRY(Skel::open(store, TRY(SkelName::parse(first.value("skel", "")))));
   const Name id = *Name::check(intent.id());
   auto staging = sys::open_dir(store.staging(), id);
   if (!staging && staging.error().code != ENOENT) return std::unexpected(std::move(staging).error());
-  if (publish && staging) out = TRY(publish_all(store, skel, *staging, last.at("vservers")));
-  if (!publish) {
+  if (publish && staging) {
+    out = TRY(publish_all(store, skel, *staging, last.at("vservers")));
+    // From here on the staging is garbage: a crash that leaves half of it must not have it published again.
+    TRY(intent.record({{"phase", "done"}}));
+  }
+  if (phase.empty()) {
     const SealKind seal = TRY(parse_seal(first.value("seal", "none")));
     // Unsealed files are shared files in the open: sealed again before anything else is taken apart.
     if (must_lift(seal)) TRY(seal_skel_again(skel, seal));

@@ -91,23 +91,24 @@ std::string link_target(int directory, const std::string& name) {
 }
 
 Node node_of(int directory, const std::string& name) {
-  struct stat status {};
-  if (::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) fail("stat", name);
+  struct statx status {};
+  if (::statx(directory, name.c_str(), AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &status) != 0) fail("stat", name);
   Node node;
-  node.mode = status.st_mode;
-  node.uid = status.st_uid;
-  node.gid = status.st_gid;
-  node.size = static_cast<std::uint64_t>(status.st_size);
-  node.blocks = static_cast<std::uint64_t>(status.st_blocks);
-  node.device = status.st_dev;
-  node.inode = status.st_ino;
-  node.links = status.st_nlink;
-  node.rdev = status.st_rdev;
-  node.mtime_s = status.st_mtim.tv_sec;
-  node.mtime_ns = status.st_mtim.tv_nsec;
+  node.mode = status.stx_mode;
+  node.uid = status.stx_uid;
+  node.gid = status.stx_gid;
+  node.size = status.stx_size;
+  node.blocks = status.stx_blocks;
+  node.device = makedev(status.stx_dev_major, status.stx_dev_minor);
+  node.inode = status.stx_ino;
+  node.links = status.stx_nlink;
+  node.rdev = makedev(status.stx_rdev_major, status.stx_rdev_minor);
+  node.immutable = (status.stx_attributes & STATX_ATTR_IMMUTABLE) != 0;
+  node.mtime_s = status.stx_mtime.tv_sec;
+  node.mtime_ns = status.stx_mtime.tv_nsec;
   node.xattrs = xattrs_of(directory, name);
-  if (S_ISLNK(status.st_mode)) node.target = link_target(directory, name);
-  if (S_ISREG(status.st_mode)) node.content_digest = digest_of(directory, name);
+  if (S_ISLNK(node.mode)) node.target = link_target(directory, name);
+  if (S_ISREG(node.mode)) node.content_digest = digest_of(directory, name);
   return node;
 }
 
@@ -247,6 +248,7 @@ class Comparison {
     if (S_ISREG(expected.mode)) files(path, expected, actual);
     if (identity_ == Identity::compared) {
       values(path, Aspect::inode, "inode", std::to_string(expected.inode), std::to_string(actual.inode));
+      values(path, Aspect::seal, "immutable", expected.immutable ? "yes" : "no", actual.immutable ? "yes" : "no");
     }
   }
 

@@ -29,6 +29,7 @@ enum class Aspect : unsigned {
   links = 1024,  ///< which names of the tree are one inode
   holes = 2048,  ///< a sparse file that is no longer sparse
   inode = 4096,  ///< not compared unless asked for (compare_snapshots of one tree at two times)
+  seal = 8192,   ///< the immutable flag; compared together with the inode
 };
 
 /// A set of aspects.
@@ -58,6 +59,7 @@ struct Node {
   std::uint32_t uid = 0, gid = 0;
   std::uint64_t size = 0, blocks = 0, device = 0, inode = 0, links = 0;
   std::uint64_t rdev = 0;
+  bool immutable = false;
   std::int64_t mtime_s = 0;
   std::int64_t mtime_ns = 0;
   std::map<std::string, std::string> xattrs;
@@ -74,7 +76,7 @@ using TreeSnapshot = std::map<std::string, Node>;
 enum class Identity { ignored, compared };
 
 /// Every difference, a line each: "usr/bin/su: mode 4755, not 0755". Empty if there is none. With Identity::compared,
-/// inode numbers count too.
+/// inode numbers and seals count too.
 [[nodiscard]] std::vector<std::string> compare_snapshots(const TreeSnapshot& expected, const TreeSnapshot& actual,
                                                          std::span<const Exception> exceptions = {},
                                                          Identity identity = Identity::ignored);

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "tests/support/odd_root.h"
+#include "tests/support/oracle.h"
 #include "tests/support/requirement.h"
 
 namespace vskel::test {
@@ -42,12 +43,6 @@ std::vector<Exception> kinds_of_difference() {
   for (const std::string& path : odd_root::kSockets) exceptions.push_back({path, Aspect::presence});
   for (const std::string& path : odd_root::kAcrossParts) exceptions.push_back({path, Aspect::links});
   return exceptions;
-}
-
-std::string lines_about(const std::string& what, const std::set<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += what + ": " + name + "\n";
-  return text;
 }
 
 // The backend that this run of the suite is for, see CMakeLists.txt; empty: the program's own choice.
@@ -143,37 +138,7 @@ std::string VskelTest::changes_since(const StoreSnapshot& before) const {
          joined(compare_snapshots(before.etc, now.etc, {}, Identity::compared));
 }
 
-std::string VskelTest::inconsistencies() const {
-  std::string text;
-  for (const char* room : {"journal", "staging", "trash", "quarantine"}) {
-    text += lines_about(std::string("left in .vskel/") + room, names_in(vservers() / ".vskel" / room));
-  }
-  std::set<std::string> names, configured, recorded, contexts;
-  for (const std::string& name : names_in(vservers())) {
-    if (!name.starts_with(".") && !name.starts_with("tmp_skel_")) names.insert(name);
-  }
-  for (const std::string& name : names_in(etc())) {
-    if (name.ends_with(".conf")) configured.insert(name.substr(0, name.size() - 5));
-    if (name.starts_with(".")) text += "left in ETC: " + name + "\n";
-  }
-  for (const std::string& name : names_in(skel() / "instances")) {
-    if (name.ends_with(".json"))
-      recorded.insert(name.substr(0, name.size() - 5));
-    else
-      text += "left in instances: " + name + "\n";
-  }
-  for (const std::string& id : names_in(etc() / "contexts")) {
-    if (id == "nextid") continue;
-    if (!fs::is_symlink(etc() / "contexts" / id))
-      text += "no symlink in contexts: " + id + "\n";
-    else if (!contexts.insert(fs::read_symlink(etc() / "contexts" / id).filename()).second)
-      text += "two contexts: " + id + "\n";
-  }
-  if (configured != names) text += lines_about("vserver", names) + lines_about("configuration", configured);
-  if (recorded != names) text += lines_about("vserver", names) + lines_about("record", recorded);
-  if (contexts != names) text += lines_about("vserver", names) + lines_about("context", contexts);
-  return text;
-}
+std::string VskelTest::inconsistencies() const { return test::inconsistencies({vservers(), etc()}); }
 
 std::string VskelTest::differences_from_source(const std::string& vserver_name) const {
   return joined(compare_trees(source(), vserver(vserver_name), kinds_of_difference()));

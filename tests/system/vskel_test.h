@@ -69,8 +69,7 @@ class VskelTest : public ::testing::TestWithParam<FileSystem> {
   /// What changed in the store since `before`; "" if nothing did.
   [[nodiscard]] std::string changes_since(const StoreSnapshot& before) const;
 
-  /// What is wrong with the store when no command runs: something left in the journal or staging, a vserver without one
-  /// of its parts, a part without its vserver; "" if nothing is.
+  /// What the oracle says of the store when no command runs; "" if all is well.
   [[nodiscard]] std::string inconsistencies() const;
   /// Differences between the source and a whole skel laid out as one tree, or a vserver, but for what the contract
   /// says.
