@@ -165,10 +165,17 @@ Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent&
   carry_out_steps(store, intent, staged, links, tenants, further, after);
   for (StagedVserver& one : staged) {
     TRY(take_back(one.record, one.outcome.left, one.steps));
-    TRY(lay_down_record(skel, one.record));
+    TRY(prepare_record(skel, one.record));
   }
-  // Exchanges and records together: until then the intent would do both again.
+  // Among what failed there may have been the sealing of a file.
+  const bool all_went_well =
+      std::ranges::none_of(staged, [](const StagedVserver& one) { return one.outcome.error.has_value(); });
+  if (must_lift(links.seal) && !all_went_well) TRY(seal_skel_again(skel, links.seal));
+  // Exchanges and records are durable before a record takes the place of the one before, and that before the intent
+  // ends, which would do all of it again.
   TRY(sys::sync_file_system(store.vservers()));
+  for (const StagedVserver& one : staged) TRY(put_record_in_place(skel, one.record.name));
+  TRY(sys::sync_file(skel.instances()));
   std::map<std::string, Applied> out;
   for (StagedVserver& one : staged)
     out[one.record.name] = {std::move(one.outcome.left), one.outcome.error ? one.outcome.error->line() : std::string()};

@@ -27,6 +27,13 @@ Result<> try_out(const DirFd& scratch, SealKind seal) {
   return sys::set_flags(file, before);
 }
 
+/// Whether an error says that there is no such seal here: a file system, a kernel or a container that has none.
+/// Anything else (no descriptor, no memory, no space) says nothing of the seal, and must not leave files in the open.
+bool says_no_seal(const Error& error) {
+  return error.code == EOPNOTSUPP || error.code == ENOTTY || error.code == ENOSYS || error.code == EINVAL ||
+         error.code == EPERM;
+}
+
 }  // namespace
 
 bool is_linkable(const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs) {
@@ -44,8 +51,11 @@ Result<std::optional<SealKind>> choose_seal(const DirFd& scratch, std::optional<
     error.operation = asked == SealKind::iunlink ? "set iunlink seal" : "set immutable seal";
     return std::unexpected(std::move(error));
   }
-  for (const SealKind seal : {SealKind::iunlink, SealKind::immutable})
-    if (try_out(scratch, seal)) return seal;
+  for (const SealKind seal : {SealKind::iunlink, SealKind::immutable}) {
+    auto tried = try_out(scratch, seal);
+    if (tried) return seal;
+    if (!says_no_seal(tried.error())) return std::unexpected(std::move(tried).error());
+  }
   return std::nullopt;
 }
 

@@ -22,7 +22,8 @@ namespace vskel {
 
 /// The seal to use in `scratch` (a directory of ours on the file system in question; an unnamed file is made in it).
 /// With nothing asked: iunlink where the kernel takes it, else guard where it is loaded, else immutable; none of them:
-/// nullopt. A seal that was asked for and is not to be had is an error that says why.
+/// nullopt. A seal that was asked for and is not to be had is an error that says why, and so is whatever kept it from
+/// being tried.
 [[nodiscard]] Result<std::optional<SealKind>> choose_seal(const DirFd& scratch, std::optional<SealKind> asked);
 
 /// Sets or clears the seal of one regular file. `guard` and `none` change no flags.

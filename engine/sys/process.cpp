@@ -205,7 +205,8 @@ Result<ChildOutcome> run_child(const ChildSpec& spec) {
   if (watch_error != 0 || !told || *told != 0) {
     ::kill(pid, SIGKILL);
     (void)reap(pid);
-    return fail("run", path_of(*spec.program), watch_error != 0 ? watch_error : launch_error);
+    const int read_error = told ? launch_error : told.error().code;
+    return fail("run", path_of(*spec.program), watch_error != 0 ? watch_error : read_error);
   }
   ChildOutcome outcome;
   Channel words{std::move(output.read), outcome.output, spec.most_output};

@@ -59,7 +59,11 @@ Result<> unlink_protected(const DirFd& dir, Name name) {
     const std::uint32_t before = TRY(sys::flags(*opened));
     if ((before & kProtecting) != 0) TRY(sys::set_flags(*opened, before & ~kProtecting));
     auto gone = sys::unlink_if_there(dir, name);
-    if ((before & kProtecting) != 0 && TRY(sys::stat(*opened)).nlink > 0) TRY(sys::set_flags(*opened, before));
+    if ((before & kProtecting) != 0) {
+      const auto left = sys::stat(*opened);
+      if (!left || left->nlink > 0) TRY(sys::set_flags(*opened, before));
+      TRY(left);
+    }
     if (gone || gone.error().code != EPERM || attempt == kAttempts) return gone;
   }
 }
@@ -89,6 +93,7 @@ struct Node {
   std::shared_ptr<Node> subvolume;  ///< the root of the one that it is in; null: that of `top`
   std::uint64_t device = 0;         ///< of what is below it, where there may be subvolumes
   DirFd dir;
+  bool stays = false;
 
   Node(Removal& in, std::shared_ptr<Node> above, std::string own_name, unsigned own_depth,
        std::shared_ptr<Node> own_subvolume)
@@ -101,8 +106,10 @@ struct Node {
   Node& operator=(const Node&) = delete;
   [[nodiscard]] const DirFd& above() const { return parent ? parent->dir : removal.top; }
 
-  /// The last holder is the last child (or the visit itself): now the directory is empty.
+  /// The last holder is the last child (or the visit itself): now the directory is empty. Where a name in it could not
+  /// be removed it stays even so: a seal may be lifted still, and what is left of the tree says so to the next recover.
   ~Node() {
+    if (stays) return;
     if (auto gone = remove_dir_any(above(), &dir, *Name::check(name)); !gone && gone.error().code != ENOENT)
       removal.note(std::move(gone).error());
   }
@@ -152,7 +159,10 @@ Result<> empty(const std::shared_ptr<Node>& node) {
   const Listing listing = TRY(Listing::read(node->dir));
   for (const Listed& listed : listing.entries()) {
     if (listed.type != sys::FileType::directory) {
-      if (auto gone = unlink_any(node->dir, listed.name); !gone) node->removal.note(std::move(gone).error());
+      if (auto gone = unlink_any(node->dir, listed.name); !gone) {
+        node->stays = true;
+        node->removal.note(std::move(gone).error());
+      }
       continue;
     }
     const bool deep = node->depth >= kFlattenDepth;

@@ -153,14 +153,35 @@ Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store
   return out;
 }
 
-Result<> lay_down_file(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode) {
-  // One name, so that doing it again after a crash takes the place of what the crash left.
-  const std::string temporary = "." + std::string(name.view().substr(0, 200)) + ".vskel-new";
-  const Name hidden = *Name::check(temporary);
-  TRY(sys::unlink_if_there(dir, hidden));
-  const Fd file = TRY(sys::create_file(dir, hidden, mode));
-  TRY(sys::write_all(file, content));
-  return sys::rename_over(dir, hidden, dir, name);
+namespace {
+
+/// One name, so that doing it again after a crash takes the place of what the crash left.
+std::string prepared_name(Name name) { return "." + std::string(name.view().substr(0, 200)) + ".vskel-new"; }
+
+}  // namespace
+
+Result<> prepare_file(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode) {
+  TRY(discard_prepared(dir, name));
+  const std::string hidden = prepared_name(name);
+  const auto write = [&]() -> Result<> {
+    const Fd file = TRY(sys::create_file(dir, *Name::check(hidden), mode));
+    return sys::write_all(file, content);
+  };
+  auto written = write();
+  if (!written) (void)discard_prepared(dir, name);
+  return written;
+}
+
+Result<> put_in_place(const DirFd& dir, Name name) {
+  const std::string hidden = prepared_name(name);
+  auto put = sys::rename_over(dir, *Name::check(hidden), dir, name);
+  if (!put && put.error().code == ENOENT) return {};
+  return put;
+}
+
+Result<> discard_prepared(const DirFd& dir, Name name) {
+  const std::string hidden = prepared_name(name);
+  return sys::unlink_if_there(dir, *Name::check(hidden));
 }
 
 Result<> write_file_atomically(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode) {

@@ -66,7 +66,13 @@ class Intent {
 /// content in place, not known to be durable.
 [[nodiscard]] Result<> write_file_atomically(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode);
 
-/// The same for one of many, inside an intent that would do it again: not durable until the caller's syncfs.
-[[nodiscard]] Result<> lay_down_file(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode);
+/// The same for one of many, in two steps inside an intent that would do both again. First all are written beside;
+/// where that fails the hidden file is removed.
+[[nodiscard]] Result<> prepare_file(const DirFd& dir, Name name, std::string_view content, std::uint32_t mode);
+/// Then, after one syncfs for all of them (a rename ahead of its data leaves an empty file after a power cut), each is
+/// renamed over; content if none was prepared. Not durable until the next syncfs.
+[[nodiscard]] Result<> put_in_place(const DirFd& dir, Name name);
+/// Takes the first step back; content if it was not taken.
+[[nodiscard]] Result<> discard_prepared(const DirFd& dir, Name name);
 
 }  // namespace vskel

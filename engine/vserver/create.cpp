@@ -278,23 +278,32 @@ Result<std::string> read_staged(const DirFd& dir, Name name) {
   return sys::read_whole(file, kMostTemplate);
 }
 
-/// One staged vserver under its final names. Repeatable: what was done before is done again with the same result.
+/// Configuration and record of one staged vserver, written beside their final names.
+Result<> prepare_to_publish(const Skel& skel, const DirFd& staged, const Record& record) {
+  const auto [config_dir, config_name] = TRY(open_parent(record.config));
+  TRY(prepare_file(config_dir, *Name::check(config_name), TRY(read_staged(staged, "config")), 0644));
+  return prepare_record(skel, record);
+}
+
+/// One prepared vserver under its final names. Repeatable: what was done before is done again with the same result.
 Result<> publish_one(const Store& store, const Skel& skel, const DirFd& staged, const Record& record) {
   const auto [config_dir, config_name] = TRY(open_parent(record.config));
-  TRY(lay_down_file(config_dir, *Name::check(config_name), TRY(read_staged(staged, "config")), 0644));
+  TRY(put_in_place(config_dir, *Name::check(config_name)));
   TRY(link_context(store, record.context, vserver_path(store, record.name)));
-  TRY(lay_down_record(skel, record));
+  TRY(put_record_in_place(skel, record.name));
   if (TRY(sys::stat_if_there(staged, "root")))
     TRY(sys::rename_new(staged, "root", store.vservers(), *Name::check(record.name)));
   return {};
 }
 
-/// Takes back what publish_one may have done before the rename failed.
+/// Takes back what was done of one before its publication failed.
 Result<> withdraw(const Store& store, const Skel& skel, const Record& record) {
   const auto [config_dir, config_name] = TRY(open_parent(record.config));
+  TRY(discard_prepared(config_dir, *Name::check(config_name)));
   TRY(sys::unlink_if_there(config_dir, *Name::check(config_name)));
   const std::string context = std::to_string(record.context), record_name = record.name + ".json";
   TRY(sys::unlink_if_there(store.contexts(), *Name::check(context)));
+  TRY(discard_prepared_record(skel, record.name));
   return sys::unlink_if_there(skel.instances(), *Name::check(record_name));
 }
 
@@ -303,27 +312,8 @@ struct PublishOutcome {
   std::map<std::string, Error> failed;
 };
 
-Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const DirFd& staging,
-                                   const nlohmann::json& names) {
-  PublishOutcome out;
-  std::set<std::string> config_directories;
-  for (const auto& entry : names) {
-    const auto name = TRY(VserverName::parse(entry.get<std::string>()));
-    auto staged = sys::open_dir(staging, name.name());
-    if (!staged && staged.error().code == ENOENT) continue;
-    const DirFd dir = TRY(std::move(staged));
-    const Record record = TRY(read_record(TRY(read_staged(dir, "record")), sys::path_of(dir) + "/record"));
-    config_directories.insert(record.config.substr(0, record.config.rfind('/') + 1));
-    auto published = publish_one(store, skel, dir, record);
-    if (published) {
-      out.lines.push_back("vserver " + name.text() + ": creation was finished");
-      continue;
-    }
-    TRY(withdraw(store, skel, record));
-    out.lines.push_back("vserver " + name.text() + ": creation was undone: " + published.error().line());
-    out.failed.emplace(name.text(), std::move(published).error());
-  }
-  // The renames, configurations and records are durable before the intent that could repeat them goes.
+/// Every file system that vservers, contexts and configurations lie on, once.
+Result<> sync_all(const Store& store, const std::set<std::string>& config_directories) {
   std::set<std::uint64_t> synced;
   const auto sync_once = [&synced](const DirFd& dir) -> Result<> {
     if (!synced.insert(TRY(sys::stat(dir)).device).second) return {};
@@ -332,6 +322,46 @@ Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const D
   TRY(sync_once(store.vservers()));
   TRY(sync_once(store.contexts()));
   for (const std::string& directory : config_directories) TRY(sync_once(TRY(sys::open_root(directory))));
+  return {};
+}
+
+Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const DirFd& staging,
+                                   const nlohmann::json& names) {
+  struct Prepared {
+    Record record;
+    Result<> prepared;
+  };
+  std::vector<Prepared> members;
+  std::set<std::string> config_directories;
+  for (const auto& entry : names) {
+    const auto name = TRY(VserverName::parse(entry.get<std::string>()));
+    auto staged = sys::open_dir(staging, name.name());
+    if (!staged && staged.error().code == ENOENT) continue;
+    const DirFd dir = TRY(std::move(staged));
+    Record record = TRY(read_record(TRY(read_staged(dir, "record")), sys::path_of(dir) + "/record"));
+    config_directories.insert(record.config.substr(0, record.config.rfind('/') + 1));
+    auto prepared = prepare_to_publish(skel, dir, record);
+    members.push_back({std::move(record), std::move(prepared)});
+  }
+  TRY(sync_all(store, config_directories));
+
+  PublishOutcome out;
+  for (const auto& [record, prepared] : members) {
+    const DirFd dir = TRY(sys::open_dir(staging, *Name::check(record.name)));
+    auto published = prepared ? publish_one(store, skel, dir, record) : prepared;
+    if (published) {
+      out.lines.push_back("vserver " + record.name + ": creation was finished");
+      continue;
+    }
+    // After a crash its root may be public already, and only the repetition failed: then it is not taken back, but
+    // finished by the next recover.
+    if (!TRY(sys::stat_if_there(dir, "root"))) return std::unexpected(std::move(published).error());
+    TRY(withdraw(store, skel, record));
+    out.lines.push_back("vserver " + record.name + ": creation was undone: " + published.error().line());
+    out.failed.emplace(record.name, std::move(published).error());
+  }
+  // The renames, configurations and records are durable before the intent that could repeat them goes.
+  TRY(sync_all(store, config_directories));
   return out;
 }
 
@@ -349,13 +379,15 @@ Result<PublishOutcome> finish(const Store& store, Intent& intent) {
     // From here on the staging is garbage: a crash that leaves half of it must not have it published again.
     TRY(intent.record({{"phase", "done"}}));
   }
-  if (phase.empty()) {
+  if (!publish) {
     const SealKind seal = TRY(parse_seal(first.value("seal", "none")));
-    // Unsealed files are shared files in the open: sealed again before anything else is taken apart.
+    // Unsealed files are shared files in the open: sealed again before anything else is taken apart. Published but not
+    // cleared away, the staging may have members that failed, with files half removed.
     if (must_lift(seal)) TRY(seal_skel_again(skel, seal));
+  }
+  if (phase.empty())
     for (const auto& member : first.at("vservers"))
       out.lines.push_back("vserver " + member.value("name", "") + ": creation was undone");
-  }
   TRY(remove_tree(store.staging(), id));
   TRY(intent.close());
   return out;

@@ -69,6 +69,20 @@ Result<> save_record(const Skel& skel, const Record& record) {
   return replace_record(skel, record, write_file_atomically);
 }
 
-Result<> lay_down_record(const Skel& skel, const Record& record) { return replace_record(skel, record, lay_down_file); }
+Result<> prepare_record(const Skel& skel, const Record& record) {
+  // One that says the same is not written, and what a crash left must not take its place.
+  TRY(discard_prepared_record(skel, record.name));
+  return replace_record(skel, record, prepare_file);
+}
+
+Result<> put_record_in_place(const Skel& skel, const std::string& vserver) {
+  const std::string file_name = vserver + std::string(kRecordSuffix);
+  return put_in_place(skel.instances(), *Name::check(file_name));
+}
+
+Result<> discard_prepared_record(const Skel& skel, const std::string& vserver) {
+  const std::string file_name = vserver + std::string(kRecordSuffix);
+  return discard_prepared(skel.instances(), *Name::check(file_name));
+}
 
 }  // namespace vskel

@@ -15,7 +15,9 @@ namespace vskel {
 [[nodiscard]] Result<std::optional<Record>> find_record(const Store& store, const VserverName& name);
 /// Writes instances/NAME.json atomically and durably; one that says the same already is left as it is.
 [[nodiscard]] Result<> save_record(const Skel& skel, const Record& record);
-/// The same for one of many, inside an intent that would do it again: not durable until the caller's syncfs.
-[[nodiscard]] Result<> lay_down_record(const Skel& skel, const Record& record);
+/// The same for one of many, in two steps: see prepare_file().
+[[nodiscard]] Result<> prepare_record(const Skel& skel, const Record& record);
+[[nodiscard]] Result<> put_record_in_place(const Skel& skel, const std::string& vserver);
+[[nodiscard]] Result<> discard_prepared_record(const Skel& skel, const std::string& vserver);
 
 }  // namespace vskel

@@ -26,12 +26,19 @@ class Course {
   unsigned calls = 0;    ///< of a clean run
   unsigned changes = 0;  ///< those of them that change something
 
+  /// Lays down what it starts from.
+  void lay_down();
   /// Runs the scenario from its start with `fault`.
   [[nodiscard]] Ending run(const Fault& fault);
   /// Recovers and says what is wrong after that; "" if nothing is. `ending`: how the command ended.
   [[nodiscard]] std::string wrong_after(const Ending& ending, const Fault& fault);
+  /// The same after a fault in recover, which ended as `recovery` says.
+  [[nodiscard]] std::string wrong_after_recovery(const Ending& recovery);
 
  private:
+  [[nodiscard]] std::string wrong_now(const std::vector<const StoreState*>& allowed);
+  [[nodiscard]] std::string wrong_after_the_rest();
+  [[nodiscard]] std::string told(const Ending& ending, const std::string& wrong) const;
   bool is_laid_down_ = false;  ///< the store is as before the command
   std::size_t mounts_;
 };

@@ -1,4 +1,6 @@
 // Killed before every call that changes something, then recovered: everything is as before the command or as after it.
+#include <limits>
+
 #include "tests/faults/fault_test.h"
 #include "tests/support/requirement.h"
 
@@ -23,6 +25,29 @@ TEST_P(KillNth, Call) {
   }
   EXPECT_EQ(kills, course.changes);
   tell_figure("kills", kills);
+}
+
+// Killed, and recover killed as well.
+TEST_P(KillNth, CallAndCallOfRecover) {
+  World world(FileSystem::tmpfs);
+  Course course(world, scenario(GetParam()));
+  const unsigned all = std::numeric_limits<unsigned>::max();
+  unsigned kills = 0;
+  for (const unsigned at : sample(course.changes, is_long_run() ? all : 6)) {
+    const Ending first = course.run({.kind = Fault::Kind::kill, .at = at});
+    ASSERT_TRUE(first.fired) << "call " << at;
+    const unsigned calls = world.recover({}).calls;
+    for (const unsigned second : sample(calls, is_long_run() ? all : 5)) {
+      // The intents of a killed command name inodes: no copy of the store would do.
+      static_cast<void>(course.run({.kind = Fault::Kind::kill, .at = at}));
+      const Ending recovery = world.recover({.kind = Fault::Kind::kill, .at = second});
+      ASSERT_TRUE(recovery.fired) << "call " << at << ", of recover " << second;
+      ASSERT_EQ(course.wrong_after_recovery(recovery), "")
+          << "call " << at << " (" << first.call << "), of recover " << second;
+      ++kills;
+    }
+  }
+  tell_figure("kills_of_recover", kills);
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, KillNth, ::testing::ValuesIn(scenario_names()), kScenarioName);

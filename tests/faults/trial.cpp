@@ -94,12 +94,22 @@ class FaultSeam : public sys::Seam {
     return std::string(call) + " " + path_of(dir) + (*name != '\0' ? "/" : "") + name;
   }
 
+  /// Some errors are what the kernel has to say of a file: EXDEV of an open that something is mounted there, EPERM of
+  /// setting flags that there are none for us. The engine is right to go by them.
+  static int failure_of(std::string_view call, int code) {
+    const bool two_places = call == "linkat" || call.starts_with("renameat") || call == "FICLONE" ||
+                            call == "FIDEDUPERANGE" || call == "copy_file_range";
+    if (code == EXDEV && !two_places) return EIO;
+    if (code == EPERM && call == "FS_IOC_SETFLAGS") return EIO;
+    return code;
+  }
+
   int strike(const char* call, int dir, const char* name) {
     Notes::write(notes_.call, text_of(call, dir, name));
     notes_.fired = true;
     switch (fault_.kind) {
       case Fault::Kind::fail:
-        return fault_.code;
+        return failure_of(call, fault_.code);
       case Fault::Kind::kill:
         die();
       case Fault::Kind::cut:

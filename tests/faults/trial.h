@@ -35,7 +35,7 @@ struct Fault {
   bool opening = false;     ///< the opening of the store is under it, too
   unsigned at = 0;          ///< at the how-manieth call, from 1
   std::string on{};         ///< or at the first whose Ending::call holds this
-  int code = 0;
+  int code = 0;             ///< EIO in its place where it would be a statement and no failure, see trial.cpp
   Spared spared = Spared::nothing;
   std::set<std::string> barriers_out{};  ///< calls that are reported as done and left out
 };

@@ -212,8 +212,8 @@ Told adopted(const Store& store) {
   return told(adopt_vserver(store, request));
 }
 
-Told plugins_ran(const Store& store) {
-  const auto outcomes = run_plugins_again(store, vserver("web1"), {}, engine());
+Told plugins_ran(const Store& store, const std::string& name) {
+  const auto outcomes = run_plugins_again(store, vserver(name), {}, engine());
   if (!outcomes) return told(outcomes.error());
   for (const PluginOutcome& plugin : *outcomes)
     if (plugin.status != PluginStatus::ok) return {Outcome::failed, plugin.name + ": " + plugin.reason};
@@ -244,6 +244,13 @@ class ChangeCounter : public sys::Seam {
   std::string first_;
 };
 
+Told recovered_idly(const Store& store) {
+  const ChangeCounter counter(store);
+  Told answer = recovered(store);
+  if (counter.changes() == 0) return answer;
+  return {Outcome::failed, "there was something left to do: " + counter.first()};
+}
+
 Fleet two_of_a_fleet() { return {member("web3", 3), member("web4", 4)}; }
 
 /// A vserver that another tool made: a directory with a configuration and a context.
@@ -267,7 +274,7 @@ const std::vector<Scenario>& scenarios() {
          return first.outcome == Outcome::done ? built(world, store) : first;
        },
        true,
-       {"rest"}},
+       {{"rest", {}}}},
       {"create", "fleet",
        [](const World&, const Store& store) {
          return created(store, two_of_a_fleet(), Share::hardlink, RunPlugins::no);
@@ -282,13 +289,14 @@ const std::vector<Scenario>& scenarios() {
          return created(store, {member("web3", 3)}, Share::hardlink, RunPlugins::yes);
        },
        false,
-       {"vserver web3"},
-       ".vskel/log/web3.log"},
+       {{"vserver web3", {"etc/noted"}}},
+       ".vskel/log/web3.log",
+       [](const World&, const Store& store) { return plugins_ran(store, "web3"); }},
       {"run-plugins",
        "with-plugin",
-       [](const World&, const Store& store) { return plugins_ran(store); },
+       [](const World&, const Store& store) { return plugins_ran(store, "web1"); },
        false,
-       {"vserver web1"}},
+       {{"vserver web1", {"etc/noted"}}}},
       {"merge", "fleet",
        [](const World&, const Store& store) { return told(merge_skel(store, base(), MergeStatic::yes, engine())); }},
       {"abort-merge", "merged",
@@ -299,19 +307,19 @@ const std::vector<Scenario>& scenarios() {
        "next",
        [](const World&, const Store& store) { return relinked(store, {}); },
        false,
-       {"vserver web1", "vserver web2", "vserver copy"}},
+       {{"vserver web1", {}}, {"vserver web2", {}}, {"vserver copy", {}}}},
       {"share",
        "adopted",
        [](const World&, const Store& store) { return relinked(store, {vserver("old")}, How::share_only); },
        false,
-       {"vserver old"}},
+       {{"vserver old", {}}}},
       {"rollback", "relinked",
        [](const World&, const Store& store) { return told(roll_back(store, next_generation(store), 1)); }},
       {"prune",
        "relinked",
        [](const World&, const Store& store) { return told(prune_skel(store, base(), Quiesce::automatic, engine())); },
        false,
-       {"skel base"}},
+       {{"skel base", {}}}},
       {"remove-vs", "fleet",
        [](const World&, const Store& store) {
          return removed(store, {vserver("web1"), vserver("copy")});
@@ -409,16 +417,20 @@ Ending World::run(const Scenario& scenario, Fault fault) const {
       disk_, paths(), [&](const Store& store) { return scenario.command(*this, store); }, fault);
 }
 
+Ending World::run_again(const Scenario& scenario) const {
+  return run_trial(disk_, paths(), [&](const Store& store) {
+    return scenario.again ? scenario.again(*this, store) : scenario.command(*this, store);
+  });
+}
+
 Ending World::recover(const Fault& fault) const { return run_trial(disk_, paths(), recovered, fault); }
 
+Ending World::recover_idly() const { return run_trial(disk_, paths(), recovered_idly); }
+
 Ending World::recover_twice() const {
-  return run_trial(disk_, paths(), [&](const Store& store) {
+  return run_trial(disk_, paths(), [](const Store& store) {
     const Told first = recovered(store);
-    if (first.outcome != Outcome::done) return first;
-    const ChangeCounter counter(store);
-    const Told second = recovered(store);
-    if (counter.changes() == 0) return second;
-    return Told{Outcome::failed, "changed something the second time: " + counter.first()};
+    return first.outcome == Outcome::done ? recovered_idly(store) : first;
   });
 }
 

@@ -22,8 +22,11 @@ struct Scenario {
   std::string from;  ///< a state of World
   std::function<Told(const World&, const Store&)> command;
   bool opening = false;  ///< the store is made by it
+  /// What need not be whole after it: by `again` (the command itself, if there is none) it must come to the state
+  /// after.
   PathByPath path_by_path{};
   std::string between{};  ///< a call (see Fault::on) between two steps that the command promises one by one
+  std::function<Told(const World&, const Store&)> again{};
 };
 
 /// All commands that change something.
@@ -46,8 +49,11 @@ class World {
   void keep_as(const std::string& state);
 
   [[nodiscard]] Ending run(const Scenario& scenario, Fault fault = {}) const;
+  [[nodiscard]] Ending run_again(const Scenario& scenario) const;
   [[nodiscard]] Ending recover(const Fault& fault = {}) const;
-  /// recover, and once more, which must change nothing.
+  /// recover, which must have nothing left to do.
+  [[nodiscard]] Ending recover_idly() const;
+  /// recover, and once more, idly.
   [[nodiscard]] Ending recover_twice() const;
   /// Mounts in this process's namespace.
   [[nodiscard]] static std::size_t mounts();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <fstream>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <sstream>
@@ -176,11 +177,22 @@ std::string fact_of(const Node& node, const Leaders& leaders) {
   return text.str();
 }
 
-/// The record's own words, but for the time at which it was made.
-std::string record_fact(const fs::path& path) {
+/// What a record says of its vserver, but for the time at which it was made; and apart from that how far it has come.
+constexpr const char* kRecord = "(record)";
+constexpr const char* kProgress = "(progress)";
+
+void add_record(const fs::path& path, Facts& facts) {
   Json record = Json::parse(content_of(path), nullptr, false);
-  if (record.is_object()) record.erase("created");
-  return record.dump();
+  Json progress;
+  if (record.is_object()) {
+    record.erase("created");
+    for (const char* key : {"generation", "bases", "plugins", "set_id"}) {
+      progress[key] = record[key];
+      record.erase(key);
+    }
+  }
+  facts[kRecord] = record.dump();
+  facts[kProgress] = progress.dump();
 }
 
 /// A manifest says the times of what the engine made itself.
@@ -206,7 +218,7 @@ std::pair<std::string, std::string> unit_of(const std::string& path) {
     const std::string instances = "instances/";
     if (inside.starts_with(instances))
       if (const auto vserver = without(inside.substr(instances.size()), kRecordSuffix))
-        return {"vserver " + *vserver, "(record)"};
+        return {"vserver " + *vserver, kRecord};
     return {"skel " + skel, inside};
   }
   if (first.starts_with(kMerged)) return {"skel " + first.substr(std::char_traits<char>::length(kMerged)), path};
@@ -226,8 +238,8 @@ void read_vservers(const fs::path& root, StoreState& state) {
   for (const auto& [path, node] : tree) {
     if (is_left_out(path)) continue;
     const auto [unit, inside] = unit_of(path);
-    if (inside == "(record)")
-      state[unit][inside] = record_fact(root / path);
+    if (inside == kRecord)
+      add_record(root / path, state[unit]);
     else if (inside.starts_with("generations/") && inside.ends_with(".mtree"))
       state[unit][inside] = manifest_fact(root / path);
     else
@@ -293,14 +305,21 @@ std::string about_unit(const std::string& unit, const Facts& found, std::span<co
   return unit + " is as in none of the states, " + std::to_string(all) + " differences:\n" + joined(*nearest);
 }
 
-std::string about_paths(const std::string& unit, const Facts& found, std::span<const StoreState* const> allowed) {
+/// Which names are one inode says nothing while some of them are before and some after.
+std::string without_leader(const std::string& fact) { return fact.substr(0, fact.rfind(" is ")); }
+
+std::string about_paths(const std::string& unit, const Facts& found, std::span<const StoreState* const> allowed,
+                        const std::set<std::string>& but) {
   std::set<std::string> paths;
   for (const StoreState* state : allowed) paths.merge(paths_in(found, facts_of(*state, unit)));
   std::string text;
+  paths.erase(kProgress);  // of some paths and not of others
+  for (const std::string& path : but) paths.erase(path);
   for (const std::string& path : paths) {
     const std::string is = fact_at(found, path);
-    const bool known = std::ranges::any_of(
-        allowed, [&](const StoreState* state) { return fact_at(facts_of(*state, unit), path) == is; });
+    const bool known = std::ranges::any_of(allowed, [&](const StoreState* state) {
+      return without_leader(fact_at(facts_of(*state, unit), path)) == without_leader(is);
+    });
     if (!known)
       text += unit + ", " + path + ": " + is + ", not " + fact_at(facts_of(*allowed.front(), unit), path) + "\n";
   }
@@ -319,6 +338,12 @@ StoreState read_store(const StorePlaces& places) {
   return state;
 }
 
+std::string progress_of(const StoreState& state, const std::string& unit) {
+  const Facts& facts = facts_of(state, unit);
+  const auto found = facts.find(kProgress);
+  return found == facts.end() ? "" : found->second;
+}
+
 std::string differences(const StoreState& found, std::span<const StoreState* const> allowed,
                         const PathByPath& path_by_path) {
   std::set<std::string> units;
@@ -328,7 +353,9 @@ std::string differences(const StoreState& found, std::span<const StoreState* con
   std::string text;
   for (const std::string& unit : units) {
     const Facts& facts = facts_of(found, unit);
-    text += path_by_path.contains(unit) ? about_paths(unit, facts, allowed) : about_unit(unit, facts, allowed);
+    const auto mixed = path_by_path.find(unit);
+    text += mixed == path_by_path.end() ? about_unit(unit, facts, allowed)
+                                        : about_paths(unit, facts, allowed, mixed->second);
   }
   return text;
 }

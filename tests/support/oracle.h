@@ -35,8 +35,13 @@ using StoreState = std::map<std::string, Facts>;
 
 [[nodiscard]] StoreState read_store(const StorePlaces& places);
 
-/// What may be mixed path by path, each as in one of the states, where a command does not promise whole units.
-using PathByPath = std::set<std::string>;
+/// Units that may be mixed path by path, each as in one of the states, where a command does not promise whole units.
+/// How far such a vserver's record says that it has come is not looked at: the next run has to prove it. Nor is any
+/// path that is named with the unit: what a plugin was writing there is no affair of ours.
+using PathByPath = std::map<std::string, std::set<std::string>>;
+
+/// How far a vserver has come by its record: generation, bases, plugins; "" if it has none.
+[[nodiscard]] std::string progress_of(const StoreState& state, const std::string& unit);
 
 /// What is wrong with `found` if every unit must be as in one of `allowed`: a line each, "" if nothing is.
 [[nodiscard]] std::string differences(const StoreState& found, std::span<const StoreState* const> allowed,

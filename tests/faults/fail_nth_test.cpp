@@ -1,0 +1,70 @@
+// Every call fails once, of those that only look, too: the command says so, or does without and has truly done what it
+// says; and whatever it left behind, recover puts in order.
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+
+#include "tests/faults/fault_test.h"
+#include "tests/support/requirement.h"
+
+namespace vskel::test {
+namespace {
+
+constexpr std::array kErrors{ENOSPC, EIO, EMFILE, ENFILE, EMLINK, EDQUOT, ENOMEM, EACCES, EPERM, EROFS, EXDEV, EBUSY};
+
+class FailNth : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override { VSKEL_REQUIRE(missing_root()); }
+
+  /// The errors that one call is to fail with. In a short run one, each in its turn; the seventh after the one before,
+  /// so that calls that come in pairs or dozens meet them all.
+  static std::vector<int> errors_of(unsigned call) {
+    if (is_long_run()) return {kErrors.begin(), kErrors.end()};
+    return {kErrors.at((call * 7 + call / kErrors.size()) % kErrors.size())};
+  }
+};
+
+TEST_P(FailNth, Call) {
+  World world(FileSystem::tmpfs);
+  Course course(world, scenario(GetParam()));
+  unsigned faults = 0;
+  for (unsigned at = 1; at <= course.calls; ++at) {
+    for (const int code : errors_of(at)) {
+      const Fault fault{.kind = Fault::Kind::fail, .every_call = true, .at = at, .code = code};
+      const Ending ending = course.run(fault);
+      EXPECT_TRUE(ending.fired) << "call " << at;
+      EXPECT_EQ(course.wrong_after(ending, fault), "") << "call " << at << ": " << std::strerror(code);
+      ++faults;
+    }
+  }
+  tell_figure("faults", faults);
+}
+
+TEST_P(FailNth, CallOfRecover) {
+  World world(FileSystem::tmpfs);
+  Course course(world, scenario(GetParam()));
+  const unsigned all = std::numeric_limits<unsigned>::max();
+  unsigned faults = 0;
+  for (const unsigned killed_at : sample(course.changes, is_long_run() ? 40 : 3)) {
+    const Ending first = course.run({.kind = Fault::Kind::kill, .at = killed_at});
+    ASSERT_TRUE(first.fired) << "call " << killed_at;
+    const unsigned calls = world.recover({.every_call = true}).calls;
+    for (const unsigned at : sample(calls, is_long_run() ? all : 12)) {
+      for (const int code : errors_of(at)) {
+        static_cast<void>(course.run({.kind = Fault::Kind::kill, .at = killed_at}));
+        const Ending recovery = world.recover({.kind = Fault::Kind::fail, .every_call = true, .at = at, .code = code});
+        EXPECT_TRUE(recovery.fired) << "call " << at;
+        EXPECT_EQ(course.wrong_after_recovery(recovery), "")
+            << "killed at " << first.call << "; call " << at << ": " << std::strerror(code);
+        ++faults;
+      }
+    }
+  }
+  tell_figure("faults_in_recover", faults);
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, FailNth, ::testing::ValuesIn(scenario_names()), kScenarioName);
+
+}  // namespace
+}  // namespace vskel::test
