@@ -64,6 +64,7 @@ TEST_P(CutNth, CallAndEnd) {
         EXPECT_EQ(wrong_after_cut(course, at, spared), "") << scenario.name << ", " << text_of(at, spared);
       }
     }
+    EXPECT_EQ(course.wrong_outside(), "") << scenario.name;
   }
   tell_figure("cuts", cuts_);
 }

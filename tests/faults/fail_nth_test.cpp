@@ -38,6 +38,7 @@ TEST_P(FailNth, Call) {
       ++faults;
     }
   }
+  EXPECT_EQ(course.wrong_outside(), "");
   tell_figure("faults", faults);
 }
 
@@ -61,6 +62,7 @@ TEST_P(FailNth, CallOfRecover) {
       }
     }
   }
+  EXPECT_EQ(course.wrong_outside(), "");
   tell_figure("faults_in_recover", faults);
 }
 

@@ -112,9 +112,11 @@ std::string Course::wrong_now(const std::vector<const StoreState*>& allowed) {
     });
     if (text.empty() && in_part) text += wrong_after_the_rest();
   }
-  text += world.canary().changes();
-  if (World::mounts() != mounts_) text += "a mount was left behind\n";
   return text;
+}
+
+std::string Course::wrong_outside() const {
+  return world.canary().changes() + (World::mounts() == mounts_ ? "" : "a mount was left behind\n");
 }
 
 std::string Course::wrong_after_the_rest() {

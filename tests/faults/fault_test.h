@@ -34,6 +34,8 @@ class Course {
   [[nodiscard]] std::string wrong_after(const Ending& ending, const Fault& fault);
   /// The same after a fault in recover, which ended as `recovery` says.
   [[nodiscard]] std::string wrong_after_recovery(const Ending& recovery);
+  /// What is there outside of the store that no trial may have left or changed; asked once, at the end.
+  [[nodiscard]] std::string wrong_outside() const;
 
  private:
   [[nodiscard]] std::string wrong_now(const std::vector<const StoreState*>& allowed);

@@ -24,6 +24,7 @@ TEST_P(KillNth, Call) {
     ++kills;
   }
   EXPECT_EQ(kills, course.changes);
+  EXPECT_EQ(course.wrong_outside(), "");
   tell_figure("kills", kills);
 }
 
@@ -47,6 +48,7 @@ TEST_P(KillNth, CallAndCallOfRecover) {
       ++kills;
     }
   }
+  EXPECT_EQ(course.wrong_outside(), "");
   tell_figure("kills_of_recover", kills);
 }
 

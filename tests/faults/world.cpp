@@ -98,7 +98,7 @@ void change_vservers(const fs::path& vservers) {
   replace(vservers / "web1/etc/conf.d/local-again", "the tenant's", kByTenant);
   replace(vservers / "copy/usr/lib/nested/deep/file", "the tenant's", kByTenant);
   replace(vservers / "copy/etc/passwd", "root:x:0:0::/root:/bin/bash\n", kByTenant);
-  for (const char* name : {"web1", "web2", "copy"}) set_directory_times(vservers / name, kByTenant);
+  for (const char* name : {"web1", "copy"}) set_directory_times(vservers / name, kByTenant);
 }
 
 template <class T>
@@ -307,7 +307,7 @@ const std::vector<Scenario>& scenarios() {
        "next",
        [](const World&, const Store& store) { return relinked(store, {}); },
        false,
-       {{"vserver web1", {}}, {"vserver web2", {}}, {"vserver copy", {}}}},
+       {{"vserver web1", {}}, {"vserver copy", {}}}},
       {"share",
        "adopted",
        [](const World&, const Store& store) { return relinked(store, {vserver("old")}, How::share_only); },
@@ -359,9 +359,8 @@ void World::make(const std::string& state) {
     run_or_throw(state, [this](const Store& store) { return built(*this, store); });
   } else if (state == "fleet") {
     lay_down("skel");
-    run_or_throw(state, [](const Store& store) {
-      return created(store, {member("web1", 1), member("web2", 2)}, Share::hardlink, RunPlugins::no);
-    });
+    run_or_throw(
+        state, [](const Store& store) { return created(store, {member("web1", 1)}, Share::hardlink, RunPlugins::no); });
     run_or_throw(state,
                  [](const Store& store) { return created(store, {member("copy", 5)}, Share::copy, RunPlugins::no); });
     change_vservers(places().vservers);

@@ -11,7 +11,6 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <iomanip>
@@ -47,14 +46,19 @@ struct CloseStream {
 using Stream = std::unique_ptr<DIR, CloseStream>;
 using HashState = std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)>;
 
-std::string digest_of(int directory, const std::string& name) {
-  const Descriptor file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC));
-  if (file.get() < 0) fail("open", name);
+// Made once: some test looks at a tree a thousand times, and most nodes need a few bytes of them.
+constexpr std::size_t kMostText = 65536;  // of a list of attributes, or an attribute
+std::string& scratch() {
+  static thread_local std::string buffer(kMostText, '\0');
+  return buffer;
+}
+
+std::string digest_of(int file, const std::string& name) {
   const HashState state(XXH3_createState(), &XXH3_freeState);
   XXH3_128bits_reset(state.get());
-  std::array<char, 1 << 16> buffer{};
+  std::string& buffer = scratch();
   for (;;) {
-    const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
+    const ssize_t got = ::read(file, buffer.data(), buffer.size());
     if (got < 0) fail("read", name);
     if (got == 0) break;
     XXH3_128bits_update(state.get(), buffer.data(), static_cast<std::size_t>(got));
@@ -65,29 +69,38 @@ std::string digest_of(int directory, const std::string& name) {
   return text.str();
 }
 
-std::map<std::string, std::string> xattrs_of(int directory, const std::string& name) {
-  const std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
-  std::string names(65536, '\0');
-  const ssize_t length = ::llistxattr(path.c_str(), names.data(), names.size());
-  if (length < 0 && errno == EOPNOTSUPP) return {};
+// `list` and `get` are the calls for a descriptor or for a path.
+template <class List, class Get>
+std::map<std::string, std::string> xattrs_by(List list, Get get, const std::string& path) {
+  const ssize_t length = list(scratch().data(), kMostText);
+  if (length == 0 || (length < 0 && errno == EOPNOTSUPP)) return {};
   if (length < 0) fail("list attributes of", path);
+  const std::string names = scratch().substr(0, static_cast<std::size_t>(length));
   std::map<std::string, std::string> all;
-  for (std::size_t at = 0; at < static_cast<std::size_t>(length); at += std::strlen(&names[at]) + 1) {
-    std::string value(65536, '\0');
-    const ssize_t size = ::lgetxattr(path.c_str(), &names[at], value.data(), value.size());
+  for (std::size_t at = 0; at < names.size(); at += std::strlen(&names[at]) + 1) {
+    const ssize_t size = get(&names[at], scratch().data(), kMostText);
     if (size < 0) fail("read attribute of", path);
-    value.resize(static_cast<std::size_t>(size));
-    all[&names[at]] = value;
+    all[&names[at]] = scratch().substr(0, static_cast<std::size_t>(size));
   }
   return all;
 }
 
+std::map<std::string, std::string> xattrs_of(int directory, const std::string& name) {
+  const std::string path = "/proc/self/fd/" + std::to_string(directory) + "/" + name;
+  return xattrs_by(
+      [&](char* to, std::size_t size) { return ::llistxattr(path.c_str(), to, size); },
+      [&](const char* key, char* to, std::size_t size) { return ::lgetxattr(path.c_str(), key, to, size); }, path);
+}
+
+std::map<std::string, std::string> xattrs_of_file(int file, const std::string& name) {
+  return xattrs_by([&](char* to, std::size_t size) { return ::flistxattr(file, to, size); },
+                   [&](const char* key, char* to, std::size_t size) { return ::fgetxattr(file, key, to, size); }, name);
+}
+
 std::string link_target(int directory, const std::string& name) {
-  std::string target(65536, '\0');
-  const ssize_t length = ::readlinkat(directory, name.c_str(), target.data(), target.size());
+  const ssize_t length = ::readlinkat(directory, name.c_str(), scratch().data(), kMostText);
   if (length < 0) fail("readlink", name);
-  target.resize(static_cast<std::size_t>(length));
-  return target;
+  return scratch().substr(0, static_cast<std::size_t>(length));
 }
 
 Node node_of(int directory, const std::string& name) {
@@ -106,9 +119,15 @@ Node node_of(int directory, const std::string& name) {
   node.immutable = (status.stx_attributes & STATX_ATTR_IMMUTABLE) != 0;
   node.mtime_s = status.stx_mtime.tv_sec;
   node.mtime_ns = status.stx_mtime.tv_nsec;
-  node.xattrs = xattrs_of(directory, name);
   if (S_ISLNK(node.mode)) node.target = link_target(directory, name);
-  if (S_ISREG(node.mode)) node.content_digest = digest_of(directory, name);
+  if (!S_ISREG(node.mode)) {
+    node.xattrs = xattrs_of(directory, name);
+    return node;
+  }
+  const Descriptor file(::openat(directory, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC));
+  if (file.get() < 0) fail("open", name);
+  node.xattrs = xattrs_of_file(file.get(), name);
+  node.content_digest = digest_of(file.get(), name);
   return node;
 }
 
