@@ -29,7 +29,7 @@ TEST_P(FailNth, Call) {
   World world(FileSystem::tmpfs);
   Course course(world, scenario(GetParam()));
   unsigned faults = 0;
-  for (unsigned at = 1; at <= course.calls; ++at) {
+  for (const unsigned at : sample(course.calls, affordable(course.calls))) {
     for (const int code : errors_of(at)) {
       const Fault fault{.kind = Fault::Kind::fail, .every_call = true, .at = at, .code = code};
       const Ending ending = course.run(fault);
@@ -51,7 +51,7 @@ TEST_P(FailNth, CallOfRecover) {
     const Ending first = course.run({.kind = Fault::Kind::kill, .at = killed_at});
     ASSERT_TRUE(first.fired) << "call " << killed_at;
     const unsigned calls = world.recover({.every_call = true}).calls;
-    for (const unsigned at : sample(calls, is_long_run() ? all : 12)) {
+    for (const unsigned at : sample(calls, is_long_run() ? all : affordable(12))) {
       for (const int code : errors_of(at)) {
         static_cast<void>(course.run({.kind = Fault::Kind::kill, .at = killed_at}));
         const Ending recovery = world.recover({.kind = Fault::Kind::fail, .every_call = true, .at = at, .code = code});

@@ -14,6 +14,16 @@ namespace vskel::test {
 /// VSKEL_LONG=1: every point instead of a sample.
 [[nodiscard]] bool is_long_run();
 
+/// How many of `all` points are tried: in a build with AddressSanitizer, where a trial and its search for leaks take
+/// twenty times as long, one in ten.
+[[nodiscard]] constexpr unsigned affordable(unsigned all) {
+#if defined(__SANITIZE_ADDRESS__)
+  return (all + 9) / 10;
+#else
+  return all;
+#endif
+}
+
 /// A scenario with the states before and after it, by a run without a fault.
 class Course {
  public:
