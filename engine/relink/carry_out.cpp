@@ -7,6 +7,7 @@
 #include "engine/relink/carry_out.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "engine/relink/skel_view.h"
 #include "engine/tree/directory_chain.h"
 #include "engine/tree/metadata.h"
+#include "engine/tree/walk.h"
 
 namespace vskel {
 
@@ -54,10 +56,10 @@ class CarryOut::Carrier {
     if (!all && !out_.error) out_.error = std::move(all).error();
   }
 
-  [[nodiscard]] bool holds_leases() const { return !leases_.empty(); }
+  [[nodiscard]] bool holds_leases() const { return !watched_.empty(); }
 
   void settle() {
-    settle_leases();
+    settle_watched();
     for (StagedStep& step : std::exchange(again_, {})) {
       if (!attempt(step)) leave(step);
       settle_if_many();
@@ -65,15 +67,20 @@ class CarryOut::Carrier {
   }
 
   CarriedOut finish() {
-    settle_leases();
+    settle_watched();
     for (const StagedStep& step : again_) leave(step);
     return std::move(out_);
   }
 
  private:
-  struct Leased {
+  /// What tells, after the grace, that nobody changed a file.
+  struct Guard {
+    Fd lease;
+    std::vector<sys::Xattr> xattrs;
+  };
+  struct Watched {
     StagedStep step;
-    Fd file;
+    Guard guard;
   };
 
   void leave(const StagedStep& step) { out_.left.insert_or_assign(step.path, step.base_generation); }
@@ -105,9 +112,9 @@ class CarryOut::Carrier {
   }
 
   void settle_if_many() {
-    if (leases_.size() < request_.most_leases) return;
+    if (watched_.size() < request_.most_leases) return;
     request_.grace.wait();
-    settle_leases();
+    settle_watched();
   }
 
   Result<bool> carry_out_one(StagedStep& step) {
@@ -175,28 +182,37 @@ class CarryOut::Carrier {
   }
 
   Result<bool> put_over(StagedStep& step, const DirFd& dir, Name name, Name slot) {
-    std::optional<Fd> leased;
-    const Proven proven = TRY(prove(step, dir, name, slot, leased));
+    Guard guard;
+    const Proven proven = TRY(prove(step, dir, name, slot, guard));
     if (proven != Proven::yes) return proven == Proven::has_come;
     TRY(exchange(step, dir, name, slot));
     if (!TRY(is_what_was_meant(step, slot))) {
       TRY(exchange_back(step, dir, name, slot));
       return false;
     }
-    if (leased) leases_.push_back({std::move(step), std::move(*leased)});
+    watch(step, std::move(guard));
     return true;
   }
 
-  Result<bool> remove(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
-    std::optional<Fd> leased;
-    if (TRY(prove(step, dir, name, slot, leased)) != Proven::yes) return false;
+  /// What came out is looked at again after the grace: a file by its lease, a directory by what is below it.
+  void watch(StagedStep& step, Guard guard) {
+    if (guard.lease.open() || step.mine.type == sys::FileType::directory)
+      watched_.push_back({std::move(step), std::move(guard)});
+  }
+
+  Result<bool> remove(StagedStep& step, const DirFd& dir, Name name, Name slot) {
+    Guard guard;
+    if (TRY(prove(step, dir, name, slot, guard)) != Proven::yes) return false;
     TRY(lift(step.mine.sealed, dir, name, step.mine.inode));
     auto renamed = sys::rename_new(dir, name, slots_, slot);
     TRY(restore(step.mine.sealed, renamed ? slots_ : dir, renamed ? slot : name, step.mine.inode));
     TRY(renamed);
-    if (TRY(is_what_was_meant(step, slot))) return true;
-    TRY(sys::rename_new(slots_, slot, dir, name));
-    return false;
+    if (!TRY(is_what_was_meant(step, slot))) {
+      TRY(sys::rename_new(slots_, slot, dir, name));
+      return false;
+    }
+    watch(step, std::move(guard));
+    return true;
   }
 
   static Result<bool> remove_dir(const DirFd& dir, Name name) {
@@ -240,7 +256,7 @@ class CarryOut::Carrier {
   };
 
   /// Is what stands there what the step was planned for, and does nobody write to it? Leaves the lease that says so.
-  Result<Proven> prove(const StagedStep& step, const DirFd& dir, Name name, Name slot, std::optional<Fd>& leased) {
+  Result<Proven> prove(const StagedStep& step, const DirFd& dir, Name name, Name slot, Guard& guard) {
     const auto pinned = TRY(sys::pin_if_there(dir, name));
     if (!pinned) return Proven::no;
     if (step.links_when_carried_out() && pinned->stat.inode == step.slot_inode) return Proven::has_come;
@@ -254,9 +270,13 @@ class CarryOut::Carrier {
     // Under the lease, what stat says is so, and stays so.
     const sys::Stat stat = TRY(sys::stat(file));
     if (!is_still(step.mine, stat)) return Proven::no;
+    // Attributes and ACLs move nothing but the ctime; a further name of the same inode, exchanged before, moves it too.
+    if (!request_.after_crash && stat.nlink == 1 && stat.ctime != step.mine.ctime) return Proven::no;
     const bool known = !no_leases_here && step.compared_under_lease && stat.ctime == step.mine.ctime;
     if (!known && !TRY(has_the_bytes(step, file, slots_, slot))) return Proven::no;
-    if (!no_leases_here) leased = std::move(file);
+    if (no_leases_here) return Proven::yes;
+    guard.xattrs = TRY(sys::xattrs(file));
+    guard.lease = std::move(file);
     return Proven::yes;
   }
 
@@ -311,8 +331,32 @@ class CarryOut::Carrier {
       const DirFd& dir = *TRY(directory_of(step.path));
       same = TRY(has_the_bytes(step, TRY(sys::open_file(slots_, slot)), dir, last_name(step.path)));
     }
+    if (same && step.mine.type == sys::FileType::directory) same = TRY(is_untouched_below(step, slot));
     if (!same) give_back(step);
     return same;
+  }
+
+  /// Whether a tenant has changed, made or removed nothing in the tree in the slot since it was planned for, and has
+  /// nothing of it open for writing. What is sealed he could not change.
+  Result<bool> is_untouched_below(const StagedStep& step, Name slot) {
+    const DirFd tree = TRY(sys::open_dir(slots_, slot));
+    if (TRY(sys::stat(tree)).mtime >= step.since) return false;
+    std::atomic<bool> untouched{true};
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                                std::shared_ptr<void>) -> Result<> {
+      for (const WalkEntry& entry : directory->entries) {
+        const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
+        if (stat.immutable) continue;
+        bool same = stat.ctime < step.since;
+        if (same && stat.type == sys::FileType::regular)
+          same = TRY(sys::take_read_lease(TRY(sys::open_file(directory->top(), entry.name))));
+        if (!same) untouched = false;
+        if (stat.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+      }
+      return {};
+    };
+    const auto mounts = TRY(Walk::run({&tree}, Mounts::stop, nullptr, visitor));
+    return untouched && mounts.empty();
   }
 
   /// What came out of a vserver and was written to since goes to its path again, or, if something else is there by now,
@@ -337,24 +381,32 @@ class CarryOut::Carrier {
                              : quarantined.error();
   }
 
+  Result<bool> stayed_the_same(const Watched& watched, Name slot) {
+    const StagedStep& step = watched.step;
+    if (!TRY(is_what_was_meant(step, slot))) return false;
+    if (step.mine.type == sys::FileType::directory) return is_untouched_below(step, slot);
+    return TRY(sys::holds_read_lease(watched.guard.lease))
+    &&TRY(sys::xattrs(watched.guard.lease))
+    == watched.guard.xattrs;
+  }
+
   /// Whoever wanted to write to an exchanged inode has been waiting since: he gets it back where it was, and the step
   /// is one to try again. The same if its metadata were changed, which no lease is asked about.
-  void settle_leases() {
-    for (Leased& leased : leases_) {
-      const StagedStep& step = leased.step;
-      const Name slot = *Name::check(step.slot);
-      const auto unbroken = sys::holds_read_lease(leased.file);
-      const auto same = unbroken && *unbroken ? is_what_was_meant(step, slot) : Result<bool>(false);
+  void settle_watched() {
+    for (Watched& watched : watched_) {
+      const Name slot = *Name::check(watched.step.slot);
+      const auto same = stayed_the_same(watched, slot);
       if (same && *same) {
         // What came out goes at once, while it is in the caches: no file system's journal can lose the exchange and
-        // keep this. What refuses is left to the removal of the staging, which tells.
-        (void)sys::unlink(slots_, slot);
+        // keep this. What refuses is left to the removal of the staging, which tells. What was removed stays: an empty
+        // slot would say, after a crash, that it is still to be.
+        if (watched.step.kind == Step::Kind::put_over && watched.guard.lease.open()) (void)sys::unlink(slots_, slot);
         continue;
       }
-      give_back(step);
-      again_.push_back(std::move(leased.step));
+      give_back(watched.step);
+      again_.push_back(std::move(watched.step));
     }
-    leases_.clear();
+    watched_.clear();
   }
 
   const CarryOutRequest request_;
@@ -365,7 +417,7 @@ class CarryOut::Carrier {
   SkelLinks links_;
   const Further further_;
   std::optional<DirectoryChain> chain_;
-  std::vector<Leased> leases_;
+  std::vector<Watched> watched_;
   std::vector<StagedStep> again_;  // not carried out, or taken back: in use, or changed
   CarriedOut out_;
 };

@@ -707,7 +707,10 @@ bool is_still(const Identity& identity, const sys::Stat& stat) {
 Result<VserverPlan> plan_vserver(const SkelView& view, const Record& record, const DirFd& root,
                                  const PlanOptions& options) {
   const auto plan_with = [&](Gate gate) -> Result<VserverPlan> {
-    return Planner(view, record, options, gate).run(TRY(sys::reopen(root)));
+    const sys::Time since = sys::inode_clock();
+    VserverPlan plan = TRY(Planner(view, record, options, gate).run(TRY(sys::reopen(root))));
+    plan.since = since;
+    return plan;
   };
   if (options.share_only) return plan_with(Gate::share_only);
   VserverPlan plan = TRY(plan_with(Gate::open));

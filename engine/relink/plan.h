@@ -97,6 +97,7 @@ struct VserverPlan {
   Gate gate = Gate::open;
   bool held_back = false;  ///< the gate is closed, and something but the database itself waits behind it
   std::uint64_t shared_before = 0, shared_now = 0, bytes_saved = 0, bytes_read = 0;
+  sys::Time since;                        ///< by the inodes' clock, before the first look at the vserver
   unsigned generation = 0;                ///< of the record when all is done
   std::map<std::string, unsigned> bases;  ///< likewise
 };

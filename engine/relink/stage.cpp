@@ -20,9 +20,11 @@ std::string slot_name(std::size_t number) {
 /// Does a vserver that shares in this way have the file by hard link?
 bool links(const TreeNode& node, Share share) { return share == Share::hardlink && node.linkable; }
 
-/// All that a plan knows of a staged step.
-StagedStep staged(const Step& step, std::size_t number, const SkelView& view, Share share) {
+/// All that a plan knows of its step `number`.
+StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& view, Share share) {
+  const Step& step = plan.steps[number];
   StagedStep out;
+  out.since = plan.since;
   out.kind = step.kind;
   out.path = step.path();
   out.slot = slot_name(number);
@@ -134,14 +136,14 @@ Result<StepSource> Stager::stage(const VserverPlan& plan, const DirFd& slots, co
   // A million of them for a million files; all else is in the plan.
   const auto inodes = std::make_shared<std::deque<std::uint64_t>>();
   for (const Step& step : plan.steps) {
-    StagedStep made = staged(step, inodes->size(), shared_.view, share_);
+    StagedStep made = staged(plan, inodes->size(), shared_.view, share_);
     TRY(fill_slot(step, made));
     inodes->push_back(made.slot_inode);
     TRY(sink(std::move(made)));
   }
   return StepSource([&plan, inodes, &view = shared_.view, share = share_](const StepSink& take) -> Result<> {
     for (std::size_t number = 0; number < plan.steps.size(); ++number) {
-      StagedStep again = staged(plan.steps[number], number, view, share);
+      StagedStep again = staged(plan, number, view, share);
       again.slot_inode = (*inodes)[number];
       TRY(take(std::move(again)));
     }

@@ -89,6 +89,8 @@ void write(std::string& out, const StagedStep& step) {
   object.add("sha256", step.sha256);
   object.add("base_generation", step.base_generation);
   object.add("in_use", step.in_use);
+  object.add("since_s", step.since.seconds);
+  object.add("since_ns", step.since.nanoseconds);
 }
 
 /// One of an enumeration's words, up to `last`.
@@ -129,6 +131,7 @@ StagedStep step_from(const nlohmann::json& json) {
   step.sha256 = json.at("sha256").get<std::string>();
   step.base_generation = whole_number<unsigned>(json.at("base_generation"));
   step.in_use = json.at("in_use").get<bool>();
+  step.since = {whole_number<std::int64_t>(json.at("since_s")), whole_number<std::uint32_t>(json.at("since_ns"))};
   return step;
 }
 

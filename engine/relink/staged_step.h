@@ -24,6 +24,7 @@ struct StagedStep {
   std::string sha256;                 ///< hex; for Proof::digest
   unsigned base_generation = 0;       ///< goes into the record if the step is not carried out
   bool in_use = false;                ///< to be tried last
+  sys::Time since;                    ///< before the vserver was looked at; for a directory with all below it
   bool compared_under_lease = false;  ///< as in Step; not written down: who goes on after a crash compares again
 
   /// An inode of the skel's takes the place of a file: the slot is empty until then.

@@ -24,6 +24,7 @@ StagedStep odd_step() {
   step.sha256 = "00ff";
   step.base_generation = 2;
   step.in_use = true;
+  step.since = {-8, 1};
   return step;
 }
 
@@ -51,6 +52,7 @@ TEST(StagedStepTest, ReadsWhatItWrote) {
   EXPECT_EQ(read->at(1).path, odd_step().path);
   EXPECT_EQ(read->at(1).mine.mtime, odd_step().mine.mtime);
   EXPECT_EQ(read->at(1).source, odd_step().source);
+  EXPECT_EQ(read->at(1).since, odd_step().since);
 }
 
 TEST(StagedStepTest, AStepThatLinksNamesWhatItLinks) {
