@@ -1,8 +1,10 @@
 #include "engine/quiesce/inhabitants.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 #include <optional>
+#include <set>
 
 namespace vskel {
 
@@ -27,6 +29,7 @@ class Search {
     const auto own =
         std::ranges::find(processes, sys::own_pid(), [](const sys::RunningProcess& process) { return process.id.pid; });
     if (own == processes.end()) return fail("find", "/proc/self", "this process is not in /proc");
+    TRY(refuse_hidden(processes, *own));
     for (std::size_t at = 0; at < processes.size(); ++at) found[at] = TRY(by_itself(processes[at], *own));
     add_by_pid_namespace(processes, *own, found);
     add_descendants(processes, found);
@@ -34,6 +37,21 @@ class Search {
   }
 
  private:
+  /// Who may not be looked at might be a tenant: but not those whose child this process is, or it would be inside, too.
+  static Result<> refuse_hidden(const std::vector<sys::RunningProcess>& processes, const sys::RunningProcess& own) {
+    std::map<int, int> parents;
+    for (const sys::RunningProcess& process : processes) parents.emplace(process.id.pid, process.parent);
+    std::set<int> ancestors;
+    for (int pid = own.parent; pid != 0 && ancestors.insert(pid).second;) {
+      const auto above = parents.find(pid);
+      pid = above == parents.end() ? 0 : above->second;
+    }
+    for (const sys::RunningProcess& process : processes)
+      if (process.hidden && !ancestors.contains(process.id.pid))
+        return fail("look for tenants", "process " + std::to_string(process.id.pid), EACCES);
+    return {};
+  }
+
   Result<Found> by_itself(const sys::RunningProcess& process, const sys::RunningProcess& own) {
     for (const sys::FileId& root : process.roots) {
       if (std::ranges::find(own.roots, root) != own.roots.end()) continue;

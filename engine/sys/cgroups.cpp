@@ -63,14 +63,14 @@ std::optional<std::string> Cgroups::group_of(int pid) const {
   return std::nullopt;
 }
 
-Result<DirFd> Cgroups::open(const std::string& group) const {
+Result<DirFd> Cgroups::open_group(const std::string& group) const {
   std::string_view below = std::string_view(group).substr(mounted_.size());
   if (below.starts_with('/')) below.remove_prefix(1);
   return open_dirs(root_, below);
 }
 
 Result<> Cgroups::write(const std::string& group, const char* value) const {
-  const DirFd dir = TRY(open(group));
+  const DirFd dir = TRY(open_group(group));
   const Fd file(TRY(detail::attempt("freeze", "openat", detail::Effect::changes, dir, "cgroup.freeze", [&] {
     return ::openat(dir.number(), "cgroup.freeze", O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
   })));
@@ -86,7 +86,7 @@ Result<> Cgroups::thaw(const std::string& group) const {
 }
 
 Result<bool> Cgroups::is_frozen(const std::string& group) const {
-  auto dir = open(group);
+  auto dir = open_group(group);
   if (!dir && group_is_gone(dir.error())) return false;
   const DirFd opened = TRY(std::move(dir));
   auto file = open_file(opened, "cgroup.events");

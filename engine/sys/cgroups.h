@@ -26,7 +26,7 @@ class Cgroups {
 
  private:
   Cgroups(DirFd root, std::string mounted) : root_(std::move(root)), mounted_(std::move(mounted)) {}
-  [[nodiscard]] Result<DirFd> open(const std::string& group) const;
+  [[nodiscard]] Result<DirFd> open_group(const std::string& group) const;
   [[nodiscard]] Result<> write(const std::string& group, const char* value) const;
   DirFd root_;
   std::string mounted_;  ///< the group at the root of the mount: "" or "/system.slice"

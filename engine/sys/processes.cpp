@@ -75,6 +75,8 @@ std::optional<TaskStat> parse_stat(const std::string& text) {
 
 std::optional<TaskStat> stat_of(int pid) { return parse_stat(read_small(proc(pid, "stat"))); }
 
+constexpr int kNowhere = -1;  // the path that follows is absolute
+
 /// nullopt, with the reason in errno, if it can't be had.
 std::optional<FileId> id_of(int dir, const char* path, int flags) {
   struct stat what {};
@@ -102,7 +104,7 @@ struct Roots {
 Roots roots_of(int pid, std::uint64_t threads) {
   Roots roots;
   const auto add = [&roots](const std::string& path, int thread) {
-    const auto id = id_of(AT_FDCWD, path.c_str(), 0);
+    const auto id = id_of(kNowhere, path.c_str(), 0);
     // A thread that has ended is a zombie while it is the first of several.
     roots.hidden = roots.hidden || (!id && (errno == EACCES || errno == EPERM));
     if (!id) return;
@@ -120,7 +122,7 @@ Roots roots_of(int pid, std::uint64_t threads) {
 
 /// /proc has a directory for every thread, though it lists processes only.
 std::uint64_t namespace_of(int thread, const char* which) {
-  const auto id = id_of(AT_FDCWD, proc(thread, which).c_str(), 0);
+  const auto id = id_of(kNowhere, proc(thread, which).c_str(), 0);
   return id ? id->inode : 0;
 }
 
@@ -212,15 +214,14 @@ Result<std::vector<RunningProcess>> running_processes() {
     auto what = stat_of(*pid);
     if (!what) continue;
     Roots roots = roots_of(*pid, what->threads);
-    // Whoever can't be looked at might be a tenant.
-    if (roots.hidden) return fail("look at", proc(*pid, "root"), EACCES);
-    if (roots.directories.empty()) continue;  // gone, or a zombie, which holds nothing
+    if (roots.directories.empty() && !roots.hidden) continue;  // gone, or a zombie, which holds nothing
     out.push_back({{*pid, what->start},
                    roots.live_thread,
                    what->parent,
                    std::move(what->name),
                    namespace_of(roots.live_thread, "ns/mnt"),
                    namespace_of(roots.live_thread, "ns/pid"),
+                   roots.hidden,
                    std::move(roots.directories)});
   }
   return out;

@@ -32,12 +32,13 @@ struct RunningProcess {
   int parent = 0;
   std::string name;  ///< as it calls itself, 15 bytes at most
   std::uint64_t mount_namespace = 0, pid_namespace = 0;
+  bool hidden = false;        ///< it may not be looked at (ptrace(2)): roots and namespaces are not known
   std::vector<FileId> roots;  ///< root directories of its threads, each once: threads may differ (CLONE_FS, unshare(2))
 };
 
 /// This process.
 [[nodiscard]] int own_pid();
-/// Every process; an error if one may not be looked at (ptrace(2): CAP_SYS_PTRACE). One whose first thread has ended
+/// Every process. One whose first thread has ended
 /// while others go on is there, too.
 [[nodiscard]] Result<std::vector<RunningProcess>> running_processes();
 

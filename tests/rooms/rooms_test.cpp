@@ -92,6 +92,7 @@ bool is_harmless(const std::string& symbol) {
                               "inet_pton",
                               "localeconv",
                               "malloc",
+                              "nanosleep",
                               "sched_getaffinity",
                               "sched_yield",
                               "secure_getenv",
@@ -171,6 +172,7 @@ const Strings kByDescriptor{"close",
                             "syscall",
                             "_exit",
                             "fork",
+                            "getauxval",
                             "getppid",
                             "getrlimit",
                             "kill",
@@ -195,10 +197,12 @@ struct Place {
 };
 constexpr std::array kPlaces{
     Place{"open", "names.cpp", 3, "open_root and open_input: the administrator's own word; /proc/self/fd itself"},
-    Place{"open", "host.cpp", 3, "/dev/null twice; /proc/PID/fdinfo/N, which no tenant's tree leads to"},
+    Place{"open", "host.cpp", 2, "/dev/null twice"},
+    Place{"open", "processes.cpp", 3, "/proc/PID/..., which no tenant's tree leads to"},
+    Place{"open", "confinement.cpp", 1, "VSERVERS and ETC, to allow what is below them"},
     Place{"open", "process.cpp", 3, "/dev/null; \"/\", where the walk to a trusted program begins; /proc/self/fd/N"},
-    Place{"opendir", "host.cpp", 2, "/proc and /proc/PID/fd"},
-    Place{"fopen", "host.cpp", 1, "/proc/PID/maps"},
+    Place{"opendir", "processes.cpp", 2, "/proc, /proc/PID/task and /proc/PID/fd"},
+    Place{"fopen", "processes.cpp", 1, "/proc/PID/maps"},
     Place{"readlink", "host.cpp", 1, "/proc/self/fd/N"},
     Place{"chmod", "metadata.cpp", 1, "/proc/self/fd/N of what O_PATH pins: fchmodat2 is Linux 6.6"},
     Place{"listxattr", "metadata.cpp", 2, "/proc/self/fd/N of what O_PATH pins: listxattrat is Linux 6.13"},
@@ -335,7 +339,16 @@ TEST(RoomsTest, ThePlacesThatTakeAPathAreThoseWithAReason) {
 }
 
 TEST(RoomsTest, RawCallsAndRingsGoByDescriptorsToo) {
-  const Strings raw{"SYS_close_range", "SYS_getdents64", "SYS_openat2", "SYS_pidfd_open"};
+  const Strings raw{"SYS_capget",
+                    "SYS_capset",
+                    "SYS_close_range",
+                    "SYS_getdents64",
+                    "SYS_landlock_add_rule",
+                    "SYS_landlock_create_ruleset",
+                    "SYS_landlock_restrict_self",
+                    "SYS_openat2",
+                    "SYS_pidfd_open",
+                    "SYS_pidfd_send_signal"};
   const Strings rings{"io_uring_prep_close",   "io_uring_prep_linkat",    "io_uring_prep_mkdirat",
                       "io_uring_prep_openat2", "io_uring_prep_read",      "io_uring_prep_renameat",
                       "io_uring_prep_statx",   "io_uring_prep_symlinkat", "io_uring_prep_unlinkat",
@@ -382,10 +395,11 @@ const std::vector<std::pair<std::string, Strings>> kRooms{
     {"content", {"manifest", "sys"}},
     {"seal", {"model", "sys", "tree"}},
     {"txn", {"sys", "tree"}},
-    {"skel", {"content", "issue", "manifest", "model", "seal", "sys", "tree", "txn"}},
-    {"vserver", {"content", "manifest", "model", "seal", "skel", "sys", "tree", "txn"}},
-    {"relink", {"content", "issue", "manifest", "model", "seal", "skel", "sys", "tree", "txn", "vserver"}},
-    {"recover", {"model", "relink", "skel", "sys", "tree", "txn", "vserver"}},
+    {"quiesce", {"model", "sys", "txn"}},
+    {"skel", {"content", "issue", "manifest", "model", "quiesce", "seal", "sys", "tree", "txn"}},
+    {"vserver", {"content", "manifest", "model", "quiesce", "seal", "skel", "sys", "tree", "txn"}},
+    {"relink", {"content", "issue", "manifest", "model", "quiesce", "seal", "skel", "sys", "tree", "txn", "vserver"}},
+    {"recover", {"model", "quiesce", "relink", "skel", "sys", "tree", "txn", "vserver"}},
     {"measure", {"content", "issue", "model", "sys", "tree"}},
 };
 

@@ -216,6 +216,8 @@ TEST_P(LongQuiesceTest, NoSharedInodeChangesWhileAHundredVserversAreMadeRelinked
   const fs::path changed = vservers() / "tmp_skel_base/usr/share/big";
   write_file(changed, read_file(changed) + "more");
   ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);
+  ::kill(tenant->pid(), SIGSTOP);  // while the test itself takes seals off
+  ASSERT_FALSE(tenant->runs());
   for (int number = 1; number <= 10; ++number) {
     const fs::path tool = vserver("w" + std::to_string(number)) / "usr/bin/tool";
     const std::string bytes = read_file(tool);
@@ -228,6 +230,8 @@ TEST_P(LongQuiesceTest, NoSharedInodeChangesWhileAHundredVserversAreMadeRelinked
     fs::permissions(tool, mode);
     fs::last_write_time(tool, time);
   }
+  ::kill(tenant->pid(), SIGCONT);
+  ASSERT_TRUE(tenant->runs());
   const TreeSnapshot second = global();
   const ProcessResult relinked = vskel({"relink", "base"});
   ASSERT_EQ(relinked.code, 0) << relinked;
