@@ -98,6 +98,7 @@ struct Quiescence::Held {
   std::set<std::string> names;  ///< of the vservers, for people
   Clock::time_point since;
   Clock::duration frozen_for{};
+  bool proven = false;
 
   std::mutex mutex;  ///< guards what follows
   std::condition_variable changed;
@@ -277,14 +278,19 @@ void Quiescence::give_back() {
   if (--held_->turns == 0) held_->changed.notify_all();
 }
 
+Result<> Quiescence::prove() {
+  if (held_ == nullptr || held_->proven) return {};
+  held_->proven = true;
+  // Who came in meanwhile was in nobody's sight while seals were off.
+  const bool anybody = held_->intent.has_value() || !TRY(held_->look())
+  .empty();
+  return anybody && held_->request.prove ? held_->request.prove() : Result<>{};
+}
+
 Result<> Quiescence::release() {
   if (held_ == nullptr) return {};
+  auto proven = prove();
   const auto held = std::move(held_);
-  // Who came in meanwhile was in nobody's sight while seals were off.
-  const bool anybody = held->intent.has_value() || !TRY(held->look())
-  .empty();
-  Result<> proven;
-  if (anybody && held->request.prove) proven = held->request.prove();
   auto ended = held->end();
   held->tell();
   TRY(std::move(proven));

@@ -54,7 +54,9 @@ class Quiescence {
   /// meanwhile. An error if they can't be held again: then nothing further may be lifted.
   [[nodiscard]] Result<Turn> turn();
 
-  /// All is sealed again: proves it (see QuiesceRequest::prove) and thaws. Nothing may be lifted after. An error is the
+  /// All is sealed again: proves that nobody has kept a writable descriptor (QuiesceRequest::prove); all stay still.
+  [[nodiscard]] Result<> prove();
+  /// All is sealed again: proves it, unless prove() was asked already, and thaws. Nothing may be lifted after. An error is the
   /// proof's, or says that somebody could not be thawed.
   [[nodiscard]] Result<> release();
 

@@ -10,6 +10,7 @@
 #include "engine/skel/reseal.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
+#include "engine/txn/staging.h"
 #include "engine/txn/write_behind.h"
 #include "engine/vserver/instances.h"
 #include "engine/vserver/tenants.h"
@@ -283,7 +284,7 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
   if (last.value("phase", "").empty())
     for (const std::string& name : names_of(first.at("vservers")))
       lines.push_back("vserver " + name + ": relink was undone");
-  TRY(remove_tree(store.staging(), id));
+  TRY(staging_to_trash(store, intent));
   TRY(intent.close());
   return lines;
 }

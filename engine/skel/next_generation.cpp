@@ -13,6 +13,7 @@
 #include "engine/tree/walk.h"
 #include "engine/txn/lock.h"
 #include "engine/txn/move_once.h"
+#include "engine/txn/staging.h"
 
 namespace vskel {
 
@@ -91,7 +92,8 @@ class Finish {
       outcome = "skel " + skel_.name().text() + ": " + what + " was undone";
     }
     TRY(sys::sync_file_system(store_.vservers()));
-    TRY(remove_tree(store_.staging(), *Name::check(intent_.id())));
+    TRY(trash_ == Trash::leave ? staging_to_trash(store_, intent_)
+                               : remove_tree(store_.staging(), *Name::check(intent_.id())));
     TRY(empty_own_trash());
     TRY(intent_.close());
     return outcome;

@@ -22,6 +22,7 @@
 #include "engine/tree/task_group.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
+#include "engine/txn/staging.h"
 #include "engine/txn/write_behind.h"
 #include "engine/vserver/clock.h"
 #include "engine/vserver/configuration.h"
@@ -365,7 +366,10 @@ Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const D
   return out;
 }
 
-Result<PublishOutcome> finish(const Store& store, Intent& intent) {
+/// Whether the tenants that share inodes with the staging are held still.
+enum class Held { yes, perhaps_not };
+
+Result<PublishOutcome> finish(const Store& store, Intent& intent, Held held) {
   const nlohmann::json first = intent.records().front(), last = intent.records().back();
   const std::string phase = last.value("phase", "");
   const bool publish = phase == "publish";
@@ -388,7 +392,7 @@ Result<PublishOutcome> finish(const Store& store, Intent& intent) {
   if (phase.empty())
     for (const auto& member : first.at("vservers"))
       out.lines.push_back("vserver " + member.value("name", "") + ": creation was undone");
-  TRY(remove_tree(store.staging(), id));
+  TRY(held == Held::yes ? remove_tree(store.staging(), id) : staging_to_trash(store, intent));
   TRY(intent.close());
   return out;
 }
@@ -496,13 +500,19 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
   Intent intent = TRY(Intent::begin(store, first_record(request, made.plans, seal)));
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
   auto staged = stage(store, request, skel, seal, quiescence, made.plans, staging, jobs);
-  if (auto released = quiescence.release(); !released && staged) staged = std::unexpected(std::move(released).error());
+  if (auto proven = quiescence.prove(); !proven && staged) staged = std::unexpected(std::move(proven).error());
+  // What failed is taken apart, sealed names among it: until then the tenants stay held.
+  const bool all_staged = staged && std::ranges::none_of(*staged, [](const CreatedVserver& outcome) {
+                            return outcome.status == CreateStatus::failed;
+                          });
+  if (all_staged) TRY(quiescence.release());
   if (staged) {
     auto durable = sys::sync_file_system(staging);
     if (durable) durable = intent.record(publish_record(*staged));
     if (!durable) staged = std::unexpected(std::move(durable).error());
   }
-  auto finished = finish(store, intent);
+  auto finished = finish(store, intent, Held::yes);
+  if (auto released = quiescence.release(); !released && finished) finished = std::unexpected(released.error());
   if (!staged) return std::unexpected(std::move(staged).error());
   PublishOutcome published = TRY(std::move(finished));
   for (CreatedVserver& outcome : *staged) {
@@ -518,7 +528,7 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
 }  // namespace
 
 Result<std::vector<std::string>> finish_creation(const Store& store, Intent& intent) {
-  return TRY(finish(store, intent))
+  return TRY(finish(store, intent, Held::perhaps_not))
   .lines;
 }
 
