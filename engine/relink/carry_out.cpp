@@ -49,7 +49,10 @@ class CarryOut::Carrier {
         leave(step);
         return {};
       }
-      if (step.in_use || !attempt(step)) again_.push_back(std::move(step));
+      if (step.kind == Step::Kind::remove_dir || step.kind == Step::Kind::set_metadata)
+        directories_.push_back(std::move(step));
+      else if (step.in_use || !attempt(step))
+        again_.push_back(std::move(step));
       settle_if_many();
       return {};
     });
@@ -64,6 +67,8 @@ class CarryOut::Carrier {
       if (!attempt(step)) leave(step);
       settle_if_many();
     }
+    for (StagedStep& step : std::exchange(directories_, {}))
+      if (!attempt(step)) leave(step);
   }
 
   CarriedOut finish() {
@@ -421,7 +426,8 @@ class CarryOut::Carrier {
   const Further further_;
   std::optional<DirectoryChain> chain_;
   std::vector<Watched> watched_;
-  std::vector<StagedStep> again_;  // not carried out, or taken back: in use, or changed
+  std::vector<StagedStep> again_;        // not carried out, or taken back: in use, or changed
+  std::vector<StagedStep> directories_;  // when what was in them and goes back is back: a removal, and times
   CarriedOut out_;
 };
 
