@@ -24,10 +24,16 @@ namespace {
 
 constexpr std::uint64_t kDedupePiece = 16 << 20;  // ioctl_fideduperange(2): file systems cap one request at that
 
-/// What a tenant's doings look like, against errors that are the machine's.
-bool is_tenants_doing(int code) {
-  return code == ENOENT || code == ENOTDIR || code == ELOOP || code == EXDEV || code == EEXIST || code == EISDIR ||
-         code == ENOTEMPTY || code == EINVAL || code == EAGAIN || code == EBUSY || code == EPERM || code == ETXTBSY;
+/// What a tenant's doings look like, against errors that are the machine's. Looking at what is there or reading it
+/// fails by no tenant's doing but that it is gone.
+bool is_tenants_doing(const Error& error) {
+  const int code = error.code;
+  if (error.operation == "link") return false;  // into a slot of ours
+  if (code == ENOENT || code == ENOTDIR || code == ELOOP) return true;
+  if (error.operation == "stat" || error.operation == "read") return false;
+  if (error.operation == "open") return code == EXDEV || code == EAGAIN;
+  return code == EXDEV || code == EEXIST || code == EISDIR || code == ENOTEMPTY || code == EINVAL || code == EAGAIN ||
+         code == EBUSY || code == EPERM || code == ETXTBSY;
 }
 
 }  // namespace
@@ -97,7 +103,7 @@ class CarryOut::Carrier {
     auto done = carry_out_one(step);
     if (names_move && chain_) chain_->forget();
     if (done) return *done;
-    if (!is_tenants_doing(done.error().code)) out_.error = std::move(done).error();
+    if (!is_tenants_doing(done.error())) out_.error = std::move(done).error();
     return false;
   }
 
@@ -412,6 +418,7 @@ class CarryOut::Carrier {
         continue;
       }
       give_back(watched.step);
+      if (!same && !is_tenants_doing(same.error()) && !out_.error) out_.error = same.error();
       again_.push_back(std::move(watched.step));
     }
     watched_.clear();

@@ -138,7 +138,11 @@ Result<std::vector<Intent>> crashed_intents(const Store& store) {
   return out;
 }
 
-Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store) {
+namespace {
+
+enum class Intents { all, crashed };
+
+Result<std::vector<CrashedOperation>> read_intents(const Store& store, Intents which) {
   if (!store.journal().open()) return std::vector<CrashedOperation>();
   std::vector<CrashedOperation> out;
   for (const std::string& file_name : TRY(journal_files(store))) {
@@ -146,11 +150,21 @@ Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store
     auto opened = sys::open_trusted_file(store.journal(), name);
     if (!opened && opened.error().code == ENOENT) continue;
     const Fd file = TRY(std::move(opened));
-    if (TRY(sys::locked_by_another(file))) continue;
+    if (which == Intents::crashed && TRY(sys::locked_by_another(file))) continue;
     JournalText parsed = TRY(read_journal(store, file, name));
     if (!parsed.records.empty()) out.push_back({id_of(name), std::move(parsed.records)});
   }
   return out;
+}
+
+}  // namespace
+
+Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store) {
+  return read_intents(store, Intents::crashed);
+}
+
+Result<std::vector<CrashedOperation>> find_all_operations(const Store& store) {
+  return read_intents(store, Intents::all);
 }
 
 namespace {

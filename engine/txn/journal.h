@@ -60,6 +60,8 @@ class Intent {
 /// What crashed_intents() would give, without a change on disk: no lock is taken, nothing created, cut or removed.
 /// Empty where there is no journal.
 [[nodiscard]] Result<std::vector<CrashedOperation>> find_crashed_operations(const Store& store);
+/// The same with those that are under way, or that another process recovers just now.
+[[nodiscard]] Result<std::vector<CrashedOperation>> find_all_operations(const Store& store);
 
 /// Whole files of ours, replaced atomically: written beside under a hidden name (`.NAME.PID.COUNTER`), fsynced, renamed
 /// over, directory fsynced. Where it fails the hidden file is removed; a failure to sync the directory leaves the new

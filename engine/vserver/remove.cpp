@@ -166,6 +166,7 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
                         Quiesce quiesce, const EngineOptions& engine) {
   const std::string& skel = records.front().skel;
   const Lock skel_lock = TRY(Lock::take(store, "skel." + skel, engine.wait));
+  TRY(require_nothing_crashed(store, TRY(SkelName::parse(skel))));
   std::vector<Lock> locks;
   std::vector<RemovedVserver*> going;
   auto members = nlohmann::json::array();
@@ -238,6 +239,8 @@ Result<std::vector<std::string>> empty_trash(const Store& store) {
   EngineOptions at_once;
   at_once.wait = sys::Wait::no;
   auto quiescence = hold_all_tenants(store, Quiesce::automatic, at_once);
+  // Of tenants that can't be held, and of another process that holds some, no errno is told.
+  if (!quiescence && quiescence.error().code != 0) return std::unexpected(std::move(quiescence).error());
   if (!quiescence) return lines;
   const Listing listing = TRY(names_in_trash());
   for (const Listed& listed : listing.entries()) {

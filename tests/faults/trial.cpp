@@ -96,12 +96,14 @@ class FaultSeam : public sys::Seam {
 
   /// Some errors are what the kernel has to say of a file: EXDEV of an open that something is mounted there, EPERM of
   /// setting flags that there are none for us, EMLINK of a link that the inode has all the names it can have (a copy
-  /// takes its place then). The engine is right to go by them.
+  /// takes its place then), EPERM, EBUSY and EXDEV of a rename that a tenant protects the file or has something mounted
+  /// on it (it is kept then, and told). The engine is right to go by them.
   static int failure_of(std::string_view call, int code) {
     const bool two_places = call == "linkat" || call.starts_with("renameat") || call == "FICLONE" ||
                             call == "FIDEDUPERANGE" || call == "copy_file_range";
     if (code == EXDEV && !two_places) return EIO;
     if (code == EPERM && call == "FS_IOC_SETFLAGS") return EIO;
+    if ((code == EPERM || code == EBUSY || code == EXDEV) && call == "renameat2") return EIO;
     if (code == EMLINK && call == "linkat") return EIO;
     return code;
   }

@@ -127,7 +127,14 @@ Told told(const Result<T>& result) {
   return result ? Told{} : told(result.error());
 }
 
-Told recovered(const Store& store) { return told(vskel::recover(store, engine())); }
+/// What could not be deleted stays in the trash, and a line says so.
+Told recovered(const Store& store) {
+  const auto lines = vskel::recover(store, engine());
+  if (lines)
+    for (const std::string& line : *lines)
+      if (line.find("could not be emptied") != std::string::npos) return {Outcome::failed, line};
+  return told(lines);
+}
 
 Told built(const World& world, const Store& store) {
   const BuildRequest request{base(), world.source().string(), {}, {}, {}, engine()};
