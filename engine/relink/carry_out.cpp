@@ -30,7 +30,7 @@ bool is_tenants_doing(const Error& error) {
   const int code = error.code;
   if (error.operation == "link") return false;  // into a slot of ours
   if (code == ENOENT || code == ENOTDIR || code == ELOOP) return true;
-  if (error.operation == "stat" || error.operation == "read") return false;
+  if (error.operation == "stat" || error.operation == "read" || error.operation.ends_with("lease")) return false;
   if (error.operation == "open") return code == EXDEV || code == EAGAIN;
   return code == EXDEV || code == EEXIST || code == EISDIR || code == ENOTEMPTY || code == EINVAL || code == EAGAIN ||
          code == EBUSY || code == EPERM || code == ETXTBSY;

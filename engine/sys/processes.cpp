@@ -149,13 +149,25 @@ bool is_gone(const Error& error) {
   return error.code == ENOENT || error.code == ESRCH || error.code == EINVAL;  // EINVAL: a zombie's mounts
 }
 
+/// A file of proc of any length. Past the seam, as all that is read here: how many calls it takes depends on what else
+/// runs on the machine.
+Result<std::string> read_long(const std::string& path) {
+  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!file.open()) return fail("open", path, errno);
+  std::string text;
+  std::array<char, 64 * 1024> piece{};
+  for (;;) {
+    const ssize_t got = ::read(file.number(), piece.data(), piece.size());
+    if (got < 0 && errno != EINTR) return fail("read", path, errno);
+    if (got == 0) return text;
+    if (got > 0) text.append(piece.data(), static_cast<std::size_t>(got));
+  }
+}
+
 Result<std::vector<Mount>> mounts_of(int thread) {
-  constexpr std::size_t kMost = 64 << 20;
-  auto file = open_input(proc(thread, "mountinfo"));
-  if (!file && is_gone(file.error())) return std::vector<Mount>{};
-  auto read = read_whole(TRY(std::move(file)), kMost);
+  auto read = read_long(proc(thread, "mountinfo"));
   if (!read && is_gone(read.error())) return std::vector<Mount>{};
-  std::string text = TRY(std::move(read));
+  const std::string text = TRY(std::move(read));
   std::vector<Mount> out;
   for (std::string_view left = text; !left.empty();) {
     const std::string line(left.substr(0, left.find('\n')));
