@@ -7,6 +7,7 @@
 #include "engine/relink/carry_out.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <utility>
@@ -24,14 +25,17 @@ namespace {
 
 constexpr std::uint64_t kDedupePiece = 16 << 20;  // ioctl_fideduperange(2): file systems cap one request at that
 
-/// What a tenant's doings look like, against errors that are the machine's. Looking at what is there or reading it
-/// fails by no tenant's doing but that it is gone.
+/// What a tenant's doings look like, against errors that are the machine's: something is gone, or cannot be moved,
+/// shared or given metadata where it stands. Linking into a slot of ours, seals, leases and reading are not his.
 bool is_tenants_doing(const Error& error) {
   const int code = error.code;
-  if (error.operation == "link") return false;  // into a slot of ours
+  if (error.operation == "link") return false;
   if (code == ENOENT || code == ENOTDIR || code == ELOOP) return true;
-  if (error.operation == "stat" || error.operation == "read" || error.operation.ends_with("lease")) return false;
   if (error.operation == "open") return code == EXDEV || code == EAGAIN;
+  static constexpr std::array kWhereItStands{"rename",        "exchange",      "remove",
+                                             "share extents", "set attribute", "remove attribute",
+                                             "set mode",      "set owner",     "set times"};
+  if (std::ranges::find(kWhereItStands, error.operation) == kWhereItStands.end()) return false;
   return code == EXDEV || code == EEXIST || code == EISDIR || code == ENOTEMPTY || code == EINVAL || code == EAGAIN ||
          code == EBUSY || code == EPERM || code == ETXTBSY;
 }
