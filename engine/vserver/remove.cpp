@@ -171,8 +171,14 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
   std::vector<RemovedVserver*> going;
   auto members = nlohmann::json::array();
   for (std::size_t index = 0; index < records.size(); ++index) {
-    const Record& record = records[index];
-    locks.push_back(TRY(Lock::take(store, "vserver." + record.name, engine.wait)));
+    locks.push_back(TRY(Lock::take(store, "vserver." + records[index].name, engine.wait)));
+    // What was read before the lock may be of a vserver that another process has removed and made anew since.
+    const auto now = TRY(find_record(store, TRY(VserverName::parse(records[index].name))));
+    if (!now || now->skel != skel) {
+      group[index]->error = fail("remove vserver", records[index].name, "removed by another command").error().line();
+      continue;
+    }
+    const Record& record = *now;
     const auto stat = TRY(sys::stat_if_there(store.vservers(), TRY(checked_name(record.name))));
     if (stat) {
       const Tenant tenant{record.name, stat->device, stat->inode};
