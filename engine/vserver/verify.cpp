@@ -2,7 +2,9 @@
 // nothing.
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -12,6 +14,7 @@
 #include "engine/skel/skel.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/walk.h"
+#include "engine/txn/journal.h"
 #include "engine/vserver/inspect.h"
 #include "engine/vserver/instances.h"
 
@@ -193,7 +196,42 @@ Result<> verify_vserver(const Store& store, const Record& record, Differences& o
   return {};
 }
 
+/// Where contexts/NAME leads, below VSERVERS: a link to elsewhere is none of our business.
+Result<std::optional<std::string>> context_target(const Store& store, Name link) {
+  const std::string place = store.paths().vservers + "/";
+  auto target = sys::read_link(store.contexts(), link);
+  if (!target && target.error().code == ENOENT) return std::nullopt;
+  std::string path = TRY(std::move(target));
+  if (!path.starts_with(place) || !VserverName::parse(path.substr(place.size()))) return std::nullopt;
+  return path.substr(place.size());
+}
+
+/// Links of vservers that are gone, or have another context.
+Result<> verify_context_links(const Store& store, const std::vector<Record>& records, Differences& out) {
+  if (!store.contexts().open()) return {};
+  std::map<std::string, std::string, std::less<>> wanted;
+  for (const Record& record : records) wanted.emplace(std::to_string(record.context), record.name);
+  const DirFd contexts = TRY(sys::reopen(store.contexts()));
+  const Listing listing = TRY(Listing::read(contexts));
+  for (const Listed& listed : listing.entries()) {
+    if (listed.type != sys::FileType::symlink) continue;
+    const auto target = TRY(context_target(store, listed.name));
+    const auto found = wanted.find(listed.name.view());
+    if (!target || (found != wanted.end() && found->second == *target)) continue;
+    // A command makes the link ahead of the record, and takes it away ahead of it: seen in between, or after a crash
+    // in between, it is not astray.
+    if (!TRY(find_all_operations(store)).empty()) continue;
+    const auto record = TRY(find_record(store, TRY(VserverName::parse(*target))));
+    if (record && std::to_string(record->context) == listed.name.view()) continue;
+    if (TRY(context_target(store, listed.name)) != target) continue;
+    out.add("contexts", store.paths().etc + "/contexts/" + std::string(listed.name.view()),
+            "leads to " + store.paths().vservers + "/" + *target + ", which has no such context");
+  }
+  return {};
+}
+
 Result<> verify_contexts(const Store& store, const std::vector<Record>& records, Differences& out) {
+  TRY(verify_context_links(store, records, out));
   std::set<std::uint32_t> seen;
   for (const Record& record : records)
     if (record.context != 0 && !seen.insert(record.context).second)

@@ -111,6 +111,19 @@ TEST_P(InspectTest, VerifyFindsALostContext) {
   expect_found("web1", [&] { fs::remove(etc() / "contexts/50"); });
 }
 
+TEST_P(InspectTest, VerifyFindsTheContextOfAVserverThatIsGone) {
+  expect_found("contexts/77", [&] { fs::create_symlink(vserver("gone"), etc() / "contexts/77"); });
+}
+
+TEST_P(InspectTest, VerifyFindsASecondContext) {
+  expect_found("contexts/77", [&] { fs::create_symlink(vserver("web1"), etc() / "contexts/77"); });
+}
+
+TEST_P(InspectTest, VerifyLeavesContextsOfOthersAlone) {
+  fs::create_symlink("/srv/elsewhere/web1", etc() / "contexts/77");
+  EXPECT_EQ(vskel({"verify"}).code, 0);
+}
+
 TEST_P(InspectTest, VerifyFindsALostRoot) {
   expect_found("web1", [&] { fs::rename(vserver("web1"), mount() / "elsewhere"); });
 }
