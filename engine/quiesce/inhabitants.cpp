@@ -28,7 +28,7 @@ class Search {
     std::vector<Found> found(processes.size());
     const auto own =
         std::ranges::find(processes, sys::own_pid(), [](const sys::RunningProcess& process) { return process.id.pid; });
-    if (own == processes.end()) return fail("find", "/proc/self", "this process is not in /proc");
+    if (own == processes.end() || own->views.empty()) return fail("find", "/proc/self", "this process is not in /proc");
     TRY(refuse_hidden(processes, *own));
     for (std::size_t at = 0; at < processes.size(); ++at) found[at] = TRY(by_itself(processes[at], *own));
     add_by_pid_namespace(processes, *own, found);
@@ -53,12 +53,17 @@ class Search {
   }
 
   Result<Found> by_itself(const sys::RunningProcess& process, const sys::RunningProcess& own) {
-    for (const sys::FileId& root : process.roots) {
-      if (std::ranges::find(own.roots, root) != own.roots.end()) continue;
-      if (const Found found = TRY(by_root(process.id.pid, root))) return found;
-    }
-    if (process.mount_namespace == own.mount_namespace || places_.empty()) return std::nullopt;
-    return by_mounts(process);
+    const auto is_root_of_ours = [&own](const sys::FileId& root) {
+      return std::ranges::find(own.views, root, &sys::ThreadView::root) != own.views.end();
+    };
+    for (const sys::ThreadView& view : process.views)
+      if (!is_root_of_ours(view.root))
+        if (const Found found = TRY(by_root(process.id.pid, view.root))) return found;
+    if (places_.empty()) return std::nullopt;
+    for (const sys::ThreadView& view : process.views)
+      if (view.mount_namespace != own.views.front().mount_namespace)
+        if (const Found found = TRY(by_mounts(view))) return found;
+    return std::nullopt;
   }
 
   Result<Found> by_root(int pid, sys::FileId root) {
@@ -73,10 +78,10 @@ class Search {
     return found;
   }
 
-  Result<Found> by_mounts(const sys::RunningProcess& process) {
-    if (const auto known = namespaces_.find(process.mount_namespace); known != namespaces_.end()) return known->second;
+  Result<Found> by_mounts(const sys::ThreadView& view) {
+    if (const auto known = namespaces_.find(view.mount_namespace); known != namespaces_.end()) return known->second;
     Found found;
-    const auto trees = TRY(sys::mounted_trees(process.live_thread));
+    const auto trees = TRY(sys::mounted_trees(view.thread));
     if (trees.empty()) return found;  // it has ended: nothing was learnt of the namespace
     for (const sys::MountedTree& tree : trees) {
       const auto place = std::ranges::find_if(places_, [&](const auto& one) { return tree.is_within(one); });
@@ -84,7 +89,7 @@ class Search {
       found = static_cast<std::size_t>(place - places_.begin());
       break;
     }
-    namespaces_.emplace(process.mount_namespace, found);
+    namespaces_.emplace(view.mount_namespace, found);
     return found;
   }
 

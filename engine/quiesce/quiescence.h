@@ -56,8 +56,8 @@ class Quiescence {
 
   /// All is sealed again: proves that nobody has kept a writable descriptor (QuiesceRequest::prove); all stay still.
   [[nodiscard]] Result<> prove();
-  /// All is sealed again: proves it, unless prove() was asked already, and thaws. Nothing may be lifted after. An error is the
-  /// proof's, or says that somebody could not be thawed.
+  /// All is sealed again: proves it, unless prove() was asked already, and thaws. Nothing may be lifted after. An error
+  /// is the proof's, or says that somebody could not be thawed.
   [[nodiscard]] Result<> release();
 
   Quiescence(Quiescence&& other) noexcept;

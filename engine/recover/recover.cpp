@@ -14,6 +14,7 @@
 #include "engine/txn/lock.h"
 #include "engine/vserver/create_intent.h"
 #include "engine/vserver/removal_intent.h"
+#include "engine/vserver/tenants.h"
 
 namespace vskel {
 
@@ -47,7 +48,7 @@ Result<std::vector<std::string>> finish_known(const Store& store, Intent& intent
     };
   // The trash is emptied by recover itself, when all who share what is in it are still.
   if (operation == "split-skel" || operation == "rollback") return std::vector {
-      TRY(finish_generation(store, intent, Trash::leave))
+      TRY(finish_generation(store, intent, Trash::leave, tenants_holder(store, Quiesce::automatic, {})))
     };
   if (operation == "create-vs") return finish_creation(store, intent);
   if (is_quiescence(intent)) return finish_quiescence(store, intent);

@@ -1,6 +1,7 @@
 #include "engine/skel/next_generation.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 
 #include "engine/seal/reseal.h"
@@ -44,23 +45,20 @@ Result<> move_into(const DirFd& from, const DirFd& to) {
   return {};
 }
 
-/// An inode that could only be moved into staging is moved back to where it was.
-Result<> move_back(const DirFd& files, Part part, const Skel& skel) {
+/// Calls `visit` with every file of a part in staging/ID/files whose inode could only be moved there, not linked, and
+/// with the directory of the skel's that it came from.
+template <class Visit>
+Result<> for_each_moved(const DirFd& files, Part part, const Skel& skel, Visit visit) {
   const DirFd from = TRY(open_dirs_if_there(files, part_name(part)));
   if (!from.open()) return {};
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void>) -> Result<> {
     const DirFd old = TRY(sys::open_dirs(skel.tree(part), directory->path));
     for (const WalkEntry& entry : directory->entries) {
-      if (entry.type == sys::FileType::directory) {
+      if (entry.type == sys::FileType::directory)
         walk.descend(directory, entry, nullptr);
-        continue;
-      }
-      if (TRY(sys::stat_if_there(old, entry.name))) continue;
-      const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
-      if (stat.immutable) TRY(sys::change_flags(directory->top(), entry.name, 0, sys::kImmutableFlag));
-      TRY(sys::rename_new(directory->top(), entry.name, old, entry.name));
-      if (stat.immutable) TRY(sys::change_flags(old, entry.name, sys::kImmutableFlag, 0));
+      else if (!TRY(sys::stat_if_there(old, entry.name)))
+        TRY(visit(directory->top(), entry.name, TRY(sys::stat(directory->top(), entry.name)), old));
     }
     return {};
   };
@@ -68,11 +66,39 @@ Result<> move_back(const DirFd& files, Part part, const Skel& skel) {
   return {};
 }
 
+/// Whether moving them back takes a seal off that tenants rely on.
+Result<bool> has_sealed_to_move_back(const DirFd& files, const Skel& skel) {
+  std::atomic<bool> found{false};
+  TRY(for_each_moved(files, Part::global_part, skel,
+                     [&found](const DirFd&, Name, const sys::Stat& stat, const DirFd&) -> Result<> {
+                       if (stat.immutable) found = true;
+                       return {};
+                     }));
+  return found.load();
+}
+
+Result<> move_back(const DirFd& files, Part part, const Skel& skel, Quiescence& quiescence) {
+  return for_each_moved(
+      files, part, skel,
+      [&quiescence](const DirFd& dir, Name name, const sys::Stat& stat, const DirFd& old) -> Result<> {
+        const auto turn = TRY(quiescence.turn());
+        if (stat.immutable) TRY(sys::change_flags(dir, name, 0, sys::kImmutableFlag));
+        auto moved = sys::rename_new(dir, name, old, name);
+        if (stat.immutable) TRY(sys::change_flags(moved ? old : dir, name, sys::kImmutableFlag, 0));
+        return moved;
+      });
+}
+
 /// One operation of split-skel or rollback, being brought to its end.
 class Finish {
  public:
-  Finish(const Store& store, Intent& intent, Trash trash, const Skel& skel)
-      : store_(store), intent_(intent), trash_(trash), skel_(skel), merged_(merged_name(skel.name())) {}
+  Finish(const Store& store, Intent& intent, Trash trash, const HoldTenants& hold_tenants, const Skel& skel)
+      : store_(store),
+        intent_(intent),
+        trash_(trash),
+        hold_tenants_(hold_tenants),
+        skel_(skel),
+        merged_(merged_name(skel.name())) {}
 
   Result<std::string> run() {
     const std::string phase = intent_.records().back().value("phase", "");
@@ -165,10 +191,14 @@ class Finish {
 
   Result<> undo(const DirFd& staging) {
     const DirFd files = TRY(open_dirs_if_there(staging, "files"));
-    if (files.open())
-      for (const Part part : {Part::global_part, Part::local_part}) TRY(move_back(files, part, skel_));
+    Quiescence quiescence;
+    if (files.open()) {
+      if (hold_tenants_ && TRY(has_sealed_to_move_back(files, skel_))) quiescence = TRY(hold_tenants_(skel_));
+      for (const Part part : {Part::global_part, Part::local_part}) TRY(move_back(files, part, skel_, quiescence));
+    }
     if (intent_.records().front().value("seal", "none") != "immutable") return {};
     TRY(seal_skel_again(skel_, SealKind::immutable));
+    TRY(quiescence.release());
     // What was to be new is the merged tree's still, where no seal may be in a package manager's way.
     const DirFd merged = TRY(open_dirs_if_there(store_.vservers(), merged_));
     return merged.open() ? unseal_all(merged) : Result<>{};
@@ -187,6 +217,7 @@ class Finish {
   const Store& store_;
   Intent& intent_;
   const Trash trash_;
+  const HoldTenants& hold_tenants_;
   const Skel& skel_;
   const std::string merged_;
 };
@@ -253,9 +284,10 @@ Result<> NextGeneration::write(const std::function<Result<>(ManifestWriter& writ
   return writer.finish();
 }
 
-Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash) {
+Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash,
+                                      const HoldTenants& hold_tenants) {
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
-  return Finish(store, intent, trash, skel).run();
+  return Finish(store, intent, trash, hold_tenants, skel).run();
 }
 
 }  // namespace vskel

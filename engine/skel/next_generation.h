@@ -15,6 +15,7 @@
 #include "engine/manifest/manifest.h"
 #include "engine/quiesce/quiescence.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/generation_change.h"
 #include "engine/skel/skel.h"
 #include "engine/txn/journal.h"
 
@@ -59,8 +60,10 @@ class NextGeneration {
 enum class Trash { empty, leave };
 
 /// Of split-skel and rollback. Publishes what was staged if the intent says that all of it was complete ("phase":
-/// "publish"); "unchanged" takes a merge back without a trace; else undoes it. Removes the staging and closes the
-/// intent. Idempotent. Gives one line.
-[[nodiscard]] Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash);
+/// "publish"); "unchanged" takes a merge back without a trace; else undoes it, for which a seal may have to be lifted:
+/// `hold_tenants` is empty where the caller holds them. Removes the staging and closes the intent. Idempotent. Gives
+/// one line.
+[[nodiscard]] Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash,
+                                                    const HoldTenants& hold_tenants);
 
 }  // namespace vskel

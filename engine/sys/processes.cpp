@@ -95,35 +95,35 @@ void for_each_thread(int pid, See see) {
 
 std::string root_of_thread(int pid, int thread) { return proc(pid, "task/" + std::to_string(thread) + "/root"); }
 
-struct Roots {
-  std::vector<FileId> directories;
-  int live_thread = 0;
-  bool hidden = false;  ///< it is there, and we may not look at it
-};
-
-Roots roots_of(int pid, std::uint64_t threads) {
-  Roots roots;
-  const auto add = [&roots](const std::string& path, int thread) {
-    const auto id = id_of(kNowhere, path.c_str(), 0);
-    // A thread that has ended is a zombie while it is the first of several.
-    roots.hidden = roots.hidden || (!id && (errno == EACCES || errno == EPERM));
-    if (!id) return;
-    roots.live_thread = thread;
-    if (std::ranges::find(roots.directories, *id) == roots.directories.end()) roots.directories.push_back(*id);
-  };
-  if (threads <= 1) add(proc(pid, "root"), pid);
-  if (roots.live_thread == 0)
-    for_each_thread(pid, [&](int thread) {
-      add(root_of_thread(pid, thread), thread);
-      return true;
-    });
-  return roots;
-}
-
 /// /proc has a directory for every thread, though it lists processes only.
 std::uint64_t namespace_of(int thread, const char* which) {
   const auto id = id_of(kNowhere, proc(thread, which).c_str(), 0);
   return id ? id->inode : 0;
+}
+
+struct Views {
+  std::vector<ThreadView> all;
+  bool hidden = false;  ///< it is there, and we may not look at it
+};
+
+Views views_of(int pid, std::uint64_t threads) {
+  Views views;
+  const auto add = [&views](const std::string& path, int thread) {
+    const auto id = id_of(kNowhere, path.c_str(), 0);
+    // A thread that has ended is a zombie while it is the first of several.
+    views.hidden = views.hidden || (!id && (errno == EACCES || errno == EPERM));
+    if (!id) return;
+    const std::uint64_t space = namespace_of(thread, "ns/mnt");
+    const auto is_same = [&](const ThreadView& view) { return view.root == *id && view.mount_namespace == space; };
+    if (std::ranges::none_of(views.all, is_same)) views.all.push_back({*id, space, thread});
+  };
+  if (threads <= 1) add(proc(pid, "root"), pid);
+  if (views.all.empty())
+    for_each_thread(pid, [&](int thread) {
+      add(root_of_thread(pid, thread), thread);
+      return true;
+    });
+  return views;
 }
 
 /// Spaces and the like stand in mountinfo as three octal digits.
@@ -225,16 +225,14 @@ Result<std::vector<RunningProcess>> running_processes() {
     if (!pid) continue;
     auto what = stat_of(*pid);
     if (!what) continue;
-    Roots roots = roots_of(*pid, what->threads);
-    if (roots.directories.empty() && !roots.hidden) continue;  // gone, or a zombie, which holds nothing
+    Views views = views_of(*pid, what->threads);
+    if (views.all.empty() && !views.hidden) continue;  // gone, or a zombie, which holds nothing
     out.push_back({{*pid, what->start},
-                   roots.live_thread,
                    what->parent,
                    std::move(what->name),
-                   namespace_of(roots.live_thread, "ns/mnt"),
-                   namespace_of(roots.live_thread, "ns/pid"),
-                   roots.hidden,
-                   std::move(roots.directories)});
+                   views.all.empty() ? 0 : namespace_of(views.all.front().thread, "ns/pid"),
+                   views.hidden,
+                   std::move(views.all)});
   }
   return out;
 }

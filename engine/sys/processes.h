@@ -26,20 +26,25 @@ struct ProcessId {
   friend auto operator<=>(const ProcessId&, const ProcessId&) = default;
 };
 
+/// What a thread sees: threads of one process may differ (CLONE_FS, unshare(2)).
+struct ThreadView {
+  FileId root;  ///< its root directory
+  std::uint64_t mount_namespace = 0;
+  int thread = 0;  ///< number of one that sees this
+};
+
 struct RunningProcess {
   ProcessId id;
-  int live_thread = 0;  ///< number of a thread that has not ended; the first may have
   int parent = 0;
   std::string name;  ///< as it calls itself, 15 bytes at most
-  std::uint64_t mount_namespace = 0, pid_namespace = 0;
-  bool hidden = false;        ///< it may not be looked at (ptrace(2)): roots and namespaces are not known
-  std::vector<FileId> roots;  ///< root directories of its threads, each once: threads may differ (CLONE_FS, unshare(2))
+  std::uint64_t pid_namespace = 0;
+  bool hidden = false;            ///< it may not be looked at (ptrace(2)): views and namespace are not known
+  std::vector<ThreadView> views;  ///< each root in each namespace once
 };
 
 /// This process.
 [[nodiscard]] int own_pid();
-/// Every process. One whose first thread has ended
-/// while others go on is there, too.
+/// Every process. One whose first thread has ended while others go on is there, too.
 [[nodiscard]] Result<std::vector<RunningProcess>> running_processes();
 
 /// The root directory `root` of a thread of process `pid` and the directories above it, from below, as far as the root

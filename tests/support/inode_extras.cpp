@@ -93,4 +93,13 @@ void clear_immutable(const std::filesystem::path& path) {
   file.set_flags(file.flags() & ~FS_IMMUTABLE_FL);
 }
 
+void use_up_links(const std::filesystem::path& path, const std::filesystem::path& links) {
+  std::filesystem::create_directory(links);
+  const bool sealed = is_immutable(path);
+  if (sealed) clear_immutable(path);
+  for (std::uint64_t count = std::filesystem::hard_link_count(path); count < kExt4Links; ++count)
+    std::filesystem::create_hard_link(path, links / std::to_string(count));
+  if (sealed) set_immutable(path);
+}
+
 }  // namespace vskel::test

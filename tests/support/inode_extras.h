@@ -29,4 +29,9 @@ struct AclUser {
 void set_immutable(const std::filesystem::path& path);
 void clear_immutable(const std::filesystem::path& path);
 
+/// How many names ext4 gives an inode (EXT4_LINK_MAX).
+inline constexpr std::uint64_t kExt4Links = 65'000;
+/// Gives a file, immutable or not, all the names that an inode can have there, in the new directory `links`.
+void use_up_links(const std::filesystem::path& path, const std::filesystem::path& links);
+
 }  // namespace vskel::test

@@ -36,10 +36,11 @@ struct Told {
 /// How a process comes to be inside.
 enum class Entry {
   chroot,
-  chroot_below,       ///< into a directory of the vserver
-  second_thread,      ///< the first has ended
-  other_mounts,       ///< another root, that has a part of the vserver mounted
-  waiting_for_child,  ///< vfork(2)ed, and the child does not go on: it cannot be stopped
+  chroot_below,                ///< into a directory of the vserver
+  second_thread,               ///< the first has ended
+  other_mounts,                ///< another root, that has a part of the vserver mounted
+  other_mounts_of_one_thread,  ///< the same, of one thread beside others that are outside
+  waiting_for_child,           ///< vfork(2)ed, and the child does not go on: it cannot be stopped
 };
 
 /// A control group of version 2 of the test's own, gone with it.
@@ -111,6 +112,16 @@ class HostileTenant {
   }
 
  private:
+  /// A root and mounts of the thread's own, with a part of the vserver among them.
+  static bool enter_other_mounts(const fs::path& root) {
+    if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return false;
+    const fs::path other = root.parent_path().parent_path() / "other-root";
+    if (::mount("none", other.c_str(), "tmpfs", 0, nullptr) != 0) return false;
+    fs::create_directory(other / "usr");
+    return ::mount((root / "usr").c_str(), (other / "usr").c_str(), nullptr, MS_BIND, nullptr) == 0 &&
+           ::chroot(other.c_str()) == 0 && ::chdir("/") == 0;
+  }
+
   void live(const fs::path& root, Entry entry, const std::vector<std::string>& paths) {
     static Told* told;
     static std::vector<std::string> tried;
@@ -122,13 +133,17 @@ class HostileTenant {
         ++told->rounds;
       }
     };
-    if (entry == Entry::other_mounts) {
-      if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) return;
-      const fs::path other = root.parent_path().parent_path() / "other-root";
-      if (::mount("none", other.c_str(), "tmpfs", 0, nullptr) != 0) return;
-      fs::create_directory(other / "usr");
-      if (::mount((root / "usr").c_str(), (other / "usr").c_str(), nullptr, MS_BIND, nullptr) != 0) return;
-      if (::chroot(other.c_str()) != 0) return;
+    if (entry == Entry::other_mounts_of_one_thread) {
+      pthread_t thread{};
+      ::pthread_create(
+          &thread, nullptr,
+          [](void*) -> void* {
+            for (;;) ::pause();
+          },
+          nullptr);
+    }
+    if (entry == Entry::other_mounts || entry == Entry::other_mounts_of_one_thread) {
+      if (!enter_other_mounts(root)) return;
     } else if (::chroot((entry == Entry::chroot_below ? root / "var" : root).c_str()) != 0) {
       return;
     }
@@ -200,6 +215,7 @@ class QuiesceTest : public VskelTest {
 /// Some ten seconds each.
 class LongQuiesceTest : public QuiesceTest {};
 class UnstoppableTest : public QuiesceTest {};
+class FullInodeTest : public QuiesceTest {};
 
 TEST_P(LongQuiesceTest, NoSharedInodeChangesWhileAHundredVserversAreMadeRelinkedAndRemoved) {
   const auto tenant = start_tenant();
@@ -285,7 +301,8 @@ TEST_P(LongQuiesceTest, RecoverSealsAndThawsWhatAKilledCommandLeft) {
 }
 
 TEST_P(QuiesceTest, NobodyInsideIsOverlooked) {
-  for (const Entry entry : {Entry::chroot, Entry::chroot_below, Entry::second_thread, Entry::other_mounts}) {
+  for (const Entry entry : {Entry::chroot, Entry::chroot_below, Entry::second_thread, Entry::other_mounts,
+                            Entry::other_mounts_of_one_thread}) {
     SCOPED_TRACE(static_cast<int>(entry));
     const auto tenant = start_tenant(entry);
     const ProcessResult result = vskel({"remove-vs", "web1", "--yes"});
@@ -335,10 +352,47 @@ TEST_P(QuiesceTest, AWriterFromBeforeTheSealIsFound) {
   EXPECT_EQ(vskel({"create-vs", "base", "web2", "web2.example.com", "192.0.2.2"}).code, 0);
 }
 
+TEST_P(FullInodeTest, AKilledSplitIsUndoneOnlyWhileTenantsAreStill) {
+  VSKEL_REQUIRE(has_program("strace") ? std::nullopt : std::optional<std::string>("needs strace"));
+  const std::string path = "usr/bin/tool";
+  use_up_links(skel() / "global" / path, mount() / "links");
+  ASSERT_EQ(vskel({"merge-skel", "base"}).code, 0);
+  write_file(vservers() / "tmp_skel_base" / path, "another generation");
+  // An inode that takes no further name is moved out of the old tree, and its seal is lifted to move it back.
+  const auto is_moved = [&] {
+    for (const std::string& id : names_in(vservers() / ".vskel/staging"))
+      if (fs::exists(vservers() / ".vskel/staging" / id / "files/global" / path))
+        return !fs::exists(skel() / "global.bak" / path);
+    return false;
+  };
+  for (int when = 1; !is_moved(); ++when) {
+    ASSERT_LT(when, 4) << "it was never killed with the inode moved";
+    const ProcessResult killed = vskel_killed_at({"syncfs", when}, {"split-skel", "base"});
+    ASSERT_NE(killed.signal, 0) << killed;
+  }
+  {
+    const auto tenant = start_tenant(Entry::waiting_for_child);
+    const ProcessResult refused = vskel({"recover"});
+    EXPECT_EQ(refused.code, 1) << refused;
+    EXPECT_NE(refused.err.find("web1"), std::string::npos) << refused;
+    EXPECT_TRUE(is_moved());
+    EXPECT_EQ(tenant->changed(), 0U);
+  }
+  const auto tenant = start_tenant();
+  const ProcessResult recovered = vskel({"recover"});
+  EXPECT_EQ(recovered.code, 0) << recovered;
+  EXPECT_TRUE(is_immutable(skel() / "global.bak" / path));
+  EXPECT_EQ(tenant->changed(), 0U);
+  EXPECT_TRUE(tenant->runs());
+  EXPECT_EQ(vskel({"split-skel", "base"}).code, 0);
+  EXPECT_EQ(inconsistencies(), "");
+}
+
 INSTANTIATE_TEST_SUITE_P(FileSystems, QuiesceTest, kAllFileSystems, kParameterName);
 INSTANTIATE_TEST_SUITE_P(FileSystems, LongQuiesceTest, ::testing::Values(FileSystem::ext4, FileSystem::xfs),
                          kParameterName);
 INSTANTIATE_TEST_SUITE_P(FileSystems, UnstoppableTest, kOneFileSystem, kParameterName);
+INSTANTIATE_TEST_SUITE_P(FileSystems, FullInodeTest, ::testing::Values(FileSystem::ext4), kParameterName);
 
 }  // namespace
 }  // namespace vskel::test

@@ -118,26 +118,7 @@ TEST_P(ReadOnlyTest, AFileSystemThatBecameReadOnly) {
 }
 
 TEST_P(ReadOnlyTest, InodesWithAllTheLinksThatTheyCanHave) {
-  constexpr unsigned kMostLinks = 65'000;  // ext4
-  const fs::path program = skel() / "global/usr/bin/program";
-  const auto set_immutable = [&](bool on) {
-    const int number = ::open(program.c_str(), O_RDONLY | O_CLOEXEC);
-    int flags = 0;
-    ASSERT_EQ(::ioctl(number, FS_IOC_GETFLAGS, &flags), 0);
-    flags = on ? flags | FS_IMMUTABLE_FL : flags & ~FS_IMMUTABLE_FL;
-    ASSERT_EQ(::ioctl(number, FS_IOC_SETFLAGS, &flags), 0);
-    ::close(number);
-  };
-  set_immutable(false);
-  const fs::path links = mount() / "links";
-  fs::create_directory(links);
-  struct stat what {};
-  ASSERT_EQ(::stat(program.c_str(), &what), 0);
-  for (auto count = static_cast<unsigned>(what.st_nlink); count < kMostLinks; ++count)
-    ASSERT_EQ(::link(program.c_str(), (links / std::to_string(count)).c_str()), 0);
-  ASSERT_EQ(::link(program.c_str(), (links / "more").c_str()), -1);
-  ASSERT_EQ(errno, EMLINK);
-  set_immutable(true);
+  use_up_links(skel() / "global/usr/bin/program", mount() / "links");
   const std::uint64_t shared = inode_of(vserver("web1") / "usr/bin/program");
   create_vserver("web2");
   EXPECT_EQ(read_file(vserver("web2") / "usr/bin/program"), "#!/bin/sh\n");
