@@ -104,7 +104,10 @@ struct Roots {
 Roots roots_of(int pid, std::uint64_t threads) {
   Roots roots;
   const auto add = [&roots](const std::string& path, int thread) {
-    const auto id = id_of(kNowhere, path.c_str(), 0);
+    auto id = id_of(kNowhere, path.c_str(), 0);
+    // EACCES is said, too, of a thread that goes while it is looked at (fs/proc/base.c: proc_pid_get_link); ENOENT then
+    // at the next look.
+    if (!id && errno == EACCES) id = id_of(kNowhere, path.c_str(), 0);
     // A thread that has ended is a zombie while it is the first of several.
     roots.hidden = roots.hidden || (!id && (errno == EACCES || errno == EPERM));
     if (!id) return;
