@@ -14,7 +14,9 @@ Result<ExitStatus> run_recover(Session& session) {
   const bool untouched = !existing.journal().open();
   std::vector<std::string> lines;
   if (!untouched) {
-    const Store store = session.dry_run() ? TRY(session.store_to_read()) : TRY(Store::open_or_create(session.options.paths));
+    auto opened =
+        session.dry_run() ? session.store_to_read() : session.told(Store::open_or_create(session.options.paths));
+    const Store store = TRY(std::move(opened));
     lines = TRY(recover(store, session.engine()));
   }
   session.output.document({{"done", lines}});

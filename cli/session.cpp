@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "cli/terminal.h"
 #include "engine/recover/recover.h"
@@ -26,17 +27,22 @@ EngineOptions Session::engine() {
   return engine;
 }
 
+Result<Store> Session::told(Result<Store> store) {
+  if (store && !store->without_clone().empty() && !std::exchange(told_, true)) output.warning(store->without_clone());
+  return store;
+}
+
 Result<Store> Session::store_to_change(Needs needs, const std::optional<SkelName>& skel) {
-  if (needs == Needs::nothing && dry_run()) return Store::open_whatever_is_there(options.paths);
+  if (needs == Needs::nothing && dry_run()) return told(Store::open_whatever_is_there(options.paths));
   if (needs == Needs::vservers || dry_run()) {
-    auto existing = Store::open_existing(options.paths);
+    auto existing = told(Store::open_existing(options.paths));
     if (!existing && existing.error().code == ENOENT)
       return refuse("open", options.paths.vservers, "no such directory; build-skel makes it");
     if (!existing || dry_run()) return existing;
     const bool nothing_to_recover = !existing->journal().open();
     if (skel && nothing_to_recover) TRY(Skel::open(*existing, *skel));
   }
-  Store store = TRY(Store::open_or_create(options.paths));
+  Store store = TRY(told(Store::open_or_create(options.paths)));
   for (const std::string& line : TRY(recover(store, engine()))) {
     output.note("recover: " + line);
     recovered_ = true;

@@ -34,10 +34,12 @@ class Session {
   /// The engine's options by the global ones; what it says and warns goes to `output`.
   [[nodiscard]] EngineOptions engine();
   /// The store to look at.
-  [[nodiscard]] Result<Store> store_to_read() const { return Store::open_existing(options.paths); }
+  [[nodiscard]] Result<Store> store_to_read() { return told(Store::open_existing(options.paths)); }
   /// The store to change, after finishing or undoing what a crash interrupted. With --dry-run the store as it is.
   /// `skel`, if one is needed, is looked for before the first directory is made.
   [[nodiscard]] Result<Store> store_to_change(Needs needs, const std::optional<SkelName>& skel = std::nullopt);
+  /// The same store, after a warning, once a command, where it lacks the kernel's seat-belt (Store::without_clone()).
+  [[nodiscard]] Result<Store> told(Result<Store> store);
   /// For a command that reads what strangers made, runs no program and looks for no tenants' processes, which a
   /// confined process can't see: from now on nothing outside of the store can be changed (sys::confine_changes()).
   [[nodiscard]] Result<> confine();
@@ -48,6 +50,7 @@ class Session {
   /// Whether anybody will see a bar: the engine does not count for nobody.
   [[nodiscard]] bool wants_progress() const;
   Progress progress_;
+  bool told_ = false;       ///< that the store lacks its seat-belt
   bool recovered_ = false;  ///< something was: then there may be threads already, which would not be confined
 };
 

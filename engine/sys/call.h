@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cerrno>
+#include <memory>
 #include <string>
 
 #include "engine/sys/error.h"
@@ -15,6 +16,17 @@ enum class Effect { looks, changes };
 /// The error of a call on `name` in `dir` (or on `dir` itself where the name is empty): asks the kernel for the
 /// directory's path only now.
 [[nodiscard]] std::unexpected<Error> failed(const char* operation, const Fd& dir, const char* name, int code);
+
+/// The path of a descriptor from the root of its mount or of this process, as /proc/self/fd tells; "" if it can't.
+[[nodiscard]] std::string path_in_mount(const Fd& fd);
+
+// Of directories in clones of mounts (mount_clone.h):
+/// The directory whose clone `fd` was opened in; nullptr for all that is in none.
+[[nodiscard]] std::shared_ptr<const DirFd> original_of(const Fd& fd);
+/// Whether something was mounted on `name` in `dir` when the clone was made. Costs nothing where there was no mount.
+[[nodiscard]] bool is_mounted_over(const Fd& dir, const char* name);
+/// The same directory as it stands in its mount: where a path leads to it and programs may run.
+[[nodiscard]] Result<DirFd> outside_of_clone(const DirFd& dir);
 
 /// What the seam wants in place of the call: Seam::kRun, an errno, or Seam::kPretend.
 [[nodiscard]] inline int intercepted(const char* call, Effect effect, const Fd& dir, const char* name) {

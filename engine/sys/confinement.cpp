@@ -23,7 +23,7 @@ namespace {
 constexpr std::array kNeeded = {
     CAP_CHOWN,        CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER,          CAP_FSETID,
     CAP_MKNOD,        CAP_SETFCAP,      CAP_LEASE,           CAP_LINUX_IMMUTABLE,
-    CAP_SYS_ADMIN,     // attributes of the namespaces trusted and security; Landlock without no_new_privs
+    CAP_SYS_ADMIN,     // clones of mounts; attributes of trusted and security; Landlock without no_new_privs
     CAP_SYS_PTRACE,    // root directories and namespaces of other processes
     CAP_KILL,          // holding tenants still
     CAP_SYS_RESOURCE,  // the space that a file system reserves for root

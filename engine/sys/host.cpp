@@ -58,13 +58,22 @@ unsigned usable_cpus() {
   return static_cast<unsigned>(std::max(1, CPU_COUNT(&set)));
 }
 
-std::string path_of(const Fd& fd) {
+std::string detail::path_in_mount(const Fd& fd) {
   std::array<char, 32> link{};
   std::snprintf(link.data(), link.size(), "/proc/self/fd/%d", fd.number());
   std::string path(4096, '\0');
   const ssize_t size = ::readlink(link.data(), path.data(), path.size());
   path.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
   return path;
+}
+
+std::string path_of(const Fd& fd) {
+  std::string path = detail::path_in_mount(fd);
+  const auto original = detail::original_of(fd);
+  if (original == nullptr) return path;
+  const std::string above = detail::path_in_mount(*original);
+  if (above == "/") return path;
+  return path == "/" ? above : above + path;
 }
 
 Result<FileSystem> file_system(const Fd& fd) {

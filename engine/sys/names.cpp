@@ -33,6 +33,8 @@ long open_by_openat2(const Fd& dir, const char* name, int flags, std::uint32_t m
 
 Result<int> open_name(const char* operation, const Fd& dir, const char* name, int flags, std::uint32_t mode,
                       std::uint64_t resolve) {
+  if ((resolve & RESOLVE_NO_XDEV) != 0 && detail::is_mounted_over(dir, name)) [[unlikely]]
+    return detail::failed(operation, dir, name, EXDEV);
   const Effect effect = (flags & O_CREAT) != 0 ? Effect::changes : Effect::looks;
   return detail::attempt(operation, "openat2", effect, dir, name,
                          [&] { return static_cast<int>(open_by_openat2(dir, name, flags, mode, resolve)); });

@@ -183,10 +183,11 @@ Result<ChildOutcome> run_child(const ChildSpec& spec) {
   , trouble = TRY(make_pipe());
   const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null.open()) return fail("open", "/dev/null", errno);
+  const DirFd directory = TRY(detail::outside_of_clone(*spec.working_directory));
   const std::vector<char*> arguments = pointers(spec.arguments), environment = pointers(spec.environment);
   const Launch launch{.parent = ::getpid(),
                       .program = spec.program->number(),
-                      .directory = spec.working_directory->number(),
+                      .directory = directory.number(),
                       .null = null.number(),
                       .output = output.write.number(),
                       .message = message.write.number(),

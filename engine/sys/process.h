@@ -15,9 +15,9 @@ namespace vskel::sys {
 struct ChildSpec {
   /// Open for reading: a binary, or a script with its #! line. What was checked is what runs.
   const Fd* program = nullptr;
-  std::vector<std::string> arguments;    ///< argv, the program's name first
-  std::vector<std::string> environment;  ///< NAME=VALUE, and nothing else
-  const DirFd* working_directory = nullptr;
+  std::vector<std::string> arguments;        ///< argv, the program's name first
+  std::vector<std::string> environment;      ///< NAME=VALUE, and nothing else
+  const DirFd* working_directory = nullptr;  ///< one in a clone of a mount stands for the same in the mount itself
   std::chrono::seconds timeout{60};
   std::size_t most_output = 1 << 20;     ///< bytes of stdout and stderr that are kept; the rest is read and dropped
   std::size_t most_message = 64 * 1024;  ///< bytes of descriptor 3 that are kept

@@ -109,7 +109,10 @@ struct Views {
 Views views_of(int pid, std::uint64_t threads) {
   Views views;
   const auto add = [&views](const std::string& path, int thread) {
-    const auto id = id_of(kNowhere, path.c_str(), 0);
+    auto id = id_of(kNowhere, path.c_str(), 0);
+    // EACCES is said, too, of a thread that goes while it is looked at (fs/proc/base.c: proc_pid_get_link); ENOENT then
+    // at the next look.
+    if (!id && errno == EACCES) id = id_of(kNowhere, path.c_str(), 0);
     // A thread that has ended is a zombie while it is the first of several.
     views.hidden = views.hidden || (!id && (errno == EACCES || errno == EPERM));
     if (!id) return;
@@ -140,7 +143,7 @@ std::string unescaped(std::string_view text) {
 }
 
 struct Mount {
-  int id = 0;
+  int id = 0, parent = 0;
   MountedTree tree;
   std::string mount_point;
 };
@@ -175,7 +178,7 @@ Result<std::vector<Mount>> mounts_of(int thread) {
     Mount mount;
     unsigned major = 0, minor = 0;
     int at = 0;
-    if (std::sscanf(line.c_str(), "%d %*d %u:%u %n", &mount.id, &major, &minor, &at) != 3) continue;
+    if (std::sscanf(line.c_str(), "%d %d %u:%u %n", &mount.id, &mount.parent, &major, &minor, &at) != 4) continue;
     const std::string_view rest = std::string_view(line).substr(static_cast<std::size_t>(at));
     const std::size_t first = rest.find(' '), second = rest.find(' ', first + 1);
     if (first == rest.npos || second == rest.npos) continue;
@@ -267,7 +270,8 @@ Result<std::vector<MountedTree>> mounted_trees(int thread) {
 }
 
 Result<std::optional<MountedTree>> place_in_file_system(const DirFd& dir) {
-  const auto id = mount_id_of(dir);
+  const auto original = detail::original_of(dir);
+  const auto id = mount_id_of(original ? *original : dir);
   const std::string path = path_of(dir);
   for (const Mount& mount : TRY(mounts_of(::getpid()))) {
     if (id != mount.id || !is_below(path, mount.mount_point)) continue;
@@ -276,6 +280,19 @@ Result<std::optional<MountedTree>> place_in_file_system(const DirFd& dir) {
                                                                  : mount.tree.root + (below == "/" ? "" : below)};
   }
   return std::nullopt;
+}
+
+Result<std::vector<std::string>> mount_points_below(const DirFd& dir) {
+  const auto id = mount_id_of(dir);
+  const std::string path = path_of(dir);
+  const std::size_t prefix = path == "/" ? 1 : path.size() + 1;
+  std::vector<std::string> out;
+  for (const Mount& mount : TRY(mounts_of(::getpid())))
+    if (id == mount.parent && mount.mount_point.size() > prefix && is_below(mount.mount_point, path))
+      out.push_back(mount.mount_point.substr(prefix));
+  std::ranges::sort(out);
+  out.erase(std::ranges::unique(out).begin(), out.end());
+  return out;
 }
 
 RunState state_of(const ProcessId& process) {

@@ -64,6 +64,10 @@ struct MountedTree {
 /// Where a directory stands within its file system; nullopt if this process has no mount that says so.
 [[nodiscard]] Result<std::optional<MountedTree>> place_in_file_system(const DirFd& dir);
 
+/// Where something is mounted in this process's mount namespace, on the mount by which `dir` was opened: paths below
+/// `dir`, each once.
+[[nodiscard]] Result<std::vector<std::string>> mount_points_below(const DirFd& dir);
+
 enum class RunState { running, stopped, gone };
 /// Whether any thread of it may run. A process that a signal or a tracer stopped does not, nor a zombie.
 [[nodiscard]] RunState state_of(const ProcessId& process);

@@ -142,6 +142,8 @@ void Ring::create_file(const DirFd& dir, Name name, std::uint32_t mode) {
 }
 
 void Ring::open_trusted_file(const DirFd& dir, Name name) {
+  if (detail::is_mounted_over(dir, name.c_str())) [[unlikely]]
+    return state_->prepared.push_back({"open", &dir, name.c_str(), -EXDEV, false});
   void* const entry = prepare("open", "openat2", false, dir, name.c_str());
   open_how& how = state_->hows.at(state_->prepared.size() - 1);
   how = how_to_open(O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOATIME, 0);

@@ -1,5 +1,6 @@
 #include "engine/txn/store.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "engine/sys/kernel.h"
@@ -50,12 +51,45 @@ Result<DirFd> open_if_there(const DirFd& parent, Name name) {
   return dir;
 }
 
+/// Of a path below VSERVERS: such a mount is part of the store, and is not there in a clone.
+bool is_where_a_store_is_opened(std::string_view path) {
+  constexpr std::string_view kOwn = ".vskel/";
+  if (path == ".skel" || path == ".vskel") return true;
+  return path.starts_with(kOwn) && path.find('/', kOwn.size()) == path.npos;
+}
+
+constexpr const char* kCloneMount = "clone mount";
+
+std::string what_is_missing(const Error& why) {
+  return why.line() + "; without it, vskel's own checks alone keep it from links and devices in vservers";
+}
+
 }  // namespace
+
+Result<> Store::clone_mount() {
+  auto clone = sys::MountClone::of(vservers_);
+  if (!clone && !sys::MountClone::is_refusal(clone.error())) return std::unexpected(std::move(clone).error());
+  if (!clone) {
+    without_clone_ = what_is_missing(clone.error());
+    return {};
+  }
+  const auto& mounted = clone->mount_points();
+  if (const auto own = std::ranges::find_if(mounted, is_where_a_store_is_opened); own != mounted.end()) {
+    without_clone_ = what_is_missing(fail(kCloneMount, paths_.vservers, "something is mounted on " + *own).error());
+    return {};
+  }
+  if (!clone->stops_links())
+    without_clone_ = what_is_missing(fail(kCloneMount, paths_.vservers, std::string("no nosymfollow here")).error());
+  vservers_ = TRY(clone->open_root());
+  clone_ = std::move(*clone);
+  return {};
+}
 
 Result<Store> Store::open_existing(const StorePaths& paths) {
   Store store;
   store.paths_ = paths;
   store.vservers_ = TRY(sys::open_root(paths.vservers));
+  TRY(store.clone_mount());
   store.skels_ = TRY(open_if_there(store.vservers_, ".skel"));
   const DirFd own = TRY(open_if_there(store.vservers_, ".vskel"));
   store.journal_ = TRY(open_if_there(own, "journal"));
@@ -87,6 +121,7 @@ Result<Store> Store::open_or_create(const StorePaths& paths) {
   Store store;
   store.paths_ = paths;
   store.vservers_ = TRY(make_root(paths.vservers, kPrivate));
+  TRY(store.clone_mount());
   store.skels_ = TRY(sys::ensure_dir(store.vservers_, ".skel", kPublic));
   const DirFd own = TRY(own_dir(store.vservers_, ".vskel"));
   store.journal_ = TRY(own_dir(own, "journal"));

@@ -1,12 +1,17 @@
 // Where everything stands: the administrator's two directories, opened once, with vskel's own room below them.
 //
+// VSERVERS is opened in a clone of its mount, where no link is followed and no device opened (sys/mount_clone.h), and
+// all that is below it with it.
+//
 // A Store is made at the start of a command and lives to its end. All members are safe to use from any thread.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "engine/sys/error.h"
 #include "engine/sys/fd.h"
+#include "engine/sys/mount_clone.h"
 
 namespace vskel {
 
@@ -31,6 +36,9 @@ class Store {
   [[nodiscard]] static Result<Store> open_or_create(const StorePaths& paths);
 
   [[nodiscard]] const StorePaths& paths() const { return paths_; }
+  /// Why VSERVERS is worked on as it is mounted, or in a clone that does not stop links: a line for the administrator.
+  /// "" where there is nothing to tell.
+  [[nodiscard]] const std::string& without_clone() const { return without_clone_; }
   [[nodiscard]] const DirFd& vservers() const { return vservers_; }
   [[nodiscard]] const DirFd& skels() const { return skels_; }      ///< VSERVERS/.skel
   [[nodiscard]] const DirFd& journal() const { return journal_; }  ///< VSERVERS/.vskel/journal
@@ -45,7 +53,12 @@ class Store {
   [[nodiscard]] const DirFd& scripts() const { return scripts_; }    ///< ETC/vskel/scripts
 
  private:
+  /// To be called when VSERVERS is open, before all below it.
+  [[nodiscard]] Result<> clone_mount();
+
   StorePaths paths_;
+  std::optional<sys::MountClone> clone_;
+  std::string without_clone_;
   DirFd vservers_, skels_, journal_, locks_, staging_, trash_, quarantine_, log_, etc_, contexts_, own_etc_, scripts_;
 };
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -61,9 +62,9 @@ class SharedNotes {
 };
 
 std::string path_of(int descriptor) {
-  std::string path(4096, '\0');
-  const ssize_t size = ::readlink(("/proc/self/fd/" + std::to_string(descriptor)).c_str(), path.data(), path.size());
-  path.resize(size > 0 ? static_cast<std::size_t>(size) : 0);
+  Fd borrowed(descriptor);
+  std::string path = sys::path_of(borrowed);
+  (void)borrowed.release();
   return path;
 }
 
@@ -130,14 +131,16 @@ class FaultSeam : public sys::Seam {
   Notes& notes_;
 };
 
-/// Descriptors into the disk, but for the one by which it is cut off.
+/// Descriptors into the disk, but for the one by which it is cut off. In a clone of its mount a path would not tell.
 std::string left_open(const Disk& disk, int but) {
   std::string text;
+  struct stat own {
+  }, other{};
+  if (::stat(disk.path().c_str(), &own) != 0) return "the disk is gone\n";
   for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
     const int number = std::stoi(entry.path().filename());
-    if (number == but) continue;
-    const std::string path = path_of(number);
-    if (path.starts_with(disk.path().string())) text += "left open: " + path + "\n";
+    if (number == but || ::fstat(number, &other) != 0) continue;
+    if (other.st_dev == own.st_dev) text += "left open: " + path_of(number) + "\n";
   }
   return text;
 }

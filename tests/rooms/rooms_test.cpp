@@ -346,6 +346,8 @@ TEST(RoomsTest, RawCallsAndRingsGoByDescriptorsToo) {
                     "SYS_landlock_add_rule",
                     "SYS_landlock_create_ruleset",
                     "SYS_landlock_restrict_self",
+                    "SYS_mount_setattr",
+                    "SYS_open_tree",
                     "SYS_openat2",
                     "SYS_pidfd_open",
                     "SYS_pidfd_send_signal"};

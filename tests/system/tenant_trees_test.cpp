@@ -103,10 +103,9 @@ class TenantTreesTest : public RelinkTest {
     const ProcessResult result = run(traced);
     EXPECT_TRUE(codes.contains(result.code)) << result;
     std::vector<std::string> out;
-    std::ifstream lines(trace);
     std::size_t opens = 0;
     std::map<std::string, std::string> begun;  // what a thread's call began with, where another's came in between
-    for (std::string line; std::getline(lines, line);) {
+    for (std::string line : take_trace(trace)) {
       const std::string thread = line.substr(0, line.find(' '));
       if (const std::size_t cut = line.find("<unfinished ...>"); cut != line.npos) {
         begun[thread] = line.substr(0, cut);
@@ -122,7 +121,6 @@ class TenantTreesTest : public RelinkTest {
       if (is_tenants && opened.find("/zoo-") != opened.npos) out.push_back(line);
     }
     EXPECT_GT(opens, 0U) << "nothing was traced";
-    fs::remove(trace);
     return out;
   }
 

@@ -305,10 +305,7 @@ class QuietRelinkTest : public UpdateCycleTest {
     options.environment["ASAN_OPTIONS"] = "detect_leaks=0";  // the leak checker cannot work under a tracer
     const ProcessResult result = run(all, options);
     EXPECT_EQ(result.code, 0) << result;
-    std::vector<std::string> lines;
-    std::ifstream stream(trace);
-    for (std::string line; std::getline(stream, line);) lines.push_back(line);
-    return lines;
+    return take_trace(trace);
   }
 
   static constexpr const char* kReadingCalls = "read,pread64,readv,preadv,preadv2,mmap,copy_file_range,sendfile";

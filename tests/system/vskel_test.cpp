@@ -104,6 +104,18 @@ ProcessResult VskelTest::vskel_killed_at(const KillPoint& point, const Arguments
   return run(all, options);
 }
 
+std::vector<std::string> VskelTest::take_trace(const fs::path& trace) const {
+  std::vector<std::string> lines;
+  std::ifstream stream(trace);
+  for (std::string line; std::getline(stream, line); lines.push_back(line)) {
+    for (const char* beginning : {"</.skel", "</.vskel", "</tmp_skel_", "</web", "</>"})
+      for (std::size_t at = 0; (at = line.find(beginning, at)) != line.npos; at += 2 + vservers().string().size())
+        line.replace(at, 2, "<" + vservers().string() + (line[at + 2] == '>' ? "" : "/"));
+  }
+  fs::remove(trace);
+  return lines;
+}
+
 Json VskelTest::vskel_json(Arguments arguments) const {
   arguments.insert(arguments.begin(), "--json");
   const ProcessResult result = vskel(arguments);

@@ -57,6 +57,9 @@ class VskelTest : public ::testing::TestWithParam<FileSystem> {
   [[nodiscard]] ProcessResult vskel(const Arguments& arguments, const std::string& input = "") const;
   /// As vskel(), killed with SIGKILL as it enters a system call.
   [[nodiscard]] ProcessResult vskel_killed_at(const KillPoint& point, const Arguments& arguments) const;
+  /// The lines that strace -y wrote, and removes them. What vskel has open below VSERVERS, in a mount of its own that
+  /// begins there, gets its whole path.
+  [[nodiscard]] std::vector<std::string> take_trace(const fs::path& trace) const;
   /// What vskel --json said; fails the test if it did not succeed with one JSON document.
   [[nodiscard]] Json vskel_json(Arguments arguments) const;
 

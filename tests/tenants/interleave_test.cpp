@@ -21,6 +21,7 @@
 #include <random>
 
 #include "cli/run.h"
+#include "engine/sys/kernel.h"
 #include "engine/sys/seam.h"
 #include "tests/support/inode_extras.h"
 #include "tests/system/relink_fixture.h"
@@ -76,10 +77,11 @@ class AttackingSeam : public sys::Seam {
   }
 
  private:
-  static std::string link_of(int fd) {
-    char buffer[1024];
-    const ssize_t length = ::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), buffer, sizeof buffer);
-    return length > 0 ? std::string(buffer, static_cast<std::size_t>(length)) : "";
+  static std::string link_of(int number) {
+    Fd borrowed(number);
+    std::string path = sys::path_of(borrowed);
+    (void)borrowed.release();
+    return path;
   }
   void note_place(int dir, const char* name) {
     const std::string root = link_of(victim_), at = link_of(dir);

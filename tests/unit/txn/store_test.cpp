@@ -1,8 +1,12 @@
 #include "engine/txn/store.h"
 
+#include <fcntl.h>
+#include <sys/mount.h>
+
 #include <cerrno>
 #include <map>
 
+#include "tests/support/file_system.h"
 #include "tests/unit/txn/temporary_store.h"
 
 namespace vskel {
@@ -59,6 +63,44 @@ TEST_F(StoreTest, EachDescriptorIsItsDirectory) {
       {"etc/vskel/scripts", &store->scripts()},
   };
   for (const auto& [path, dir] : expected) EXPECT_EQ(sys::path_of(*dir), path_ / path);
+}
+
+TEST_F(StoreTest, FollowsNoLinkBelowVservers) {
+  VSKEL_REQUIRE(test::missing_for_mount(test::FileSystem::tmpfs));
+  ASSERT_TRUE(Store::open_or_create(paths()));
+  for (const char* dir : {"vservers", "vservers/.skel", "vservers/.vskel/staging"})
+    fs::create_directory_symlink("/", path_ / dir / "link");
+  const auto made = Store::open_or_create(paths()), existing = Store::open_existing(paths());
+  for (const auto* store : {&made, &existing}) {
+    ASSERT_TRUE(*store);
+    EXPECT_EQ((*store)->without_clone(), "");
+    for (const DirFd* dir : {&(*store)->vservers(), &(*store)->skels(), &(*store)->staging()}) {
+      EXPECT_EQ(::openat(dir->number(), "link/etc", O_RDONLY | O_CLOEXEC), -1);
+      EXPECT_EQ(errno, ELOOP);
+    }
+  }
+}
+
+TEST_F(StoreTest, IsNotClonedWhereItsOwnDirectoriesAreMounted) {
+  VSKEL_REQUIRE(test::missing_for_mount(test::FileSystem::tmpfs));
+  const test::ScopedLoopMount mount(test::FileSystem::tmpfs, path_);
+  const StorePaths places{(mount.path() / "vservers").string(), (mount.path() / "etc").string()};
+  ASSERT_TRUE(Store::open_or_create(places));
+  for (const auto& [dir, alone] : std::map<std::string, bool>{{".skel", true},
+                                                              {".vskel", true},
+                                                              {".vskel/staging", true},
+                                                              {".skel/web", false},
+                                                              {".vskel/trash/x", false}}) {
+    const fs::path path = mount.path() / "vservers" / dir;
+    fs::create_directories(path);
+    ASSERT_EQ(::mount(path.c_str(), path.c_str(), nullptr, MS_BIND, nullptr), 0) << path;
+    const auto store = Store::open_existing(places);
+    ASSERT_TRUE(store) << dir;
+    EXPECT_TRUE(store->skels().open() && store->staging().open()) << dir;
+    const std::string told = "clone mount " + places.vservers + ": something is mounted on " + dir + "; ";
+    EXPECT_EQ(store->without_clone().starts_with(told), alone) << dir << ": " << store->without_clone();
+    EXPECT_EQ(::umount2(path.c_str(), MNT_DETACH), 0) << path;
+  }
 }
 
 TEST_F(StoreTest, IsOpenedAgainWithoutAChange) {
