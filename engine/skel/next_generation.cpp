@@ -167,8 +167,9 @@ class Finish {
     const DirFd files = TRY(open_dirs_if_there(staging, "files"));
     if (files.open())
       for (const Part part : {Part::global_part, Part::local_part}) TRY(move_back(files, part, skel_));
-    if (intent_.records().front().value("seal", "none") != "immutable") return {};
-    TRY(seal_skel_again(skel_, SealKind::immutable));
+    const std::string seal = intent_.records().front().value("seal", "none");
+    if (seal != "immutable" && seal != "guard") return {};
+    if (seal == "immutable") TRY(seal_skel_again(skel_, SealKind::immutable));
     // What was to be new is the merged tree's still, where no seal may be in a package manager's way.
     const DirFd merged = TRY(open_dirs_if_there(store_.vservers(), merged_));
     return merged.open() ? unseal_all(merged) : Result<>{};
