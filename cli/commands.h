@@ -37,6 +37,7 @@ using Action = std::function<Result<ExitStatus>(Session&)>;
 [[nodiscard]] Action remove_skel_command(CLI::App& command);
 [[nodiscard]] Action run_plugins_command(CLI::App& command);
 [[nodiscard]] Action recover_command(CLI::App& command);
+[[nodiscard]] Action guard_command(CLI::App& command);
 [[nodiscard]] Action bench_command(CLI::App& command);
 
 }  // namespace vskel::cli

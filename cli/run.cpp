@@ -46,6 +46,7 @@ constexpr std::array kCommands{
     CommandEntry{"remove-vs", "Remove vservers", remove_vs_command},
     CommandEntry{"remove-skel", "Remove a skel that no vserver uses", remove_skel_command},
     CommandEntry{"recover", "Finish or undo what a crash interrupted", recover_command},
+    CommandEntry{"guard", "Seal by programs in the kernel: start, stop or status", guard_command},
     CommandEntry{"bench", "Measure this host's file system and say which settings to use", bench_command},
 };
 

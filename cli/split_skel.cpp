@@ -20,7 +20,7 @@ Result<ExitStatus> split(Session& session, const SplitOptions& options) {
   const SkelName skel = TRY(SkelName::parse(options.skel));
   const Store store = TRY(session.store_to_change(Needs::vservers, skel));
   const GenerationRequest request{skel, tenants_holder(store, quiesce_of(options.quiesce), session.engine()),
-                                  session.engine()};
+                                  session.engine(), seal_chooser(store)};
   const GenerationReport report = TRY([&] {
     const auto bar = session.show_progress();
     return split_skel(store, request);

@@ -90,9 +90,10 @@ class Run {
     const bool dry_run = request_.engine.dry_run == DryRun::yes;
     const Share to = request_.to.value_or(Share::copy);
     if (request_.to == Share::reflink && !dry_run) TRY(require_reflinks(store_.staging()));
-    const auto shares = std::ranges::find(records_, Share::hardlink, &Record::share);
-    if (shares != records_.end()) {
-      seal_ = shares->seal;
+    if (const auto recorded = recorded_seal(records_)) {
+      seal_ = *recorded;
+      // What it does not hold would be in the open.
+      if (seal_ == SealKind::guard && !dry_run) TRY(choose_seal(store_.staging(), seal_));
     } else if (to == Share::hardlink && !dry_run) {
       const auto chosen = TRY(choose_seal(store_.staging(), std::nullopt));
       if (!chosen)

@@ -23,7 +23,7 @@ Result<std::uint64_t> SkelLinks::link(const std::string& path, const DirFd& dir,
 
 Result<std::uint64_t> SkelLinks::link_once(const DirFd& source, Name source_name, const DirFd& dir, Name name) {
   const sys::Stat stat = TRY(sys::stat(source, source_name));
-  if (shared_.seal == SealKind::none && stat.immutable) TRY(clear_seal(source, source_name, SealKind::immutable));
+  if (shared_.seal == SealKind::none) TRY(clear_any_seal(source, source_name, stat));
   TRY(shared_.seals.lift(source, source_name, stat.inode));
   auto linked = sys::link(source, source_name, dir, name);
   auto restored = shared_.seals.restore(source, source_name, stat.inode);
@@ -51,6 +51,7 @@ Result<> SkelLinks::make_new_leader(const DirFd& source, Name name, const DirFd&
     (void)shared_.seals.restore(source, name, stat.inode);
     return exchanged;
   }
+  if (!must_lift(shared_.seal)) TRY(set_seal(source, name, shared_.seal));
   TRY(shared_.seals.restore(source, name, inode));
   TRY(sys::set_times(source, directory.atime, directory.mtime));
   // Beside what is kept for older generations: vservers have it, and its inode says that it is the skel's.

@@ -8,13 +8,22 @@
 
 namespace vskel {
 
+namespace {
+
+Result<bool> may_be_shared(const WalkDirectory& directory, const WalkEntry& entry, const sys::Stat& stat) {
+  if (!is_linkable(stat, {})) return false;
+  return is_linkable(stat, TRY(sys::xattrs(directory.top(), entry.name)));
+}
+
+}  // namespace
+
 Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal) {
   std::atomic<std::uint64_t> sealed{0};
   TRY(for_each_file(global, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
     if (entry.type != sys::FileType::regular) return {};
     const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
-    if (stat.immutable || !is_linkable(stat, {})) return {};
-    if (!is_linkable(stat, TRY(sys::xattrs(directory.top(), entry.name)))) return {};
+    // What has the flag is to have the guard in its place.
+    if (stat.immutable ? seal != SealKind::guard : !TRY(may_be_shared(directory, entry, stat))) return {};
     TRY(set_seal(directory.top(), entry.name, seal));
     sealed.fetch_add(1, std::memory_order_relaxed);
     return {};
@@ -22,11 +31,37 @@ Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal) {
   return sealed.load();
 }
 
+Result<std::uint64_t> guard_all(const DirFd& global, const Guard& guard) {
+  std::atomic<std::uint64_t> guarded{0};
+  TRY(for_each_file(global, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+    if (entry.type != sys::FileType::regular) return {};
+    const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
+    if (!stat.immutable && !TRY(may_be_shared(directory, entry, stat))) return {};
+    TRY(guard.add(TRY(sys::identity(directory.top(), entry.name))));
+    guarded.fetch_add(1, std::memory_order_relaxed);
+    return {};
+  }));
+  return guarded.load();
+}
+
+Result<Guarded> count_guarded(const DirFd& tree, const Guard& guard) {
+  std::atomic<std::uint64_t> linkable{0}, held{0};
+  TRY(for_each_file(tree, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+    if (entry.type != sys::FileType::regular) return {};
+    const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
+    if (!stat.immutable && !TRY(may_be_shared(directory, entry, stat))) return {};
+    linkable.fetch_add(1, std::memory_order_relaxed);
+    if (TRY(guard.holds(TRY(sys::identity(directory.top(), entry.name))))) held.fetch_add(1, std::memory_order_relaxed);
+    return {};
+  }));
+  return Guarded{linkable.load(), held.load()};
+}
+
 Result<> prove_no_writers_below(const DirFd& tree) {
   return for_each_file(tree, [](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
     if (entry.type != sys::FileType::regular) return {};
     const Fd file = TRY(sys::open_trusted_file(directory.top(), entry.name));
-    if (!TRY(sys::stat(file)).immutable) return {};
+    if (!TRY(is_sealed(file, TRY(sys::stat(file))))) return {};
     auto lease = sys::take_read_lease(file);
     if (!lease && lease.error().code == EINVAL) return {};
     if (TRY(std::move(lease))) return {};
@@ -37,7 +72,9 @@ Result<> prove_no_writers_below(const DirFd& tree) {
 
 Result<> unseal_all(const DirFd& tree) {
   return for_each_file(tree, [](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
-    if (entry.type != sys::FileType::regular || !TRY(sys::stat(directory.top(), entry.name)).immutable) return {};
+    if (entry.type != sys::FileType::regular) return {};
+    TRY(clear_seal(directory.top(), entry.name, SealKind::guard));
+    if (!TRY(sys::stat(directory.top(), entry.name)).immutable) return {};
     return clear_seal(directory.top(), entry.name, SealKind::immutable);
   });
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "engine/model/sharing.h"
+#include "engine/seal/guard/guard.h"
 #include "engine/sys/kernel.h"
 
 namespace vskel {
@@ -10,13 +11,24 @@ namespace vskel {
 /// arena or on its own.
 [[nodiscard]] Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal);
 
+/// Puts every linkable file below `global`, and every one that is sealed by its flags, under `guard`; flags stay. Gives
+/// how many there were. Runs inside the caller's TBB arena or on its own.
+[[nodiscard]] Result<std::uint64_t> guard_all(const DirFd& global, const Guard& guard);
+
+/// How many files below `tree` could be under `guard`, and how many are. Runs inside the caller's TBB arena or on its
+/// own.
+struct Guarded {
+  std::uint64_t linkable = 0, held = 0;
+};
+[[nodiscard]] Result<Guarded> count_guarded(const DirFd& tree, const Guard& guard);
+
 /// An error that names the file if a sealed file below `tree` is open for writing: then somebody has a descriptor from
 /// before it was sealed, by which he writes on XFS, btrfs and tmpfs (ext4 refuses). A read lease tells (fcntl(2));
 /// nothing is proved where the file system has none. Runs inside the caller's TBB arena or on its own.
 [[nodiscard]] Result<> prove_no_writers_below(const DirFd& tree);
 
-/// Takes the immutable flag off every file below `tree`, which no vserver shares: a merged tree, whose new files a
-/// split sealed before it was undone. Runs inside the caller's TBB arena or on its own.
+/// Takes the seal, whichever it is, off every file below `tree`, which no vserver shares: a merged tree, whose new
+/// files a split sealed before it was undone. Runs inside the caller's TBB arena or on its own.
 [[nodiscard]] Result<> unseal_all(const DirFd& tree);
 
 }  // namespace vskel

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "engine/seal/guard/guard.h"
+
 namespace vskel {
 
 namespace {
@@ -27,6 +29,69 @@ Result<> try_out(const DirFd& scratch, SealKind seal) {
   return sys::set_flags(file, before);
 }
 
+constexpr const char* kNotLoaded = "the guard is not loaded; vskel guard start";
+
+/// Does the guard hold a file in `scratch`? btrfs is refused by name: its inodes have another device number in the
+/// kernel than outside, so that a key would be nobody's, or somebody else's.
+Result<> try_out_guard(const DirFd& scratch) {
+  const Guard* const guard = TRY(Guard::loaded());
+  if (guard == nullptr) return fail("seal", "guard", std::string(kNotLoaded));
+  const sys::FileSystem file_system = TRY(sys::file_system(scratch));
+  if (file_system.type == "btrfs")
+    return fail("seal", sys::path_of(scratch),
+                std::string("the guard can't tell inodes of btrfs subvolumes apart; use --share reflink"));
+  const Fd file = TRY(sys::create_unnamed_file(scratch, 0600));
+  auto inode = sys::identity(file);
+  if (!inode && inode.error().code != EOPNOTSUPP) return std::unexpected(std::move(inode).error());
+  if (!inode)
+    return fail("seal", sys::path_of(scratch),
+                "the guard can't tell inodes of this file system (" + file_system.type + ") apart");
+  TRY(guard->add(*inode));
+  const auto changed = sys::set_mode(file, 0600);
+  TRY(guard->remove(*inode));
+  if (!changed && changed.error().code == EPERM) return {};
+  return fail("seal", sys::path_of(scratch),
+              "the guard does not hold files of this file system (" + file_system.type + ")");
+}
+
+/// Puts an inode under the guard, and takes off the immutable flag, with which nobody could link or remove it. Nothing
+/// is done if the name is not that of `wanted` (0: whichever it is) any more: a tenant who runs may put what he likes
+/// there, and what comes next, on the name, finds that out.
+Result<> guard_file(const DirFd& dir, Name name, std::uint64_t wanted) {
+  const Guard* const guard = TRY(Guard::loaded());
+  if (guard == nullptr) return fail("seal", "guard", std::string(kNotLoaded));
+  const auto inode = sys::identity(dir, name);
+  const bool gone = !inode && (inode.error().code == ENOENT || inode.error().code == EOPNOTSUPP);
+  if (wanted != 0 && (gone || (inode && inode->inode != wanted))) return {};
+  if (!inode) return std::unexpected(inode.error());
+  if (!inode->immutable) return guard->add(*inode);
+  TRY(guard->add_with_flags_open(*inode));
+  auto cleared = sys::change_flags(dir, name, 0, sys::kImmutableFlag);
+  TRY(guard->add(*inode));
+  return cleared;
+}
+
+/// Of a file system whose inodes can't be told apart the guard holds none.
+Result<bool> holds(const Guard& guard, Result<sys::Identity> inode) {
+  if (!inode && inode.error().code == EOPNOTSUPP) return false;
+  return guard.holds(TRY(std::move(inode)));
+}
+
+Result<> unguard_file(const DirFd& dir, Name name) {
+  const Guard* const guard = TRY(Guard::loaded());
+  if (guard == nullptr || !TRY(holds(*guard, sys::identity(dir, name)))) return {};
+  return guard->remove(TRY(sys::identity(dir, name)));
+}
+
+/// Flags on a file that the guard holds: it goes from one seal to the other without a moment between them.
+Result<> set_flags_under_guard(const Guard& guard, const DirFd& dir, Name name, std::uint32_t flags) {
+  const sys::Identity inode = TRY(sys::identity(dir, name));
+  TRY(guard.add_with_flags_open(inode));
+  auto set = sys::change_flags(dir, name, flags, 0);
+  TRY(set ? guard.remove(inode) : guard.add(inode));
+  return set;
+}
+
 /// Whether an error says that there is no such seal here: a file system, a kernel or a container that has none.
 /// Anything else (no descriptor, no memory, no space) says nothing of the seal, and must not leave files in the open.
 bool says_no_seal(const Error& error) {
@@ -43,7 +108,10 @@ bool is_linkable(const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs) {
 
 Result<std::optional<SealKind>> choose_seal(const DirFd& scratch, std::optional<SealKind> asked) {
   if (asked == SealKind::none) return SealKind::none;
-  if (asked == SealKind::guard) return fail("seal", "guard", "the guard is not loaded");
+  if (asked == SealKind::guard) {
+    TRY(try_out_guard(scratch));
+    return SealKind::guard;
+  }
   if (asked) {
     auto tried = try_out(scratch, *asked);
     if (tried) return *asked;
@@ -51,30 +119,67 @@ Result<std::optional<SealKind>> choose_seal(const DirFd& scratch, std::optional<
     error.operation = asked == SealKind::iunlink ? "set iunlink seal" : "set immutable seal";
     return std::unexpected(std::move(error));
   }
-  for (const SealKind seal : {SealKind::iunlink, SealKind::immutable}) {
-    auto tried = try_out(scratch, seal);
+  for (const SealKind seal : {SealKind::iunlink, SealKind::guard, SealKind::immutable}) {
+    auto tried = seal == SealKind::guard ? try_out_guard(scratch) : try_out(scratch, seal);
     if (tried) return seal;
-    if (!says_no_seal(tried.error())) return std::unexpected(std::move(tried).error());
+    // Of a guard that is not there, or not for this file system, no errno is told.
+    const bool no_guard = seal == SealKind::guard && tried.error().code == 0;
+    if (!no_guard && !says_no_seal(tried.error())) return std::unexpected(std::move(tried).error());
   }
   return std::nullopt;
 }
 
+Result<bool> is_sealed(const DirFd& dir, Name name, const sys::Stat& stat) {
+  if (stat.immutable) return true;
+  const Guard* const guard = TRY(Guard::loaded());
+  if (guard == nullptr || stat.type != sys::FileType::regular) return false;
+  return holds(*guard, sys::identity(dir, name));
+}
+
+Result<bool> is_sealed(const Fd& file, const sys::Stat& stat) {
+  if (stat.immutable) return true;
+  const Guard* const guard = TRY(Guard::loaded());
+  if (guard == nullptr || stat.type != sys::FileType::regular) return false;
+  return holds(*guard, sys::identity(file));
+}
+
 Result<> set_seal(const DirFd& dir, Name name, SealKind seal) {
+  if (seal == SealKind::guard) return guard_file(dir, name, 0);
   const std::uint32_t flags = flags_of(seal);
-  return flags == 0 ? Result<>{} : sys::change_flags(dir, name, flags, 0);
+  if (flags == 0) return {};
+  auto set = sys::change_flags(dir, name, flags, 0);
+  if (set || set.error().code != EPERM) return set;
+  const Guard* const guard = TRY(Guard::loaded());
+  if (guard == nullptr || !TRY(holds(*guard, sys::identity(dir, name)))) return set;
+  return set_flags_under_guard(*guard, dir, name, flags);
 }
 
 Result<> clear_seal(const DirFd& dir, Name name, SealKind seal) {
+  if (seal == SealKind::guard) return unguard_file(dir, name);
   const std::uint32_t flags = flags_of(seal);
   return flags == 0 ? Result<>{} : sys::change_flags(dir, name, 0, flags);
 }
 
+Result<> clear_any_seal(const DirFd& dir, Name name, const sys::Stat& stat) {
+  if (stat.immutable) TRY(clear_seal(dir, name, SealKind::immutable));
+  return clear_seal(dir, name, SealKind::guard);
+}
+
 Result<> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode) {
+  if (seal_ == SealKind::guard) return guard_file(dir, name, inode);
   TRY(lift(dir, name, inode, Unsealed::as_sealed));
   return {};
 }
 
 Result<bool> LiftedSeals::lift_if_sealed(const DirFd& dir, Name name, std::uint64_t inode) {
+  if (seal_ == SealKind::guard) {
+    const Guard* const guard = TRY(Guard::loaded());
+    if (guard == nullptr) return fail("seal", "guard", std::string(kNotLoaded));
+    const sys::Identity found = TRY(sys::identity(dir, name));
+    if (!found.immutable) return guard->holds(found);
+    TRY(guard_file(dir, name, inode));
+    return true;
+  }
   return lift(dir, name, inode, Unsealed::nothing_to_do);
 }
 
@@ -102,6 +207,7 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
 }
 
 Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) {
+  if (seal_ == SealKind::guard) return {};  // since before the work
   if (!must_lift(seal_)) return set_seal(dir, name, seal_);
   Stripe& stripe = stripe_of(inode);
   const std::scoped_lock lock(stripe.mutex);

@@ -1,5 +1,7 @@
 // Sealing inodes that vservers share, and lifting the seal for as long as a batch needs it.
 //
+// A seal is flags of the inode, or (`guard`) a place in the kernel's map of sealed inodes (guard/guard.h).
+//
 // A mainline kernel refuses link, rename and unlink of an immutable inode (fs/namei.c: vfs_link, may_delete), so for
 // `immutable` every new link means: flag off, link, flag on. An inode may have several names in the skel and be worked
 // on by several tasks at once; LiftedSeals counts, so that the first lifts and the last restores.
@@ -26,9 +28,17 @@ namespace vskel {
 /// being tried.
 [[nodiscard]] Result<std::optional<SealKind>> choose_seal(const DirFd& scratch, std::optional<SealKind> asked);
 
-/// Sets or clears the seal of one regular file. `guard` and `none` change no flags.
+/// Whether the file that `stat` tells of, named so in `dir`, is sealed, by whichever seal.
+[[nodiscard]] Result<bool> is_sealed(const DirFd& dir, Name name, const sys::Stat& stat);
+/// The same for an open file.
+[[nodiscard]] Result<bool> is_sealed(const Fd& file, const sys::Stat& stat);
+
+/// Sets or clears the seal of one regular file. `guard` takes the place of an immutable flag: first it holds the inode,
+/// then the flag goes. `none` changes nothing.
 [[nodiscard]] Result<> set_seal(const DirFd& dir, Name name, SealKind seal);
 [[nodiscard]] Result<> clear_seal(const DirFd& dir, Name name, SealKind seal);
+/// Takes off what seals the file that `stat` tells of: the immutable flag, or the guard.
+[[nodiscard]] Result<> clear_any_seal(const DirFd& dir, Name name, const sys::Stat& stat);
 /// True if names of a sealed inode can only be made or removed after lifting the seal.
 [[nodiscard]] constexpr bool must_lift(SealKind seal) { return seal == SealKind::immutable; }
 
@@ -38,10 +48,11 @@ class LiftedSeals {
   explicit LiftedSeals(SealKind seal) : seal_(seal) {}
   /// False: nothing is ever lifted.
   [[nodiscard]] bool lifts() const { return must_lift(seal_); }
-  /// Before work on names of `inode`, reached as `name` in `dir`. Does nothing for seals that need no lifting.
+  /// Before work on names of `inode`, reached as `name` in `dir`. With seals that need no lifting it sees to it that
+  /// the inode has the seal and not another one that would be in the way, if it is `inode` still.
   [[nodiscard]] Result<> lift(const DirFd& dir, Name name, std::uint64_t inode);
   /// The same for an inode of which nobody knows whether it is sealed: a flag that another task has just lifted says
-  /// nothing. False if it is not, or its seal needs no lifting: then there is nothing to restore.
+  /// nothing. False if it is not sealed, or sealed by flags that need no lifting: then there is nothing to restore.
   [[nodiscard]] Result<bool> lift_if_sealed(const DirFd& dir, Name name, std::uint64_t inode);
   /// After it, whatever came of the work; the last one seals again (also what was not sealed before).
   [[nodiscard]] Result<> restore(const DirFd& dir, Name name, std::uint64_t inode);

@@ -8,13 +8,17 @@ namespace vskel {
 
 namespace {
 
-Result<SealKind> seal_to_use(const Store& store, const EngineOptions& engine) {
-  const auto seal = TRY(choose_seal(store.staging(), std::nullopt));
-  if (!seal && engine.warn) engine.warn("this file system takes no seal: global is not sealed");
+Result<SealKind> seal_to_use(const Store& store, const GenerationRequest& request, const Skel& skel) {
+  const auto seal = TRY(request.choose_seal ? request.choose_seal(skel) : choose_seal(store.staging(), std::nullopt));
+  if (!seal && request.engine.warn) request.engine.warn("this file system takes no seal: global is not sealed");
   return seal.value_or(SealKind::none);
 }
 
-std::string_view seal_word(SealKind seal) { return must_lift(seal) ? "immutable" : "none"; }
+/// What an undoing has to take off again.
+std::string_view seal_word(SealKind seal) {
+  if (seal == SealKind::guard) return "guard";
+  return must_lift(seal) ? "immutable" : "none";
+}
 
 }  // namespace
 
@@ -31,7 +35,7 @@ PartChanges GenerationReport::all() const {
 
 Result<GenerationReport> change_generation(const Store& store, const GenerationRequest& request, const Skel& skel,
                                            std::string_view operation, unsigned last, const GenerationMaker& make) {
-  const SealKind seal = TRY(seal_to_use(store, request.engine));
+  const SealKind seal = TRY(seal_to_use(store, request, skel));
   Quiescence quiescence = TRY(must_lift(seal) ? request.hold_tenants(skel) : Result<Quiescence>());
   Intent intent = TRY(Intent::begin(store, {{"version", 1},
                                             {"operation", operation},

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,10 +21,14 @@ namespace vskel {
 /// Holds all still who must be while the seals of this skel's inodes are lifted. Called under the skel's lock.
 using HoldTenants = std::function<Result<Quiescence>(const Skel&)>;
 
+/// The seal for new inodes of this skel; nullopt: none is to be had. Called under the skel's lock.
+using ChooseSeal = std::function<Result<std::optional<SealKind>>(const Skel&)>;
+
 struct GenerationRequest {
   SkelName skel;
   HoldTenants hold_tenants;
   EngineOptions engine;
+  ChooseSeal choose_seal;  ///< empty: the best that the kernel has
 };
 
 /// Files, links and devices; directories are not counted.

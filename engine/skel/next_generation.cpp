@@ -196,8 +196,9 @@ class Finish {
       if (hold_tenants_ && TRY(has_sealed_to_move_back(files, skel_))) quiescence = TRY(hold_tenants_(skel_));
       for (const Part part : {Part::global_part, Part::local_part}) TRY(move_back(files, part, skel_, quiescence));
     }
-    if (intent_.records().front().value("seal", "none") != "immutable") return {};
-    TRY(seal_skel_again(skel_, SealKind::immutable));
+    const std::string seal = intent_.records().front().value("seal", "none");
+    if (seal != "immutable" && seal != "guard") return {};
+    if (seal == "immutable") TRY(seal_skel_again(skel_, SealKind::immutable));
     TRY(quiescence.release());
     // What was to be new is the merged tree's still, where no seal may be in a package manager's way.
     const DirFd merged = TRY(open_dirs_if_there(store_.vservers(), merged_));

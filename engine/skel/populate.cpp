@@ -133,8 +133,7 @@ class DirectoryPlan {
   }
 
   Result<> add_link(const WalkEntry& entry, const DirFd& source, const sys::Stat& stat) {
-    if (shared_.request.seal == SealKind::none && stat.immutable)
-      TRY(clear_seal(source, entry.name, SealKind::immutable));
+    if (shared_.request.seal == SealKind::none) TRY(clear_any_seal(source, entry.name, stat));
     TRY(shared_.seals.lift(source, entry.name, entry.inode));
     add_lifted_link(entry, source);
     return {};

@@ -18,7 +18,9 @@ Result<> for_each_shared_tree(const Skel& skel, Visit visit) {
   const DirFd generations = TRY(sys::reopen(skel.generations()));
   const Listing listing = TRY(Listing::read(generations));
   for (const Listed& listed : listing.entries()) {
-    if (listed.type != sys::FileType::directory || !listed.name.view().ends_with(".files")) continue;
+    if (listed.type != sys::FileType::directory) continue;
+    if (listed.name.view().ends_with(".leaders")) TRY(visit(TRY(sys::open_dir(generations, listed.name))));
+    if (!listed.name.view().ends_with(".files")) continue;
     const DirFd files = TRY(sys::open_dir(generations, listed.name));
     auto global = sys::open_dir(files, "global");
     if (global) TRY(visit(*global));
@@ -34,6 +36,26 @@ Result<> seal_skel_again(const Skel& skel, SealKind seal) {
     (void)TRY(seal_again(tree, seal));
     return {};
   });
+}
+
+Result<std::uint64_t> guard_skel(const Skel& skel, const Guard& guard) {
+  std::uint64_t guarded = 0;
+  TRY(for_each_shared_tree(skel, [&](const DirFd& tree) -> Result<> {
+    guarded += TRY(guard_all(tree, guard));
+    return {};
+  }));
+  return guarded;
+}
+
+Result<Guarded> count_guarded_of(const Skel& skel, const Guard& guard) {
+  Guarded sum;
+  TRY(for_each_shared_tree(skel, [&](const DirFd& tree) -> Result<> {
+    const Guarded counted = TRY(count_guarded(tree, guard));
+    sum.linkable += counted.linkable;
+    sum.held += counted.held;
+    return {};
+  }));
+  return sum;
 }
 
 Result<> prove_no_writers(const Skel& skel) { return for_each_shared_tree(skel, prove_no_writers_below); }

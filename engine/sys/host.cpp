@@ -95,6 +95,9 @@ Result<FileSystem> file_system(const Fd& fd) {
     case TMPFS_MAGIC:
       out.type = "tmpfs";
       break;
+    case BPF_FS_MAGIC:
+      out.type = "bpf";
+      break;
     default: {
       std::array<char, 24> text{};
       std::snprintf(text.data(), text.size(), "0x%lx", magic);

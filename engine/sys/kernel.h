@@ -121,6 +121,18 @@ struct Pinned {
 /// The same for a name that must not be opened (symlinks, devices), through O_PATH and /proc/self/fd.
 [[nodiscard]] Result<std::vector<Xattr>> xattrs(const DirFd& dir, Name name);
 
+/// What means one inode while its file system is mounted: numbers are given out again, with another generation.
+struct Identity {
+  std::uint64_t device = 0;  ///< as in Stat
+  std::uint64_t inode = 0;
+  std::uint32_t generation = 0;  ///< i_generation, which no call tells but for the file's handle
+  bool immutable = false;        ///< as in Stat
+};
+/// By name_to_handle_at(2), whose handles are read for ext4 (fs/libfs.c: generic_encode_ino32_fh), XFS
+/// (fs/xfs/xfs_export.c) and tmpfs (mm/shmem.c). EOPNOTSUPP where a file system has no handles, or others.
+[[nodiscard]] Result<Identity> identity(const DirFd& dir, Name name);
+[[nodiscard]] Result<Identity> identity(const Fd& fd);
+
 // --- making
 [[nodiscard]] Result<> make_dir(const DirFd& dir, Name name, std::uint32_t mode);
 /// make_dir, content if it is there already as a directory; then open_dir.

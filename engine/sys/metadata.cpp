@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstring>
 
 #include "engine/sys/call.h"
 #include "engine/sys/kernel.h"
@@ -70,6 +71,42 @@ Result<Stat> stat_name(const Fd& dir, const char* name, int flags) {
     return ::statx(dir.number(), name, flags | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &raw);
   }));
   return from_statx(raw);
+}
+
+/// Inode number and generation in a file's handle; nullopt: of a form that is not known.
+struct HandleParts {
+  std::uint64_t inode;
+  std::uint32_t generation;
+};
+std::optional<HandleParts> parts_of(int type, std::span<const std::byte> handle) {
+  constexpr int kInode32Generation = 1;  // include/linux/exportfs.h: FILEID_INO32_GEN; also tmpfs, with its own order
+  constexpr int kXfs64 = 0x81;           // fs/xfs/xfs_export.h: XFS_FILEID_TYPE_64FLAG | FILEID_INO32_GEN
+  std::array<std::uint32_t, 3> words{};
+  if (handle.size() > sizeof words) return std::nullopt;
+  std::memcpy(words.data(), handle.data(), handle.size());
+  const auto [first, second, third] = words;
+  if (type == kInode32Generation && handle.size() == 8) return HandleParts{first, second};
+  if (type == kInode32Generation && handle.size() == 12)
+    return HandleParts{second | (std::uint64_t{third} << 32), first};
+  if (type == kXfs64 && handle.size() == 12) return HandleParts{first | (std::uint64_t{second} << 32), third};
+  return std::nullopt;
+}
+
+Result<Identity> identity_of(const Fd& dir, const char* name, int flags) {
+  const Stat stat = TRY(stat_name(dir, name, flags));
+  struct {
+    file_handle head;
+    std::array<std::byte, MAX_HANDLE_SZ> bytes;
+  } handle{};
+  handle.head.handle_bytes = MAX_HANDLE_SZ;
+  int mount = 0;
+  TRY(detail::perform("identify", "name_to_handle_at", Effect::looks, dir, name,
+                      [&] { return ::name_to_handle_at(dir.number(), name, &handle.head, &mount, flags); }));
+  const auto parts = parts_of(handle.head.handle_type, std::span(handle.bytes).first(handle.head.handle_bytes));
+  // Who swapped the name between the two calls gets an error; so does a file system whose inode has another number than
+  // statx(2) tells.
+  if (!parts || parts->inode != stat.inode) return detail::failed("identify", dir, name, EOPNOTSUPP);
+  return Identity{stat.device, stat.inode, parts->generation, stat.immutable};
 }
 
 /// The path by which xattr calls, which have no *at form before Linux 6.13, reach what `fd` pins.
@@ -150,6 +187,10 @@ Result<bool> change_flags_by_name(const DirFd& dir, Name name, std::uint32_t set
 }
 
 }  // namespace
+
+Result<Identity> identity(const DirFd& dir, Name name) { return identity_of(dir, name.c_str(), 0); }
+
+Result<Identity> identity(const Fd& fd) { return identity_of(fd, "", AT_EMPTY_PATH); }
 
 Result<Stat> stat(const DirFd& dir, Name name) { return stat_name(dir, name.c_str(), 0); }
 Result<Stat> stat(const Fd& fd) { return stat_name(fd, "", AT_EMPTY_PATH); }

@@ -12,6 +12,7 @@
 #include "engine/vserver/clock.h"
 #include "engine/vserver/contexts.h"
 #include "engine/vserver/instances.h"
+#include "engine/vserver/tenants.h"
 
 namespace vskel {
 
@@ -38,8 +39,7 @@ Result<SealKind> seal_for(const Store& store, const Skel& skel, const AdoptReque
   if (request.share == Share::reflink && request.engine.dry_run == DryRun::no) TRY(require_reflinks(store.staging()));
   if (request.share != Share::hardlink) return SealKind::none;
   const auto records = TRY(read_records(skel));
-  const auto other = std::ranges::find(records, Share::hardlink, &Record::share);
-  if (other != records.end()) return other->seal;
+  if (const auto recorded = recorded_seal(records)) return *recorded;
   if (request.engine.dry_run == DryRun::yes) return SealKind::immutable;
   const auto seal = TRY(choose_seal(store.staging(), std::nullopt));
   if (!seal)

@@ -11,6 +11,7 @@
 #include <deque>
 #include <set>
 
+#include "engine/seal/guard/guard.h"
 #include "engine/seal/reflink.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/populate.h"
@@ -122,8 +123,13 @@ Result<SealKind> agree_on_seal(const Store& store, const CreateRequest& request,
   if (request.share == Share::reflink && request.engine.dry_run == DryRun::no) TRY(require_reflinks(store.staging()));
   if (request.share != Share::hardlink) return SealKind::none;
   const DirFd& scratch = store.staging().open() ? store.staging() : store.vservers();
-  std::optional<SealKind> seal = request.seal;
-  if (seal != SealKind::none && request.engine.dry_run == DryRun::no) seal = TRY(choose_seal(scratch, request.seal));
+  const auto recorded = recorded_seal(records);
+  if (recorded == SealKind::guard && request.seal && request.seal != SealKind::guard && request.seal != SealKind::none)
+    return refuse("choose seal", std::string(seal_name(*request.seal)),
+                  "vservers of this skel share the same files under the guard");
+  std::optional<SealKind> seal = request.seal ? request.seal : recorded;
+  if (request.seal != SealKind::none && request.engine.dry_run == DryRun::no)
+    seal = TRY(request.seal ? choose_seal(scratch, request.seal) : seal_to_go_on_with(scratch, records));
   if (!seal && request.engine.dry_run == DryRun::no)
     return fail(
         "seal", store.paths().vservers,
@@ -366,6 +372,25 @@ Result<PublishOutcome> publish_all(const Store& store, const Skel& skel, const D
   return out;
 }
 
+/// One skel's inodes have one seal. Those of a skel whose first vserver with this one is about to be made may have
+/// another: of the build, or of the vservers that are there.
+Result<> change_seal_of_skel(const Skel& skel, SealKind seal, const std::vector<Record>& records) {
+  const auto recorded = recorded_seal(records);
+  const bool others = recorded && recorded != SealKind::none;
+  if (seal == SealKind::none || (seal == SealKind::guard ? !others || recorded == SealKind::guard : others)) return {};
+  if (seal != SealKind::guard && TRY(Guard::loaded()) == nullptr) return {};
+  return seal_skel_again(skel, seal);
+}
+
+/// After a creation that was to bring the guard and came to nothing: nobody would fill it again for this skel.
+Result<> back_to_recorded_seal(const Store& store, const Skel& skel, SealKind seal) {
+  if (seal != SealKind::guard) return {};
+  const auto recorded = recorded_seal(TRY(read_records(skel)));
+  if (!recorded || recorded == SealKind::none || recorded == SealKind::guard) return {};
+  if (const auto flags = TRY(choose_seal(store.staging(), recorded))) TRY(seal_skel_again(skel, *flags));
+  return {};
+}
+
 /// Whether the tenants that share inodes with the staging are held still.
 enum class Held { yes, perhaps_not };
 
@@ -388,6 +413,7 @@ Result<PublishOutcome> finish(const Store& store, Intent& intent, Held held) {
     // Unsealed files are shared files in the open: sealed again before anything else is taken apart. Published but not
     // cleared away, the staging may have members that failed, with files half removed.
     if (must_lift(seal)) TRY(seal_skel_again(skel, seal));
+    TRY(back_to_recorded_seal(store, skel, seal));
   }
   if (phase.empty())
     for (const auto& member : first.at("vservers"))
@@ -499,7 +525,10 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
   if (must_lift(seal)) quiescence = TRY(hold_tenants(store, skel, records, request.quiesce, request.engine));
   Intent intent = TRY(Intent::begin(store, first_record(request, made.plans, seal)));
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
-  auto staged = stage(store, request, skel, seal, quiescence, made.plans, staging, jobs);
+  auto staged = [&]() -> Result<std::vector<CreatedVserver>> {
+    TRY(change_seal_of_skel(skel, seal, records));
+    return stage(store, request, skel, seal, quiescence, made.plans, staging, jobs);
+  }();
   if (auto proven = quiescence.prove(); !proven && staged) staged = std::unexpected(std::move(proven).error());
   // What failed is taken apart, sealed names among it: until then the tenants stay held.
   const bool all_staged = staged && std::ranges::none_of(*staged, [](const CreatedVserver& outcome) {

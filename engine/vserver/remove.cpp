@@ -28,12 +28,18 @@ namespace vskel {
 
 namespace {
 
-/// False for a skel whose vservers asked for --seal none.
-Result<bool> is_sealed(const Skel& skel) {
-  if (!skel.tree(Part::global_part).open()) return false;
+/// Seals again what a crash between lifting a seal and restoring it has left in the open. Nothing for a skel whose
+/// vservers asked for --seal none, or are under the guard, which is never lifted.
+Result<> mend_seals(const Store& store, const Skel& skel) {
+  if (!skel.tree(Part::global_part).open()) return {};
   const auto records = TRY(read_records(skel));
-  return std::ranges::none_of(
-      records, [](const Record& record) { return record.share == Share::hardlink && record.seal == SealKind::none; });
+  if (recorded_seal(records) == SealKind::guard) return {};
+  const auto is_open = [](const Record& record) {
+    return record.share == Share::hardlink && record.seal == SealKind::none;
+  };
+  if (std::ranges::any_of(records, is_open)) return {};
+  const auto seal = TRY(seal_to_go_on_with(store.staging(), records));
+  return seal ? seal_skel_again(skel, *seal) : Result<>{};
 }
 
 Result<Name> checked_name(const std::string& text) {
@@ -210,13 +216,10 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
 /// An emptying that was killed may have left a seal lifted, and then also something in the trash: so all is sealed
 /// before that goes. False where a skel is locked by another process.
 Result<bool> seal_all_again(const Store& store) {
-  const auto seal = TRY(choose_seal(store.staging(), std::nullopt));
-  if (!seal) return true;
   for (const SkelName& name : TRY(Skel::all(store))) {
     const auto lock = TRY(Lock::take_if_free(store, "skel." + name.text()));
     if (!lock) return false;
-    const Skel skel = TRY(Skel::open(store, name));
-    if (TRY(is_sealed(skel))) TRY(seal_skel_again(skel, *seal));
+    TRY(mend_seals(store, TRY(Skel::open(store, name))));
   }
   return true;
 }
@@ -227,8 +230,7 @@ Result<std::vector<std::string>> finish_removal(const Store& store, Intent& inte
   if (intent.records().front().value("operation", "") == "remove-skel") return finish_skel(store, intent);
   // Where the crash came between lifting a seal and restoring it, the other vservers' file is in the open.
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
-  if (const auto seal = TRY(choose_seal(store.staging(), std::nullopt)); seal && TRY(is_sealed(skel)))
-    TRY(seal_skel_again(skel, *seal));
+  TRY(mend_seals(store, skel));
   return TRY(finish_vservers(store, intent, Quiesce::automatic, {}))
   .lines;
 }

@@ -22,6 +22,30 @@ Result<> add_sealed_tenants(const Store& store, const std::vector<Record>& recor
 
 }  // namespace
 
+std::optional<SealKind> recorded_seal(const std::vector<Record>& records) {
+  std::optional<SealKind> found;
+  for (const Record& record : records) {
+    if (record.share != Share::hardlink) continue;
+    if (record.seal == SealKind::guard) return SealKind::guard;
+    if (!found) found = record.seal;
+  }
+  return found;
+}
+
+Result<std::optional<SealKind>> seal_to_go_on_with(const DirFd& scratch, const std::vector<Record>& records) {
+  const auto recorded = recorded_seal(records);
+  if (recorded == SealKind::guard) return choose_seal(scratch, SealKind::guard);
+  const auto best = TRY(choose_seal(scratch, std::nullopt));
+  if (best != SealKind::guard || !recorded || recorded == SealKind::none) return best;
+  return choose_seal(scratch, SealKind::immutable);
+}
+
+ChooseSeal seal_chooser(const Store& store) {
+  return [&store](const Skel& skel) -> Result<std::optional<SealKind>> {
+    return seal_to_go_on_with(store.staging(), TRY(read_records(skel)));
+  };
+}
+
 Result<Quiescence> hold_tenants(const Store& store, const Skel& skel, const std::vector<Record>& records,
                                 Quiesce quiesce, const EngineOptions& engine) {
   std::vector<Tenant> tenants;

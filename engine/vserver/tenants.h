@@ -1,6 +1,7 @@
 // Vservers that can reach sealed inodes: who has to be still while a seal is lifted.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "engine/model/options.h"
@@ -10,6 +11,19 @@
 #include "engine/vserver/record.h"
 
 namespace vskel {
+
+/// What seals the inodes that vservers of these `records` share: the guard if one of them relies on it, else what the
+/// first says; nullopt if none shares any.
+[[nodiscard]] std::optional<SealKind> recorded_seal(const std::vector<Record>& records);
+
+/// The seal for further inodes of their skel, and for a vserver that is to share them, where nothing is asked: the
+/// guard if it is recorded, and an error if that is not to be had; else the best that the kernel has, but not the guard
+/// where another seal is recorded. nullopt: none is to be had. `scratch` as for choose_seal().
+[[nodiscard]] Result<std::optional<SealKind>> seal_to_go_on_with(const DirFd& scratch,
+                                                                 const std::vector<Record>& records);
+
+/// seal_to_go_on_with() by what the records say when asked; for split_skel() and roll_back(). `store` outlives it.
+[[nodiscard]] ChooseSeal seal_chooser(const Store& store);
 
 /// Holds all vservers of a skel still that have its inodes by hard link under a seal that must be lifted, as its
 /// `records` say. `store` outlives the Quiescence.

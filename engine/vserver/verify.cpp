@@ -17,6 +17,7 @@
 #include "engine/txn/journal.h"
 #include "engine/vserver/inspect.h"
 #include "engine/vserver/instances.h"
+#include "engine/vserver/tenants.h"
 
 namespace vskel {
 
@@ -120,7 +121,7 @@ class PartCheck {
     // A global file's names in vservers count too, so that its number of links says nothing here.
     if (part_ != Part::global_part && stat.nlink != wanted.nlink) differ(path, "number of links differs");
     const bool wants_seal = part_ == Part::global_part && seal_ && seal_ != SealKind::none && is_linkable(stat, xattrs);
-    if (wants_seal && !stat.immutable) differ(path, "not sealed");
+    if (wants_seal && !TRY(is_sealed(dir, name, stat))) differ(path, "not sealed");
     return {};
   }
 
@@ -134,8 +135,7 @@ class PartCheck {
 
 /// What seals a skel's files have to have: what its vservers rely on; without any, what the file system can do.
 Result<std::optional<SealKind>> wanted_seal(const Store& store, const std::vector<Record>& records) {
-  for (const Record& record : records)
-    if (record.share == Share::hardlink) return record.seal;
+  if (const auto recorded = recorded_seal(records)) return recorded;
   if (!store.staging().open()) return std::nullopt;
   return choose_seal(store.staging(), std::nullopt);
 }
@@ -148,7 +148,8 @@ Result<> verify_kept_seals(const Skel& skel, Differences& out) {
     TRY(for_each_file(root, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
       if (entry.type != sys::FileType::regular) return {};
       const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
-      if (!stat.immutable && is_linkable(stat, TRY(sys::xattrs(directory.top(), entry.name))))
+      if (!TRY(is_sealed(directory.top(), entry.name, stat)) &&
+          is_linkable(stat, TRY(sys::xattrs(directory.top(), entry.name))))
         out.add("skel " + skel.name().text(), "generations/" + name + "/global/" + directory.path_to(entry.name),
                 "not sealed");
       return {};
@@ -160,7 +161,13 @@ Result<> verify_kept_seals(const Skel& skel, Differences& out) {
 Result<> verify_skel(const Store& store, const Skel& skel, const std::vector<Record>& records, Differences& out) {
   const Manifest manifest = TRY(skel.manifest(TRY(skel.newest_generation())));
   (void)TRY(skel.layout());
-  const auto seal = TRY(wanted_seal(store, records));
+  auto seal = TRY(wanted_seal(store, records));
+  if (seal == SealKind::guard && store.staging().open()) {
+    if (const auto held = choose_seal(store.staging(), seal); !held) {
+      out.add("skel " + skel.name().text(), "", "its vservers rely on the guard: " + held.error().line());
+      seal.reset();  // each of its files is in the open: that is said
+    }
+  }
   for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
     TRY(PartCheck(skel, part, manifest, seal, out).run());
   return seal && seal != SealKind::none ? verify_kept_seals(skel, out) : Result<>{};

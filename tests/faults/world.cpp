@@ -228,7 +228,7 @@ Told plugins_ran(const Store& store, const std::string& name) {
 }
 
 GenerationRequest next_generation(const Store& store) {
-  return {base(), tenants_holder(store, Quiesce::automatic, engine()), engine()};
+  return {base(), tenants_holder(store, Quiesce::automatic, engine()), engine(), seal_chooser(store)};
 }
 
 /// Counts the calls that change something in a store, but for the opening of locks' files.

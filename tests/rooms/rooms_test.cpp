@@ -152,6 +152,7 @@ const Strings kByDescriptor{"close",
                             "lseek",
                             "mkdirat",
                             "mknodat",
+                            "name_to_handle_at",
                             "openat",
                             "pipe2",
                             "poll",
@@ -211,6 +212,13 @@ constexpr std::array kPlaces{
     Place{"execve", "process.cpp", 1, "/proc/self/fd/4: the program that was checked"},
 };
 
+/// The guard's programs and map are reached by libbpf alone, at paths of its own below /sys/fs/bpf.
+bool may_stand_in_guard(const std::string& symbol) {
+  return may_stand_outside(symbol) || starts_with_any(symbol, std::array<std::string_view, 2>{"bpf_", "btf__"}) ||
+         symbol == "libbpf_set_print" || symbol == "libbpf_num_possible_cpus" || symbol == "calloc" ||
+         plain(symbol) == "vsnprintf";
+}
+
 bool may_stand_in_kernel_room(const std::string& symbol) {
   const std::string call = plain(symbol);
   return is_harmless(symbol) || kByDescriptor.contains(call) ||
@@ -225,6 +233,11 @@ Strings without(Strings symbols, bool (*allowed)(const std::string&)) {
 TEST(RoomsTest, NothingOutsideOfTheKernelRoomReachesFiles) {
   EXPECT_EQ(without(wanted_symbols("vskel_engine"), may_stand_outside), Strings())
       << "add what takes no path and asks the kernel for nothing to is_harmless()";
+}
+
+TEST(RoomsTest, LibbpfIsAskedByTheGuardAlone) {
+  EXPECT_EQ(without(wanted_symbols("vskel_guard"), may_stand_in_guard), Strings());
+  EXPECT_FALSE(may_stand_outside("bpf_obj_get"));
 }
 
 TEST(RoomsTest, TheKernelRoomAsksTheCLibraryForNothingElse) {

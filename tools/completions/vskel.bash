@@ -9,7 +9,7 @@ _vskel() {
   }
   current=${words[cword]} previous=${words[cword - 1]}
 
-  local commands="build-skel create-vs merge-skel split-skel relink adopt diff rollback prune list show verify run-plugins remove-vs remove-skel recover bench"
+  local commands="build-skel create-vs merge-skel split-skel relink adopt diff rollback prune list show verify run-plugins remove-vs remove-skel recover guard bench"
   local globals="--vservers --etc --config --jobs --backend --progress --dry-run --json --quiet --verbose --no-wait --help --version"
   local vservers=${VSKEL_VSERVERS:-/vservers} command="" place=0 i
   for ((i = 1; i < cword; i++)); do
@@ -61,6 +61,10 @@ _vskel() {
     show | run-plugins) ((place == 0)) && names=yes ;;
     verify) names=yes ;;
     remove-vs) options="--yes --quiesce" names=yes ;;
+    guard)
+      options="--yes"
+      if [[ $current != -* ]]; then ((place == 0)) && COMPREPLY=($(compgen -W "start stop status" -- "$current")); return; fi
+      ;;
     bench) options="--dir --save" ;;
     remove-skel) options="--yes"; ((place == 0)) && skels=yes ;;
   esac

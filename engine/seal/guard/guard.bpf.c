@@ -1,0 +1,126 @@
+/* The guard: what is in the map `sealed` is refused, to everybody, for every way to change a file or its metadata;
+ * names of it can be made, moved and removed as of any other file. The immutable-linkage-invert of Linux-VServer, for kernels
+ * without it.
+ *
+ * Hooks are those of security/security.c. A kernel has some of them only since a version, and some have got an argument
+ * in front since; there is a program for each form, and guard.cpp loads those that fit what the kernel says of itself:
+ *
+ *   file_open                    every open but O_PATH; also by io_uring, by handle, by /proc/self/fd, by nfsd.
+ *                                The count of writers is raised before it (fs/open.c: do_dentry_open), so that who
+ *                                gets a read lease after the key went into the map has proved that nobody writes.
+ *   inode_setattr                chmod, chown, utimes, truncate (fs/attr.c: notify_change)
+ *   inode_setxattr, _removexattr attributes, capabilities; ACLs before 6.2
+ *   inode_set_acl, _remove_acl   ACLs since 6.2
+ *   file_ioctl, _compat          flags, project, version, verity: the ioctls that need no descriptor for writing
+ *   inode_file_setattr           flags by file_setattr(2), 6.17
+ *   inode_free_security          an inode that is gone takes its key along; its number will be another file's
+ *
+ * Needs no hook: write, mmap, fallocate, copy_file_range, FICLONE and the like want a descriptor open for writing; so
+ * do the ioctls that move extents. Access times that reading sets pass no hook. */
+#include <linux/bpf.h>
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "engine/seal/guard/kernel_types.h"
+#include "engine/seal/guard/key.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+#define EPERM 1
+#define FMODE_WRITE 0x2
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1 << 20);
+  __uint(map_flags, BPF_F_NO_PREALLOC); /* memory for what is sealed, not for what could be */
+  __type(key, struct vskel_guard_key);
+  __type(value, __u8);
+} sealed SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, VSKEL_GUARD_HOOKS);
+  __type(key, __u32);
+  __type(value, __u64);
+} refusals SEC(".maps");
+
+static __always_inline struct vskel_guard_key key_of(const struct inode* inode) {
+  struct vskel_guard_key key = {
+      .inode = inode->i_ino, .device = inode->i_sb->s_dev, .generation = inode->i_generation};
+  return key;
+}
+
+static __always_inline int refuse_if_sealed(const struct inode* inode, __u32 hook) {
+  if ((inode->i_mode & S_IFMT) != S_IFREG) return 0;
+  struct vskel_guard_key key = key_of(inode);
+  const __u8* state = bpf_map_lookup_elem(&sealed, &key);
+  if (!state) return 0;
+  if (*state == VSKEL_GUARD_FLAGS_OPEN && (hook == VSKEL_GUARD_IOCTL || hook == VSKEL_GUARD_FILE_SETATTR)) return 0;
+  __u64* count = bpf_map_lookup_elem(&refusals, &hook);
+  if (count) ++*count;
+  return -EPERM;
+}
+
+SEC("lsm/file_open")
+int BPF_PROG(open_, struct file* file) {
+  if (!(file->f_mode & FMODE_WRITE)) return 0;
+  return refuse_if_sealed(file->f_inode, VSKEL_GUARD_OPEN);
+}
+
+/* Both forms of hooks that have got a namespace or an idmapping in front of the dentry. */
+#define ON_DENTRY(hook, counter)                                                      \
+  SEC("?lsm/" #hook)                                                                  \
+  int BPF_PROG(hook##_bare, struct dentry* dentry) {                                  \
+    return refuse_if_sealed(dentry->d_inode, counter);                                \
+  }                                                                                   \
+  SEC("?lsm/" #hook)                                                                  \
+  int BPF_PROG(hook##_mapped, void* mapping, struct dentry* dentry) {                 \
+    return refuse_if_sealed(dentry->d_inode, counter);                                \
+  }
+
+ON_DENTRY(inode_setattr, VSKEL_GUARD_SETATTR)
+ON_DENTRY(inode_setxattr, VSKEL_GUARD_SETXATTR)
+ON_DENTRY(inode_removexattr, VSKEL_GUARD_REMOVEXATTR)
+ON_DENTRY(inode_set_acl, VSKEL_GUARD_SET_ACL)
+ON_DENTRY(inode_remove_acl, VSKEL_GUARD_REMOVE_ACL)
+ON_DENTRY(inode_file_setattr, VSKEL_GUARD_FILE_SETATTR)
+
+/* include/uapi/linux/fs.h, fsverity.h, fs/ext4/ext4.h; with 4 in place of 8: what 32-bit programs ask for. */
+static __always_inline int changes_a_file(unsigned int command) {
+  switch (command) {
+    case 0x40086602: /* FS_IOC_SETFLAGS */
+    case 0x40046602: /* FS_IOC32_SETFLAGS */
+    case 0x401c5820: /* FS_IOC_FSSETXATTR */
+    case 0x40087602: /* FS_IOC_SETVERSION */
+    case 0x40047602: /* FS_IOC32_SETVERSION */
+    case 0x40086604: /* EXT4_IOC_SETVERSION */
+    case 0x40046604: /* EXT4_IOC32_SETVERSION */
+    case 0x00006609: /* EXT4_IOC_MIGRATE */
+    case 0x40806685: /* FS_IOC_ENABLE_VERITY */
+      return 1;
+    default:
+      return 0;
+  }
+}
+
+SEC("lsm/file_ioctl")
+int BPF_PROG(ioctl, struct file* file, unsigned int command) {
+  return changes_a_file(command) ? refuse_if_sealed(file->f_inode, VSKEL_GUARD_IOCTL) : 0;
+}
+
+SEC("?lsm/file_ioctl_compat")
+int BPF_PROG(ioctl_compat, struct file* file, unsigned int command) {
+  return changes_a_file(command) ? refuse_if_sealed(file->f_inode, VSKEL_GUARD_IOCTL) : 0;
+}
+
+SEC("?lsm/inode_free_security")
+int BPF_PROG(forget, struct inode* inode) {
+  if (inode->i_nlink != 0 || (inode->i_mode & S_IFMT) != S_IFREG) return 0;
+  struct vskel_guard_key key = key_of(inode);
+  bpf_map_delete_elem(&sealed, &key);
+  return 0;
+}

@@ -1,0 +1,89 @@
+// guard where none is loaded: what is said, and that nothing is made under a seal that is not there. A guard that works
+// is tried on a kernel of its own, by tests/vm.
+
+#include "tests/support/requirement.h"
+#include "tests/system/vskel_test.h"
+
+namespace vskel::test {
+namespace {
+
+class GuardTest : public VskelTest {
+ protected:
+  void SetUp() override {
+    VskelTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    build_base();
+    status_ = vskel({"--json", "guard", "status"});
+    state_ = Json::parse(status_.out);
+    // Who has loaded one here relies on it: his is not ours to stop.
+    if (state_.at("loaded") == true) GTEST_SKIP() << "a guard is loaded on this machine";
+  }
+
+  ProcessResult status_;
+  Json state_;
+};
+
+TEST_P(GuardTest, StatusSaysInOneLineWhetherThisKernelCan) {
+  EXPECT_EQ(status_.code, 1);
+  EXPECT_EQ(state_.at("inodes"), 0);
+  EXPECT_EQ(state_.at("supported"), state_.at("why_not") == "");
+  const ProcessResult text = vskel({"guard", "status"});
+  EXPECT_EQ(text.code, 1);
+  EXPECT_TRUE(text.out.starts_with("the guard is not loaded")) << text;
+  EXPECT_NE(text.out.find(state_.at("why_not").get<std::string>()), std::string::npos) << text;
+}
+
+TEST_P(GuardTest, WhereTheKernelCannotStartSaysWhy) {
+  if (state_.at("supported") == true) GTEST_SKIP() << "this kernel can, and is not ours to load programs into";
+  const ProcessResult result = vskel({"guard", "start"});
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.err, "vskel: start guard: " + state_.at("why_not").get<std::string>() + "\n");
+}
+
+TEST_P(GuardTest, StopWithoutOneIsContent) {
+  const ProcessResult result = vskel({"guard", "stop"});
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_EQ(result.out, "the guard is not loaded\n");
+}
+
+TEST_P(GuardTest, NoVserverIsMadeUnderAGuardThatIsNotLoaded) {
+  const StoreSnapshot before = snapshot_store();
+  const ProcessResult result = vskel({"create-vs", "base", "web1", "web1.example.com", "192.0.2.1", "--seal", "guard"});
+  EXPECT_EQ(result.code, 1) << result;
+  EXPECT_EQ(result.err, "vskel: seal guard: the guard is not loaded; vskel guard start\n");
+  EXPECT_EQ(changes_since(before), "");
+}
+
+TEST_P(GuardTest, WhoReliesOnItIsToldWithoutIt) {
+  create("web1", "192.0.2.1");
+  std::string text = read_file(record("web1"));
+  const std::string seal = R"("seal": "immutable")";
+  ASSERT_NE(text.find(seal), std::string::npos) << text;
+  write_file(record("web1"), text.replace(text.find(seal), seal.size(), R"("seal": "guard")"));
+  const ProcessResult verified = vskel({"verify"});
+  EXPECT_EQ(verified.code, 1) << verified;
+  EXPECT_NE(verified.out.find("rely on the guard"), std::string::npos) << verified;
+  EXPECT_NE(vskel({"guard", "status"}).out.find("unprotected: web1"), std::string::npos);
+  // Nothing more is shared, but whoever is there may go.
+  for (const Arguments& command :
+       {Arguments{"create-vs", "base", "web2", "web2.example.com", "192.0.2.2"},
+        Arguments{"create-vs", "base", "web2", "web2.example.com", "192.0.2.2", "--seal", "immutable"},
+        Arguments{"relink", "base"}}) {
+    const ProcessResult refused = vskel(command);
+    EXPECT_NE(refused.code, 0) << refused;
+    EXPECT_NE(refused.err.find("guard"), std::string::npos) << refused;
+  }
+  const ProcessResult removed = vskel({"remove-vs", "web1", "--yes"});
+  EXPECT_EQ(removed.code, 0) << removed;
+  EXPECT_EQ(inconsistencies(), "");
+}
+
+TEST_P(GuardTest, WrongActionsAreRefused) {
+  for (const Arguments& command : {Arguments{"guard"}, Arguments{"guard", "restart"}, Arguments{"guard", "start", "x"}})
+    EXPECT_EQ(vskel(command).code, 2);
+}
+
+INSTANTIATE_TEST_SUITE_P(, GuardTest, kOneFileSystem, kParameterName);
+
+}  // namespace
+}  // namespace vskel::test

@@ -1,0 +1,265 @@
+// Every way that the kernel offers to change a file, and every way to make, move and remove its names, tried one after
+// the other as whoever runs this. One line each: WAY ANSWER, the answer being "ok" or the name of an errno.
+//
+//   attempts change PATH            ways to change PATH; each is undone or harmless where it succeeds
+//   attempts names PATH DIR         ways to link, move and remove names of PATH within DIR; PATH itself stays
+//   attempts hold PATH              opens PATH for writing, prints "open" and waits for the end of standard input, then
+//                                   writes by the descriptor: "wrote ANSWER"
+//   attempts rate PATH SECONDS      opens PATH for writing and closes it, over and over: opens per second
+//   attempts fill DIR COUNT         makes COUNT small files DIR/N/M, a thousand in each directory
+//   attempts race PATH SECONDS      opens PATH for writing over and over; who gets in writes "R"; says how often
+//
+// Nothing of the engine is used: what judges it must not share its faults.
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/io_uring.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+#include <utime.h>
+
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "liburing.h"
+
+namespace {
+
+/// linux/fsverity.h
+struct EnableVerity {
+  std::uint32_t version = 1, hash_algorithm = 1, block_size = 4096, salt_size = 0;
+  std::uint64_t salt_ptr = 0;
+  std::uint32_t sig_size = 0, reserved1 = 0;
+  std::uint64_t sig_ptr = 0;
+  std::array<std::uint64_t, 11> reserved2{};
+};
+constexpr unsigned long kEnableVerity = _IOW('f', 133, EnableVerity);
+
+void tell(const char* way, bool done) {
+  const int code = errno;
+  std::printf("%-28s %s\n", way, done ? "ok" : strerrorname_np(code));
+  std::fflush(stdout);
+}
+
+/// What `open` gives, closed.
+bool opens(int fd) {
+  if (fd < 0) return false;
+  close(fd);
+  return true;
+}
+
+bool opens_by_handle(const std::string& path) {
+  struct {
+    file_handle head;
+    std::array<unsigned char, MAX_HANDLE_SZ> bytes;
+  } handle{};
+  handle.head.handle_bytes = MAX_HANDLE_SZ;
+  int mount_id = 0;
+  if (name_to_handle_at(AT_FDCWD, path.c_str(), &handle.head, &mount_id, 0) != 0) return false;
+  const std::string dir = path.substr(0, path.rfind('/'));
+  const int mount = open(dir.c_str(), O_RDONLY | O_DIRECTORY);
+  const bool done = opens(open_by_handle_at(mount, &handle.head, O_WRONLY));
+  const int code = errno;
+  close(mount);
+  errno = code;
+  return done;
+}
+
+bool by_ring(const std::string& path, int flags) {
+  io_uring ring{};
+  if (const int code = io_uring_queue_init(4, &ring, 0); code != 0) {
+    errno = -code;
+    return false;
+  }
+  io_uring_prep_openat(io_uring_get_sqe(&ring), AT_FDCWD, path.c_str(), flags, 0);
+  io_uring_submit(&ring);
+  io_uring_cqe* done = nullptr;
+  io_uring_wait_cqe(&ring, &done);
+  const int result = done->res;
+  io_uring_queue_exit(&ring);
+  if (result < 0) errno = -result;
+  return result < 0 ? false : opens(result);
+}
+
+/// By a magic link to a descriptor that was opened in a way that is allowed.
+bool through_proc(const std::string& path, int first) {
+  const int fd = open(path.c_str(), first);
+  if (fd < 0) return false;
+  const bool done = opens(open(("/proc/self/fd/" + std::to_string(fd)).c_str(), O_RDWR));
+  const int code = errno;
+  close(fd);
+  errno = code;
+  return done;
+}
+
+void change(const std::string& path) {
+  const char* const name = path.c_str();
+  tell("open O_WRONLY", opens(open(name, O_WRONLY)));
+  tell("open O_RDWR", opens(open(name, O_RDWR)));
+  tell("open O_WRONLY O_APPEND", opens(open(name, O_WRONLY | O_APPEND)));
+  tell("open O_RDWR O_CREAT", opens(open(name, O_RDWR | O_CREAT, 0600)));
+  tell("open 3 (ioctl only)", opens(open(name, 3)));
+  tell("open O_WRONLY /proc/self/fd", through_proc(path, O_PATH));
+  tell("open O_RDWR of O_RDONLY", through_proc(path, O_RDONLY));
+  tell("open_by_handle_at", opens_by_handle(path));
+  tell("io_uring openat O_RDWR", by_ring(path, O_RDWR));
+  struct stat stat {};
+  ::stat(name, &stat);
+  // Truncating to the size that it has changes its times only, where it is let.
+  tell("truncate", truncate(name, stat.st_size) == 0);
+  tell("chmod", chmod(name, stat.st_mode & 07777) == 0);
+  tell("chown", chown(name, stat.st_uid, stat.st_gid) == 0);
+  tell("lchown", lchown(name, stat.st_uid, stat.st_gid) == 0);
+  const std::array<timespec, 2> times{stat.st_atim, stat.st_mtim};
+  tell("utimensat", utimensat(AT_FDCWD, name, times.data(), 0) == 0);
+  tell("utimensat now", utimensat(AT_FDCWD, name, nullptr, 0) == 0);
+  tell("setxattr user", setxattr(name, "user.attempt", "x", 1, 0) == 0);
+  tell("setxattr trusted", setxattr(name, "trusted.attempt", "x", 1, 0) == 0);
+  tell("setxattr security", setxattr(name, "security.attempt", "x", 1, 0) == 0);
+  tell("removexattr", removexattr(name, "user.attempt") == 0);
+  // version 2; user:rw-, user 1:r--, group r--, mask r--, other r--
+  const std::array<std::uint16_t, 22> acl{2, 0,      1,      6,  0xffff, 0xffff, 2,      4,  1, 0,      4,
+                                          4, 0xffff, 0xffff, 16, 4,      0xffff, 0xffff, 32, 4, 0xffff, 0xffff};
+  tell("set ACL", setxattr(name, "system.posix_acl_access", acl.data(), sizeof acl, 0) == 0);
+  tell("remove ACL", removexattr(name, "system.posix_acl_access") == 0);
+  // vfs_cap_data, revision 2, cap_net_raw
+  const std::array<std::uint32_t, 5> capability{0x02000000, 1U << 13, 0, 0, 0};
+  tell("set capability", setxattr(name, "security.capability", capability.data(), sizeof capability, 0) == 0);
+
+  const int fd = open(name, O_RDONLY);
+  tell("open O_RDONLY", fd >= 0);
+  std::array<char, 8> bytes{};
+  tell("read", read(fd, bytes.data(), bytes.size()) >= 0);
+  tell("open O_RDONLY O_TRUNC", opens(open(name, O_RDONLY | O_TRUNC)));
+  tell("ftruncate of O_RDONLY", ftruncate(fd, stat.st_size) == 0);
+  tell("fchmod", fchmod(fd, stat.st_mode & 07777) == 0);
+  tell("fchown", fchown(fd, stat.st_uid, stat.st_gid) == 0);
+  tell("futimens", futimens(fd, times.data()) == 0);
+  tell("fsetxattr", fsetxattr(fd, "user.attempt", "x", 1, 0) == 0);
+  tell("fallocate of O_RDONLY", fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 4096) == 0);
+  tell("mmap shared of O_RDONLY", mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED);
+  void* const mapped = mmap(nullptr, 4096, PROT_READ, MAP_SHARED, fd, 0);
+  tell("mprotect of it", mprotect(mapped, 4096, PROT_READ | PROT_WRITE) == 0);
+  tell("write by O_RDONLY", write(fd, "x", 1) == 1);
+  tell("copy_file_range into", copy_file_range(fd, nullptr, fd, nullptr, 1, 0) == 1);
+  tell("FICLONE into", ioctl(fd, FICLONE, fd) == 0);
+  int flags = 0;
+  tell("FS_IOC_GETFLAGS", ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0);
+  tell("FS_IOC_SETFLAGS", ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0);
+  fsxattr extended{};
+  tell("FS_IOC_FSGETXATTR", ioctl(fd, FS_IOC_FSGETXATTR, &extended) == 0);
+  tell("FS_IOC_FSSETXATTR", ioctl(fd, FS_IOC_FSSETXATTR, &extended) == 0);
+  int version = 7;
+  tell("FS_IOC_SETVERSION", ioctl(fd, FS_IOC_SETVERSION, &version) == 0);
+  EnableVerity verity;
+  tell("FS_IOC_ENABLE_VERITY", ioctl(fd, kEnableVerity, &verity) == 0);
+  struct {
+    std::uint64_t xflags = 0;
+    std::uint32_t extsize = 0, nextents = 0, projid = 0, cowextsize = 0;
+  } attributes;
+  constexpr long kFileSetattr = 469;
+  tell("file_setattr", syscall(kFileSetattr, AT_FDCWD, name, &attributes, sizeof attributes, 0) == 0);
+  close(fd);
+}
+
+void names(const std::string& path, const std::string& dir) {
+  const std::string a = dir + "/a", b = dir + "/b", c = dir + "/c";
+  tell("link", link(path.c_str(), a.c_str()) == 0);
+  tell("rename", rename(a.c_str(), b.c_str()) == 0);
+  close(open(c.c_str(), O_WRONLY | O_CREAT, 0600));
+  tell("rename over another", rename(c.c_str(), b.c_str()) == 0);
+  tell("link again", link(path.c_str(), a.c_str()) == 0);
+  tell("exchange", renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0);
+  tell("rename another over it", rename(a.c_str(), b.c_str()) == 0);
+  tell("symlink to it", symlink(path.c_str(), c.c_str()) == 0);
+  unlink(c.c_str());
+  const int fd = open(path.c_str(), O_RDONLY);
+  tell("link of a descriptor",
+       linkat(AT_FDCWD, ("/proc/self/fd/" + std::to_string(fd)).c_str(), AT_FDCWD, c.c_str(), AT_SYMLINK_FOLLOW) == 0);
+  close(fd);
+  tell("unlink", unlink(c.c_str()) == 0);
+  unlink(b.c_str());
+}
+
+void hold(const std::string& path) {
+  const int fd = open(path.c_str(), O_WRONLY);
+  if (fd < 0) {
+    tell("open", false);
+    return;
+  }
+  std::puts("open");
+  std::fflush(stdout);
+  while (std::getchar() != EOF) {
+  }
+  tell("wrote", pwrite(fd, "H", 1, 0) == 1);
+}
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void rate(const std::string& path, double seconds) {
+  const auto start = std::chrono::steady_clock::now();
+  std::uint64_t count = 0, refused = 0;
+  while (count % 256 != 0 || seconds_since(start) < seconds) {
+    if (!opens(open(path.c_str(), O_WRONLY))) ++refused;
+    ++count;
+  }
+  std::printf("%.0f %s\n", static_cast<double>(count) / seconds_since(start), refused > 0 ? "refused" : "opened");
+}
+
+void race(const std::string& path, double seconds) {
+  const auto start = std::chrono::steady_clock::now();
+  std::uint64_t opened = 0, refused = 0;
+  while (seconds_since(start) < seconds) {
+    const int fd = open(path.c_str(), O_WRONLY);
+    if (fd < 0) {
+      ++refused;
+      continue;
+    }
+    ++opened;
+    if (pwrite(fd, "R", 1, 0) != 1) std::puts("not written");
+    close(fd);
+  }
+  std::printf("opened %llu refused %llu\n", static_cast<unsigned long long>(opened),
+              static_cast<unsigned long long>(refused));
+}
+
+int fill(const std::string& dir, int count) {
+  for (int at = 0; at < count; ++at) {
+    const std::string parent = dir + "/" + std::to_string(at / 1000);
+    if (at % 1000 == 0 && mkdir(parent.c_str(), 0755) != 0) return 1;
+    const int fd = open((parent + "/" + std::to_string(at % 1000)).c_str(), O_WRONLY | O_CREAT | O_EXCL, 0644);
+    const std::string content = "file " + std::to_string(at) + "\n";
+    if (fd < 0 || write(fd, content.data(), content.size()) != static_cast<ssize_t>(content.size())) return 1;
+    close(fd);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  if (words.size() == 2 && words[0] == "change") return change(words[1]), 0;
+  if (words.size() == 3 && words[0] == "names") return names(words[1], words[2]), 0;
+  if (words.size() == 2 && words[0] == "hold") return hold(words[1]), 0;
+  if (words.size() == 3 && words[0] == "fill") return fill(words[1], std::atoi(words[2].c_str()));
+  if (words.size() == 3 && words[0] == "rate") return rate(words[1], std::atof(words[2].c_str())), 0;
+  if (words.size() == 3 && words[0] == "race") return race(words[1], std::atof(words[2].c_str())), 0;
+  std::fputs("attempts: see the head of attempts.cpp\n", stderr);
+  return 2;
+}
