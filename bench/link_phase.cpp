@@ -245,8 +245,9 @@ Result<> measure(const Settings& settings, const DirFd& scratch) {
   const BareTree tree = TRY(BareTree::load(skel.tree(Part::global_part)));
   EngineOptions options;
   options.backend = settings.backend;
-  const auto executor = TRY(make_executor(options, scratch));
-  LinkPhase phase(settings, scratch, skel, tree);
+  // Below VSERVERS: links lead from the skel to nowhere outside of the clone of its mount.
+  const auto executor = TRY(make_executor(options, store.staging()));
+  LinkPhase phase(settings, store.staging(), skel, tree);
   std::vector<double> bare, open, sealed;
   for (unsigned round = 0; round <= settings.rounds; ++round) {
     TRY(unseal_all(skel.tree(Part::global_part)));
