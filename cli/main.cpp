@@ -5,8 +5,9 @@
 //   options.cpp    the global options and their environment variables
 //   settings.cpp   the configuration file
 //   session.cpp    what a command is given: options, settings, the store, the engine's options
-//   build_skel.cpp create_vs.cpp run_plugins.cpp remove_vs.cpp remove_skel.cpp recover.cpp guard.cpp    commands that
-//   change list.cpp show.cpp verify.cpp                                                              commands that look
+//   build_skel.cpp create_vs.cpp run_plugins.cpp remove_vs.cpp remove_skel.cpp recover.cpp    commands that change
+//   list.cpp show.cpp verify.cpp                                                              commands that look
+//   guard.cpp                                                                                 seals in the kernel
 //   bench.cpp      measures;  save_settings.cpp what it writes to the configuration file
 //   output.cpp     what goes to standard output (text, tables, JSON) and to standard error
 //   progress.cpp   the progress bar;  prompt.cpp questions;  terminal.cpp what is a terminal
