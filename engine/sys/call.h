@@ -30,10 +30,7 @@ enum class Effect { looks, changes };
 
 /// What the seam wants in place of the call: Seam::kRun, an errno, or Seam::kPretend.
 [[nodiscard]] inline int intercepted(const char* call, Effect effect, const Fd& dir, const char* name) {
-  Seam* const installed = seam.load(std::memory_order_acquire);
-  if (installed == nullptr) [[likely]]
-    return Seam::kRun;
-  return installed->before(call, effect == Effect::changes, dir.number(), name);
+  return sys::intercepted(call, effect == Effect::changes, dir.number(), name);
 }
 
 /// Runs `call`, which gives -1 and errno on failure, through the seam and past EINTR. `operation` is the word for the

@@ -28,4 +28,12 @@ namespace detail {
 extern std::atomic<Seam*> seam;
 }
 
+/// What the seam wants in place of a call, as Seam::before says: asked by whoever is about to make one.
+[[nodiscard]] inline int intercepted(const char* call, bool changes, int dir, const char* name) {
+  Seam* const installed = detail::seam.load(std::memory_order_acquire);
+  if (installed == nullptr) [[likely]]
+    return Seam::kRun;
+  return installed->before(call, changes, dir, name);
+}
+
 }  // namespace vskel::sys

@@ -14,6 +14,7 @@
 #include <system_error>
 #include <vector>
 
+#include "tests/support/guard_map.h"
 #include "tests/support/inode_extras.h"
 
 namespace vskel::test {
@@ -49,12 +50,15 @@ class Copier {
     // After the names in it, which change a directory's time.
     const std::array times{status.st_atim, status.st_mtim};
     check(::utimensat(AT_FDCWD, to.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) == 0, "set times of", to);
-    if (S_ISREG(status.st_mode) && status.st_size > 0 && is_immutable(from)) sealed_.push_back(to);
+    if (!S_ISREG(status.st_mode) || status.st_size == 0) return;
+    if (is_immutable(from)) sealed_.push_back(to);
+    if (is_guarded(from)) guarded_.push_back(to);
   }
 
   /// Last: a sealed file takes no further name.
   void seal() const {
     for (const fs::path& path : sealed_) set_immutable(path);
+    for (const fs::path& path : guarded_) put_under_guard(path);
   }
 
  private:
@@ -90,7 +94,7 @@ class Copier {
   }
 
   std::map<ino_t, fs::path> copied_;
-  std::vector<fs::path> sealed_;
+  std::vector<fs::path> sealed_, guarded_;
 };
 
 }  // namespace

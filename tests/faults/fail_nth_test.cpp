@@ -26,7 +26,7 @@ class FailNth : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(FailNth, Call) {
-  World world(FileSystem::tmpfs);
+  World world(place_of_trials());
   Course course(world, scenario(GetParam()));
   unsigned faults = 0;
   for (const unsigned at : sample(course.calls, affordable(course.calls))) {
@@ -43,7 +43,7 @@ TEST_P(FailNth, Call) {
 }
 
 TEST_P(FailNth, CallOfRecover) {
-  World world(FileSystem::tmpfs);
+  World world(place_of_trials());
   Course course(world, scenario(GetParam()));
   const unsigned all = std::numeric_limits<unsigned>::max();
   unsigned faults = 0;

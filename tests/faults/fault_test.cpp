@@ -33,6 +33,25 @@ bool is_long_run() {
   return wanted != nullptr && std::string_view(wanted) == "1";
 }
 
+FileSystem place_of_trials() {
+  const char* wanted = std::getenv("VSKEL_FAULTS_ON");
+  if (wanted == nullptr) return FileSystem::tmpfs;
+  for (const FileSystem kind : {FileSystem::ext4, FileSystem::xfs, FileSystem::btrfs, FileSystem::tmpfs})
+    if (file_system_name(kind) == wanted) return kind;
+  throw std::runtime_error(std::string("VSKEL_FAULTS_ON: no file system ") + wanted);
+}
+
+unsigned affordable(unsigned all) {
+#if defined(__SANITIZE_ADDRESS__)
+  constexpr unsigned kOneIn = 10;
+#else
+  constexpr unsigned kOneIn = 1;
+#endif
+  const char* wanted = std::getenv("VSKEL_ONE_IN");
+  const unsigned one_in = std::max(wanted == nullptr ? kOneIn : static_cast<unsigned>(std::atoi(wanted)), 1U);
+  return (all + one_in - 1) / one_in;
+}
+
 Course::Course(World& the_world, const Scenario& the_scenario)
     : world(the_world), scenario(the_scenario), mounts_(World::mounts()) {
   world.lay_down(scenario.from);

@@ -14,15 +14,12 @@ namespace vskel::test {
 /// VSKEL_LONG=1: every point instead of a sample.
 [[nodiscard]] bool is_long_run();
 
-/// How many of `all` points are tried: in a build with AddressSanitizer, where a trial and its search for leaks take
-/// twenty times as long, one in ten.
-[[nodiscard]] constexpr unsigned affordable(unsigned all) {
-#if defined(__SANITIZE_ADDRESS__)
-  return (all + 9) / 10;
-#else
-  return all;
-#endif
-}
+/// Where there is no cut: tmpfs, or what VSKEL_FAULTS_ON names ("ext4", "xfs", "btrfs").
+[[nodiscard]] FileSystem place_of_trials();
+
+/// How many of `all` points are tried: one in VSKEL_ONE_IN. Without that all; in a build with AddressSanitizer, where a
+/// trial and its search for leaks take twenty times as long, one in ten.
+[[nodiscard]] unsigned affordable(unsigned all);
 
 /// A scenario with the states before and after it, by a run without a fault.
 class Course {

@@ -13,7 +13,7 @@ class KillNth : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(KillNth, Call) {
-  World world(FileSystem::tmpfs);
+  World world(place_of_trials());
   Course course(world, scenario(GetParam()));
   unsigned kills = 0;
   std::vector<unsigned> points = sample(course.changes, affordable(course.changes));
@@ -31,7 +31,7 @@ TEST_P(KillNth, Call) {
 
 // Killed, and recover killed as well.
 TEST_P(KillNth, CallAndCallOfRecover) {
-  World world(FileSystem::tmpfs);
+  World world(place_of_trials());
   Course course(world, scenario(GetParam()));
   const unsigned all = std::numeric_limits<unsigned>::max();
   unsigned kills = 0;

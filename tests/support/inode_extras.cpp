@@ -12,6 +12,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "tests/support/open_file.h"
+
 namespace vskel::test {
 namespace {
 
@@ -28,29 +30,17 @@ void append_acl_entry(std::string& text, std::uint16_t tag, unsigned permissions
   append_little_endian(text, id, 4);
 }
 
-class OpenFile {
- public:
-  explicit OpenFile(const std::filesystem::path& path)
-      : fd_(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) {
-    if (fd_ < 0) throw std::system_error(errno, std::generic_category(), "open " + path.string());
-  }
-  ~OpenFile() { ::close(fd_); }
-  OpenFile(const OpenFile&) = delete;
-  OpenFile& operator=(const OpenFile&) = delete;
-  [[nodiscard]] int flags() const {
-    int flags = 0;
-    if (::ioctl(fd_, FS_IOC_GETFLAGS, &flags) != 0)
-      throw std::system_error(errno, std::generic_category(), "get flags");
-    return flags;
-  }
-  void set_flags(int flags) const {
-    if (::ioctl(fd_, FS_IOC_SETFLAGS, &flags) != 0)
-      throw std::system_error(errno, std::generic_category(), "set flags");
-  }
+int flags_of(const OpenFile& file) {
+  int flags = 0;
+  if (::ioctl(file.get(), FS_IOC_GETFLAGS, &flags) != 0)
+    throw std::system_error(errno, std::generic_category(), "get flags");
+  return flags;
+}
 
- private:
-  int fd_;
-};
+void set_flags(const OpenFile& file, int flags) {
+  if (::ioctl(file.get(), FS_IOC_SETFLAGS, &flags) != 0)
+    throw std::system_error(errno, std::generic_category(), "set flags");
+}
 
 }  // namespace
 
@@ -81,16 +71,16 @@ std::string file_capability(std::uint32_t permitted) {
   return text;
 }
 
-bool is_immutable(const std::filesystem::path& path) { return (OpenFile(path).flags() & FS_IMMUTABLE_FL) != 0; }
+bool is_immutable(const std::filesystem::path& path) { return (flags_of(OpenFile(path)) & FS_IMMUTABLE_FL) != 0; }
 
 void set_immutable(const std::filesystem::path& path) {
   const OpenFile file(path);
-  file.set_flags(file.flags() | FS_IMMUTABLE_FL);
+  set_flags(file, flags_of(file) | FS_IMMUTABLE_FL);
 }
 
 void clear_immutable(const std::filesystem::path& path) {
   const OpenFile file(path);
-  file.set_flags(file.flags() & ~FS_IMMUTABLE_FL);
+  set_flags(file, flags_of(file) & ~FS_IMMUTABLE_FL);
 }
 
 void use_up_links(const std::filesystem::path& path, const std::filesystem::path& links) {

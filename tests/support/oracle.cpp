@@ -94,7 +94,8 @@ class Inspection {
         continue;
       }
       if (const auto context = record.value("context", 0U); context != 0) contexts_by_record_[*name] = context;
-      if (record.value("share", "") == "hardlink" && record.value("seal", "") == "immutable")
+      const std::string seal = record.value("seal", "");
+      if (record.value("share", "") == "hardlink" && (seal == "immutable" || seal == "guard"))
         sealed_by_link.insert(*name);
     }
     look_at_seals(room, sealed_by_link);
@@ -105,7 +106,7 @@ class Inspection {
     if (vservers.empty()) return;
     std::set<std::uint64_t> of_skel;
     for (const auto& [path, node] : snapshot_tree(room))
-      if (S_ISREG(node.mode) && node.links > 1 && !node.immutable) of_skel.insert(node.inode);
+      if (S_ISREG(node.mode) && node.links > 1 && !node.immutable && !node.guarded) of_skel.insert(node.inode);
     if (of_skel.empty()) return;
     for (const std::string& vserver : vservers) {
       if (!fs::is_directory(places_.vservers / vserver)) continue;
@@ -172,7 +173,7 @@ std::string fact_of(const Node& node, const Leaders& leaders) {
   if (S_ISLNK(node.mode)) text << " -> " << node.target;
   if (S_ISCHR(node.mode) || S_ISBLK(node.mode)) text << " device " << node.rdev;
   if (S_ISREG(node.mode)) text << ' ' << node.size << ' ' << node.content_digest;
-  if (node.immutable) text << " sealed";
+  if (node.immutable || node.guarded) text << " sealed";
   if (!S_ISDIR(node.mode)) text << " is " << leaders.at(node.inode);
   return text.str();
 }

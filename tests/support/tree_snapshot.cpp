@@ -19,6 +19,8 @@
 #include <sstream>
 #include <system_error>
 
+#include "tests/support/guard_map.h"
+
 namespace vskel::test {
 namespace {
 
@@ -128,6 +130,7 @@ Node node_of(int directory, const std::string& name) {
   if (file.get() < 0) fail("open", name);
   node.xattrs = xattrs_of_file(file.get(), name);
   node.content_digest = digest_of(file.get(), name);
+  node.guarded = is_guarded(file.get());
   return node;
 }
 
@@ -268,6 +271,7 @@ class Comparison {
     if (identity_ == Identity::compared) {
       values(path, Aspect::inode, "inode", std::to_string(expected.inode), std::to_string(actual.inode));
       values(path, Aspect::seal, "immutable", expected.immutable ? "yes" : "no", actual.immutable ? "yes" : "no");
+      values(path, Aspect::seal, "guarded", expected.guarded ? "yes" : "no", actual.guarded ? "yes" : "no");
     }
   }
 

@@ -29,7 +29,7 @@ enum class Aspect : unsigned {
   links = 1024,  ///< which names of the tree are one inode
   holes = 2048,  ///< a sparse file that is no longer sparse
   inode = 4096,  ///< not compared unless asked for (compare_snapshots of one tree at two times)
-  seal = 8192,   ///< the immutable flag; compared together with the inode
+  seal = 8192,   ///< the immutable flag, the guard; compared together with the inode
 };
 
 /// A set of aspects.
@@ -60,6 +60,7 @@ struct Node {
   std::uint64_t size = 0, blocks = 0, device = 0, inode = 0, links = 0;
   std::uint64_t rdev = 0;
   bool immutable = false;
+  bool guarded = false;  ///< held by the guard in the kernel
   std::int64_t mtime_s = 0;
   std::int64_t mtime_ns = 0;
   std::map<std::string, std::string> xattrs;
