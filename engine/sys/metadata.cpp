@@ -325,7 +325,9 @@ Result<bool> set_file_attributes(const DirFd& dir, Name name, const FileAttribut
   const int code = done.error().code;
   // Read-only bits that file_getattr reports (HASATTR, say) are refused by some file systems as EINVAL: the ioctl knows
   // better.
-  if (code == EOPNOTSUPP || code == ENOTTY || code == EINVAL) return false;
+  // A container's filter may know the one call and not the other.
+  if (code == ENOSYS) has_file_attributes.store(false, std::memory_order_relaxed);
+  if (code == ENOSYS || code == EOPNOTSUPP || code == ENOTTY || code == EINVAL) return false;
   return std::unexpected(done.error());
 }
 

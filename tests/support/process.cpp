@@ -6,7 +6,11 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,10 +62,28 @@ std::vector<char*> pointers_to(std::vector<std::string>& strings) {
   return pointers;
 }
 
-[[noreturn]] void become(char** arguments, char** environment, const char* directory, std::array<int, 3> standard) {
+/// A seccomp filter that answers ENOSYS to `calls` (seccomp(2)). Of the one architecture that tests are built for.
+std::vector<sock_filter> filter_without(const std::vector<int>& calls) {
+  std::vector<sock_filter> filter{BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+  for (const int call : calls) {
+    filter.push_back(BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<std::uint32_t>(call), 0, 1));
+    filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS));
+  }
+  filter.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
+  return filter;
+}
+
+bool enter(const sock_fprog& filter) {
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) == 0;
+}
+
+[[noreturn]] void become(char** arguments, char** environment, const char* directory, std::array<int, 3> standard,
+                         const sock_fprog* filter) {
   ::setpgid(0, 0);
   for (int fd = 0; fd < 3; ++fd) ::dup2(standard[static_cast<std::size_t>(fd)], fd);
   if (directory != nullptr && ::chdir(directory) != 0) ::_exit(127);
+  if (filter != nullptr && !enter(*filter)) ::_exit(127);
   ::execvpe(arguments[0], arguments, environment);
   ::_exit(127);
 }
@@ -98,11 +120,13 @@ Process::Process(const std::vector<std::string>& arguments, const ProcessOptions
   const std::vector<char*> argument_pointers = pointers_to(argument_texts);
   const std::vector<char*> environment_pointers = pointers_to(environment_texts);
   const char* directory = options.directory.empty() ? nullptr : options.directory.c_str();
+  std::vector<sock_filter> steps = filter_without(options.missing_calls);
+  const sock_fprog filter{static_cast<unsigned short>(steps.size()), steps.data()};
   pid_ = ::fork();
   if (pid_ < 0) throw std::system_error(errno, std::generic_category(), "fork");
   if (pid_ == 0) {
     become(const_cast<char**>(argument_pointers.data()), const_cast<char**>(environment_pointers.data()), directory,
-           {in.read_end, out.write_end, err.write_end});
+           {in.read_end, out.write_end, err.write_end}, options.missing_calls.empty() ? nullptr : &filter);
   }
   ::setpgid(pid_, pid_);  // also here: whoever comes first, the group is there before anybody kills it
   close_if_open(in.read_end);

@@ -80,6 +80,7 @@ Arguments VskelTest::command(const Arguments& arguments) const {
 ProcessResult VskelTest::vskel(const Arguments& arguments, const std::string& input) const {
   ProcessOptions options;
   options.input = input;
+  options.missing_calls = missing_calls_;
   return run(command(arguments), options);
 }
 

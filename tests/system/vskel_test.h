@@ -55,6 +55,8 @@ class VskelTest : public ::testing::TestWithParam<FileSystem> {
   /// The program with --vservers and --etc of this test before `arguments`.
   [[nodiscard]] Arguments command(const Arguments& arguments) const;
   [[nodiscard]] ProcessResult vskel(const Arguments& arguments, const std::string& input = "") const;
+  /// From now on vskel() runs as on a kernel that lacks these system calls.
+  void take_away(std::vector<int> calls) { missing_calls_ = std::move(calls); }
   /// As vskel(), killed with SIGKILL as it enters a system call.
   [[nodiscard]] ProcessResult vskel_killed_at(const KillPoint& point, const Arguments& arguments) const;
   /// The lines that strace -y wrote, and removes them. What vskel has open below VSERVERS, in a mount of its own that
@@ -81,6 +83,7 @@ class VskelTest : public ::testing::TestWithParam<FileSystem> {
  private:
   std::unique_ptr<TemporaryDirectory> scratch_;
   std::unique_ptr<ScopedLoopMount> mount_;
+  std::vector<int> missing_calls_;
 };
 
 /// The file's bytes; fails the test if it cannot be read.
