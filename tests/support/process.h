@@ -27,7 +27,7 @@ struct ProcessOptions {
   std::string input;                               ///< for standard input; at its end the program reads end of file
   std::map<std::string, std::string> environment;  ///< added to the test's own, from which VSKEL_* is taken out
   std::string directory;                           ///< working directory; "" is the test's own
-  std::vector<int> missing_calls;                  ///< numbers of system calls that give ENOSYS, as in an older kernel
+  std::vector<int> missing_calls{};                ///< numbers of system calls that give ENOSYS, as in an older kernel
   std::chrono::seconds limit{120};  ///< after that the program's process group is killed and the result says signal 9
 };
 
