@@ -18,7 +18,7 @@ std::vector<KillPoint> kill_points(const std::vector<std::string>& system_calls,
 const std::vector<std::string> kChangingCalls = {
     "mkdirat", "linkat",    "symlinkat", "openat2,openat", "renameat,renameat2", "ioctl",
     "syncfs",  "fdatasync", "fsync",     "write,pwrite64", "unlinkat",           "fchown,fchownat"};
-const std::vector<int> kEarlyAndLate = {1, 2, 3, 7, 20, 60};
+const std::vector<int> kEarlyAndLate = {1, 3, 20};
 const std::vector<std::string> kFewCalls = {"linkat", "renameat,renameat2", "ioctl", "syncfs"};
 const std::vector<std::string> kFewRemovingCalls = {"unlinkat", "renameat,renameat2", "ioctl", "fsync"};
 const std::vector<int> kFewTimes = {1, 5};
