@@ -87,14 +87,21 @@ std::optional<Hash128> hash_xattrs(const std::vector<sys::Xattr>& xattrs) {
   return hasher.finish().xxh128;
 }
 
-std::string hex_of(const Sha256& digest) {
+namespace {
+
+std::string hex(std::span<const std::uint8_t> bytes) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   std::string out;
-  for (const std::uint8_t byte : digest) {
+  for (const std::uint8_t byte : bytes) {
     out.push_back(kDigits[byte >> 4]);
     out.push_back(kDigits[byte & 15]);
   }
   return out;
 }
+
+}  // namespace
+
+std::string hex_of(const Sha256& digest) { return hex(digest); }
+std::string hex_of(const Hash128& digest) { return hex(digest); }
 
 }  // namespace vskel

@@ -25,5 +25,6 @@ struct ContentHash {
 
 /// Lower case hexadecimal digits.
 [[nodiscard]] std::string hex_of(const Sha256& digest);
+[[nodiscard]] std::string hex_of(const Hash128& digest);
 
 }  // namespace vskel

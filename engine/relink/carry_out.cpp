@@ -10,6 +10,7 @@
 #include <array>
 #include <atomic>
 #include <cerrno>
+#include <ranges>
 #include <utility>
 
 #include "engine/content/compare.h"
@@ -282,6 +283,9 @@ class CarryOut::Carrier {
     if (lease && !*lease) return Proven::no;
     const bool no_leases_here = !lease && lease.error().code == EINVAL;
     if (!lease && !no_leases_here) return std::unexpected(std::move(lease).error());
+    // Before anything else is looked at: what is done to them from here on is found after the exchange.
+    auto xattrs = TRY(sys::xattrs(file));
+    if (!may_be(step, xattrs)) return Proven::no;
     // Under the lease, what stat says is so, and stays so.
     const sys::Stat stat = TRY(sys::stat(file));
     if (!is_still(step.mine, stat)) return Proven::no;
@@ -290,9 +294,17 @@ class CarryOut::Carrier {
     const bool known = !no_leases_here && step.compared_under_lease && stat.ctime == step.mine.ctime;
     if (!known && !TRY(has_the_bytes(step, file, slots_, slot))) return Proven::no;
     if (no_leases_here) return Proven::yes;
-    guard.xattrs = TRY(sys::xattrs(file));
+    guard.xattrs = std::move(xattrs);
     guard.lease = std::move(file);
     return Proven::yes;
+  }
+
+  /// Are these the attributes of one that the step may replace?
+  static bool may_be(const StagedStep& step, const std::vector<sys::Xattr>& xattrs) {
+    if (step.xattrs.empty()) return true;
+    const std::string word = xattrs_word(hash_xattrs(xattrs));
+    return std::ranges::any_of(std::views::split(step.xattrs, '|'),
+                               [&](const auto part) { return std::string_view(part) == word; });
   }
 
   /// `theirs` in `theirs_dir` is what is to take the file's place, or has.
@@ -344,7 +356,8 @@ class CarryOut::Carrier {
     bool same = TRY(is_what_was_meant(step, slot));
     if (same && step.proof != Proof::inode && step.mine.type == sys::FileType::regular) {
       const DirFd& dir = *TRY(directory_of(step.path));
-      same = TRY(has_the_bytes(step, TRY(sys::open_file(slots_, slot)), dir, last_name(step.path)));
+      const Fd file = TRY(sys::open_file(slots_, slot));
+      same = TRY(has_the_bytes(step, file, dir, last_name(step.path))) && may_be(step, TRY(sys::xattrs(file)));
     }
     if (same && step.mine.type == sys::FileType::directory) same = TRY(is_untouched_below(step, slot));
     if (!same) give_back(step);

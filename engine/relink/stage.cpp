@@ -41,6 +41,11 @@ StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& v
     out.kept_in = step.base->kept_in;
   }
   if (step.proof == Proof::digest) out.sha256 = hex_of(*step.base->entry->sha256());
+  const bool goes = step.kind == Step::Kind::put_over || step.kind == Step::Kind::remove;
+  if (goes && step.mine.type == sys::FileType::regular)
+    for (const TreeNode* node : {step.base, step.theirs})
+      if (node != nullptr && node->type() == sys::FileType::regular)
+        out.xattrs += (out.xattrs.empty() ? "" : "|") + xattrs_word(node->entry->xattrs());
   if (step.kind == Step::Kind::share_extents || out.links_when_carried_out()) out.source = step.theirs->path();
   return out;
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <type_traits>
 
+#include "engine/content/hash.h"
 #include "engine/model/whole_number.h"
 #include "engine/tree/relative_path.h"
 
@@ -87,6 +88,7 @@ void write(std::string& out, const StagedStep& step) {
   object.add("kept_in", step.kept_in);
   object.add("source", encode_path(step.source));
   object.add("sha256", step.sha256);
+  object.add("xattrs", step.xattrs);
   object.add("base_generation", step.base_generation);
   object.add("in_use", step.in_use);
   object.add("since_s", step.since.seconds);
@@ -129,6 +131,7 @@ StagedStep step_from(const nlohmann::json& json) {
   step.kept_in = whole_number<unsigned>(json.at("kept_in"));
   step.source = decode_path(json.at("source").get<std::string>()).value_or("");
   step.sha256 = json.at("sha256").get<std::string>();
+  step.xattrs = json.value("xattrs", "");  // a step of an earlier version says nothing of them
   step.base_generation = whole_number<unsigned>(json.at("base_generation"));
   step.in_use = json.at("in_use").get<bool>();
   step.since = {whole_number<std::int64_t>(json.at("since_s")), whole_number<std::uint32_t>(json.at("since_ns"))};
@@ -136,6 +139,8 @@ StagedStep step_from(const nlohmann::json& json) {
 }
 
 }  // namespace
+
+std::string xattrs_word(const std::optional<Hash128>& xattrs) { return xattrs ? hex_of(*xattrs) : "-"; }
 
 void write_step(std::string& out, const StagedStep& step) {
   write(out, step);

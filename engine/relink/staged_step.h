@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,7 @@ struct StagedStep {
   unsigned kept_in = 0;               ///< likewise
   std::string source;                 ///< path of the global file that is linked, or whose extents are to be shared
   std::string sha256;                 ///< hex; for Proof::digest
+  std::string xattrs;                 ///< what the file's may be, of what is replaced or removed: see xattrs_word()
   unsigned base_generation = 0;       ///< goes into the record if the step is not carried out
   bool in_use = false;                ///< to be tried last
   sys::Time since;                    ///< before the vserver was looked at; for a directory with all below it
@@ -30,6 +32,10 @@ struct StagedStep {
   /// An inode of the skel's takes the place of a file: the slot is empty until then.
   [[nodiscard]] bool links_when_carried_out() const { return kind == Step::Kind::put_over && slot_sealed; }
 };
+
+/// A file's extended attributes as one word of StagedStep::xattrs, which has them with '|' between: the hash in hex,
+/// "-" for none.
+[[nodiscard]] std::string xattrs_word(const std::optional<Hash128>& xattrs);
 
 using StepSink = std::function<Result<void>(StagedStep step)>;
 /// Gives all steps of a vserver to a sink, in their order, and each time anew: only what a plan or a file says of them

@@ -116,7 +116,7 @@ int mount_over_parent(const AttackPlace& place, Kept& kept) {
   const std::string parent = parent_of(place.path);
   if (parent == ".") return kNotTried;
   const int code = outcome(::mount(moved_target(place).c_str(), parent.c_str(), nullptr, MS_BIND, nullptr));
-  if (code == 0) kept.mounted = parent;
+  if (code == 0) kept.mount = ::open(parent.c_str(), O_PATH | O_CLOEXEC);  // wherever it is moved with what it covers
   return code;
 }
 
@@ -234,7 +234,10 @@ void finish(Kept& kept) {
     ::close(kept.fd);
   }
   if (kept.mapped != nullptr) std::memcpy(kept.mapped, kMark, std::strlen(kMark));
-  if (!kept.mounted.empty()) ::umount2(kept.mounted.c_str(), MNT_DETACH | UMOUNT_NOFOLLOW);
+  if (kept.mount >= 0) {
+    ::umount2(("/proc/self/fd/" + std::to_string(kept.mount)).c_str(), MNT_DETACH);
+    ::close(kept.mount);
+  }
 }
 
 }  // namespace vskel::test

@@ -21,7 +21,7 @@ struct AttackPlace {
 struct Kept {
   int fd = -1;
   char* mapped = nullptr;
-  std::string mounted;
+  int mount = -1;
 };
 
 /// What must be found after the run.

@@ -48,6 +48,7 @@ struct Board {
   int rename_at[256];       ///< and which
   std::atomic<int> result;  ///< of the move; kNotMade
   char path[512];
+  char call[128];  ///< before which the move was asked for
   std::uint64_t node, parent_node;
   mode_t mode;  ///< of what the attacker put there
 };
@@ -69,6 +70,7 @@ class AttackingSeam : public sys::Seam {
     if (at_ == 0 || now > at_) return 0;
     if (dir >= 0) note_place(dir, name);
     if (now != at_) return 0;
+    std::snprintf(board_.call, sizeof board_.call, "%s %s", call, name);
     if (where_it_works_ && !last_.empty()) std::snprintf(board_.path, sizeof board_.path, "%s", last_.c_str());
     if (::write(ask_, "g", 1) != 1) return 0;
     pollfd answer{answer_, POLLIN, 0};
@@ -449,8 +451,8 @@ class InterleaveTest : public RelinkTest {
         const TreeSnapshot before = snapshot_tree(vserver(names[i]));
         const Others others = look_at_others(bystander);
         const Ended ended = run_attacked(attack, names[i], {"relink", "base", names[i]});
-        SCOPED_TRACE(std::string("path ") + board_->path + ", result " + std::to_string(board_->result) + "\n" +
-                     ended.said);
+        SCOPED_TRACE(std::string("before ") + board_->call + ", path " + board_->path + ", result " +
+                     std::to_string(board_->result) + "\n" + ended.said);
         expect_ended(ended);
         expect_nothing_left(attack);
         expect_others_untouched(others, bystander);
@@ -480,8 +482,8 @@ class InterleaveTest : public RelinkTest {
         SCOPED_TRACE(text_of(attack));
         const Others others = look_at_others(bystander);
         const Ended ended = run_attacked(attack, names[i], request(names[i]));
-        SCOPED_TRACE(std::string("path ") + board_->path + ", result " + std::to_string(board_->result) + "\n" +
-                     ended.said);
+        SCOPED_TRACE(std::string("before ") + board_->call + ", path " + board_->path + ", result " +
+                     std::to_string(board_->result) + "\n" + ended.said);
         expect_ended(ended);
         expect_nothing_left(attack);
         expect_others_untouched(others, bystander);
@@ -555,7 +557,8 @@ TEST_P(InterleaveTest, Create) {
       "create-vs", 6,
       [&](const std::string&) {
         ++number;
-        return Arguments{"create-vs", "base", name(), name() + ".example.com", "192.0.2." + std::to_string(number)};
+        return Arguments{"create-vs", "base", name(), name() + ".example.com",
+                         "10.200." + std::to_string(number / 250) + "." + std::to_string(1 + number % 250)};
       },
       [&](const std::string&) {
         EXPECT_EQ(differences_of_new(name()), "");
