@@ -46,6 +46,7 @@ struct Board {
   std::atomic<int> calls;
   int renames;              ///< how many of the calls were renames and exchanges: around those most can go wrong
   int rename_at[256];       ///< and which
+  char renamed[256][64];    ///< the end of the path, for each
   std::atomic<int> result;  ///< of the move; kNotMade
   char path[512];
   char call[128];  ///< before which the move was asked for
@@ -66,7 +67,12 @@ class AttackingSeam : public sys::Seam {
 
   int before(const char* call, bool /*changes*/, int dir, const char* name) override {
     const int now = board_.calls.fetch_add(1) + 1;
-    if (std::strncmp(call, "rename", 6) == 0 && board_.renames < 256) board_.rename_at[board_.renames++] = now;
+    if (std::strncmp(call, "rename", 6) == 0 && board_.renames < 256) {
+      const std::string path = (dir >= 0 ? link_of(dir) : "") + "/" + name;
+      std::snprintf(board_.renamed[board_.renames], sizeof board_.renamed[0], "%s",
+                    path.substr(path.size() - std::min(path.size(), sizeof board_.renamed[0] - 1)).c_str());
+      board_.rename_at[board_.renames++] = now;
+    }
     if (at_ == 0 || now > at_) return 0;
     if (dir >= 0) note_place(dir, name);
     if (now != at_) return 0;
@@ -522,6 +528,32 @@ class InterleaveTest : public RelinkTest {
 };
 
 TEST_P(InterleaveTest, RelinkOfCopies) { attack_relinks("copy", runs_on(GetParam()), 1); }
+
+// No lease is asked about these: at every call of a step, from its first look to the exchange, one is changed.
+TEST_P(InterleaveTest, MetadataChangedWhileAFileIsReplacedStays) {
+  constexpr int kCallsOfAStep = 24;
+  for (const char* name : {"setxattr", "chmod", "chown"}) {
+    const auto move = std::ranges::find(all_moves(), std::string_view(name), &Move::name);
+    const auto names = make_vservers(kCallsOfAStep + 2, "copy");
+    update();
+    ASSERT_EQ(run_attacked({}, names[0], {"relink", "base", names[0]}).code, 0);
+    const auto begin = std::begin(board_->renamed), end = begin + board_->renames;
+    const auto exchange =
+        std::find_if(begin, end, [](const char* path) { return std::string_view(path).ends_with("/etc/updated"); });
+    ASSERT_NE(exchange, end);
+    const int last = board_->rename_at[exchange - begin];
+    for (int back = 0; back <= kCallsOfAStep; ++back) {
+      Attack attack{&*move, last - back, false, "etc/updated", "etc/own"};
+      SCOPED_TRACE(text_of(attack) + ", " + std::to_string(back) + " calls before the exchange");
+      const std::string& victim = names[static_cast<std::size_t>(back) + 1];
+      expect_ended(run_attacked(attack, victim, {"relink", "base", victim}));
+      ASSERT_EQ(board_->result, 0);
+      expect_trace(attack, vserver(victim));
+      expect_nothing_left(attack);
+    }
+    remove(names);
+  }
+}
 
 TEST_P(InterleaveTest, RelinkOfHardLinks) { attack_relinks("hardlink", runs_on(GetParam()), 2); }
 
