@@ -5,6 +5,8 @@
 
 #include "engine/skel/distribute.h"
 
+#include <tbb/enumerable_thread_specific.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -53,10 +55,17 @@ class Cloning {
   std::atomic<Answer> answer_{Answer::unknown};
 };
 
+/// The directory of a part whose subdirectories a thread has opened last: siblings are read one after the other.
+struct LastParent {
+  std::string path;
+  std::optional<DirFd> dir;
+};
+
 struct Distribution {
   const DistributeRequest& request;
   std::array<FirstNames, kParts> first_names;
   Cloning cloning;
+  tbb::enumerable_thread_specific<std::array<LastParent, kParts>> last_parents;
   std::atomic<bool> seals_wait{false};  ///< some files of global are still to be sealed
   std::mutex mutex;                     ///< guards what follows
   Distributed result;
@@ -76,17 +85,32 @@ ManifestEntry entry_for(std::string path, Part part, sys::FileType type, const M
   return entry;
 }
 
+Result<DirFd> open_in_part(Distribution& shared, PartDirs& dirs, Part part);
+
+/// open_in_part() of a directory that others are to be opened in. Good until the thread's next call.
+Result<const DirFd*> parent_in_part(Distribution& shared, PartDirs& dirs, Part part) {
+  LastParent& last = shared.last_parents.local()[index_of(part)];
+  if (!last.dir || last.path != dirs.path) {
+    DirFd dir = TRY(open_in_part(shared, dirs, part));  // which may come here, too
+    last.dir = std::move(dir);
+    last.path = dirs.path;
+  }
+  return &*last.dir;
+}
+
 /// The directory in `part`, made with its metadata if it is not there, parents first.
 Result<DirFd> open_in_part(Distribution& shared, PartDirs& dirs, Part part) {
-  const DirFd& root = *shared.request.parts[index_of(part)];
   const std::scoped_lock lock(dirs.mutex);
-  if (dirs.made[index_of(part)]) return sys::open_dirs(root, dirs.path);
-  if (dirs.parent != nullptr) {
-    const DirFd parent = TRY(open_in_part(shared, *dirs.parent, part));
-    TRY(sys::make_dir(parent, *Name::check(dirs.name), creation_mode(dirs.metadata.mode)));
-    TRY(sys::set_times(parent, dirs.parent->metadata.atime, dirs.parent->metadata.mtime));
+  if (dirs.parent == nullptr && dirs.made[index_of(part)]) return sys::reopen(*shared.request.parts[index_of(part)]);
+  const DirFd* parent = nullptr;
+  if (dirs.parent != nullptr) parent = TRY(parent_in_part(shared, *dirs.parent, part));
+  if (dirs.made[index_of(part)]) return sys::open_dir(*parent, *Name::check(dirs.name));
+  if (parent != nullptr) {
+    TRY(sys::make_dir(*parent, *Name::check(dirs.name), creation_mode(dirs.metadata.mode)));
+    TRY(sys::set_times(*parent, dirs.parent->metadata.atime, dirs.parent->metadata.mtime));
   }
-  DirFd own = TRY(sys::open_dirs(root, dirs.path));
+  DirFd own = parent != nullptr ? TRY(sys::open_dir(*parent, *Name::check(dirs.name)))
+                                : TRY(sys::reopen(*shared.request.parts[index_of(part)]));
   TRY(apply_metadata(own, dirs.metadata, Fresh::no));
   dirs.made[index_of(part)] = true;
   const std::scoped_lock result_lock(shared.mutex);
@@ -382,7 +406,7 @@ Result<> finish_files(Distribution& shared) {
 }  // namespace
 
 Result<Distributed> distribute(const DistributeRequest& request) {
-  Distribution shared{request, {}, {}, {}, {}, {}, {}};
+  Distribution shared{request, {}, {}, {}, {}, {}, {}, {}};
   auto root = std::make_shared<PartDirs>();
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void> context) -> Result<> {
