@@ -16,6 +16,12 @@ std::unexpected<Error> failed(const char* operation, const Fd& dir, const char* 
 
 }  // namespace detail
 
+Result<> pass_seam(const char* operation, const char* path, const char* call, bool changes) {
+  const int wanted = intercepted(call, changes, -1, "");
+  if (wanted > Seam::kRun) return fail(operation, path, wanted);
+  return {};
+}
+
 void install_seam(Seam* installed) { detail::seam.store(installed, std::memory_order_release); }
 
 }  // namespace vskel::sys

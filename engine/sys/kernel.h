@@ -264,6 +264,11 @@ enum class Wait { no, yes };
 /// Whether lock_exclusive() would have to wait; takes no lock.
 [[nodiscard]] Result<bool> locked_by_another(const Fd& fd);
 
+// --- calls that a library makes
+/// For a call that is none of these, before it is made (bpf(2), by libbpf): that it may fail and be counted in tests as
+/// all others are. Gives the error in whose place it is left out; `operation` and `path` are what that error names.
+[[nodiscard]] Result<> pass_seam(const char* operation, const char* path, const char* call, bool changes);
+
 // --- file systems
 struct FileSystem {
   std::string type;  ///< "ext4", "xfs", "btrfs", "tmpfs", or the magic number in hex

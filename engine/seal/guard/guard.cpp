@@ -7,7 +7,6 @@
 #include <cerrno>
 
 #include "engine/seal/guard/key.h"
-#include "engine/sys/seam.h"
 
 #ifdef VSKEL_GUARD
 #include <bpf/bpf.h>
@@ -25,18 +24,11 @@ vskel_guard_key key_of(const sys::Identity& inode) {
   return {inode.inode, (gnu_dev_major(inode.device) << 20) | gnu_dev_minor(inode.device), inode.generation};
 }
 
-/// libbpf's calls are none of the kernel room's, but fail and are counted in tests like those.
-Result<> through_seam(const char* operation, const char* call, bool changes) {
-  const int wanted = sys::intercepted(call, changes, -1, "");
-  if (wanted > 0) return fail(operation, "guard", wanted);
-  return {};
-}
-
 /// E2BIG is the map's word for full (kernel/bpf/hashtab.c).
 Result<> put(const Fd& map, const sys::Identity& inode, vskel_guard_state state) {
   const vskel_guard_key key = key_of(inode);
   const auto value = static_cast<std::uint8_t>(state);
-  TRY(through_seam("seal", "bpf_map_update_elem", true));
+  TRY(sys::pass_seam("seal", "guard", "bpf_map_update_elem", true));
   if (::bpf_map_update_elem(map.number(), &key, &value, BPF_ANY) == 0) return {};
   if (errno == E2BIG) return fail("seal", "guard", std::string("it holds all the inodes that it can"));
   return fail("seal", "guard", errno);
@@ -65,7 +57,7 @@ Result<> Guard::add_with_flags_open(const sys::Identity& inode) const {
 
 Result<> Guard::remove(const sys::Identity& inode) const {
   const vskel_guard_key key = key_of(inode);
-  TRY(through_seam("unseal", "bpf_map_delete_elem", true));
+  TRY(sys::pass_seam("unseal", "guard", "bpf_map_delete_elem", true));
   if (::bpf_map_delete_elem(map_.number(), &key) == 0 || errno == ENOENT) return {};
   return fail("unseal", "guard", errno);
 }
@@ -73,7 +65,7 @@ Result<> Guard::remove(const sys::Identity& inode) const {
 Result<bool> Guard::holds(const sys::Identity& inode) const {
   const vskel_guard_key key = key_of(inode);
   std::uint8_t value = 0;
-  TRY(through_seam("ask for seal", "bpf_map_lookup_elem", false));
+  TRY(sys::pass_seam("ask for seal", "guard", "bpf_map_lookup_elem", false));
   if (::bpf_map_lookup_elem(map_.number(), &key, &value) == 0) return true;
   if (errno == ENOENT) return false;
   return fail("ask for seal", "guard", errno);
