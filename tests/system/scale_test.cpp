@@ -1,5 +1,5 @@
 // What grows and what must not: memory with the number of files, descriptors with the number of vservers.
-// VSKEL_TEST_FILES=1000000 makes the tree as large as one likes.
+// VSKEL_TEST_FILES=100000 makes the tree larger, as far as the 512 MiB of the test's tmpfs go.
 #include <sys/resource.h>
 
 #include <cstdlib>
