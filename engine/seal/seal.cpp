@@ -92,11 +92,15 @@ Result<> set_flags_under_guard(const Guard& guard, const DirFd& dir, Name name, 
   return set;
 }
 
+/// As sys::set_flags() calls itself in its errors.
+constexpr std::string_view kSetFlags = "set flags";
+
 /// Whether an error says that there is no such seal here: a file system, a kernel or a container that has none.
-/// Anything else (no descriptor, no memory, no space) says nothing of the seal, and must not leave files in the open.
+/// Anything else (no descriptor, no memory, no space) says nothing of the seal, and must not leave files in the open; nor
+/// does EPERM but of the call that sets the flag, which needs CAP_LINUX_IMMUTABLE.
 bool says_no_seal(const Error& error) {
   return error.code == EOPNOTSUPP || error.code == ENOTTY || error.code == ENOSYS || error.code == EINVAL ||
-         error.code == EPERM;
+         (error.code == EPERM && error.operation == kSetFlags);
 }
 
 }  // namespace
