@@ -91,7 +91,7 @@ Result<DirFd> open_in_part(Distribution& shared, PartDirs& dirs, Part part);
 Result<const DirFd*> parent_in_part(Distribution& shared, PartDirs& dirs, Part part) {
   LastParent& last = shared.last_parents.local()[index_of(part)];
   if (!last.dir || last.path != dirs.path) {
-    DirFd dir = TRY(open_in_part(shared, dirs, part));  // which may come here, too
+    DirFd dir = TRY(open_in_part(shared, dirs, part));  // which comes here, too, for what is still to be made
     last.dir = std::move(dir);
     last.path = dirs.path;
   }
@@ -100,17 +100,20 @@ Result<const DirFd*> parent_in_part(Distribution& shared, PartDirs& dirs, Part p
 
 /// The directory in `part`, made with its metadata if it is not there, parents first.
 Result<DirFd> open_in_part(Distribution& shared, PartDirs& dirs, Part part) {
+  const DirFd& root = *shared.request.parts[index_of(part)];
   const std::scoped_lock lock(dirs.mutex);
-  if (dirs.parent == nullptr && dirs.made[index_of(part)]) return sys::reopen(*shared.request.parts[index_of(part)]);
+  if (dirs.made[index_of(part)]) {
+    const LastParent& last = shared.last_parents.local()[index_of(part)];
+    const bool is_at_hand = dirs.parent != nullptr && last.dir && last.path == dirs.parent->path;
+    return is_at_hand ? sys::open_dir(*last.dir, *Name::check(dirs.name)) : sys::open_dirs(root, dirs.path);
+  }
   const DirFd* parent = nullptr;
-  if (dirs.parent != nullptr) parent = TRY(parent_in_part(shared, *dirs.parent, part));
-  if (dirs.made[index_of(part)]) return sys::open_dir(*parent, *Name::check(dirs.name));
-  if (parent != nullptr) {
+  if (dirs.parent != nullptr) {
+    parent = TRY(parent_in_part(shared, *dirs.parent, part));
     TRY(sys::make_dir(*parent, *Name::check(dirs.name), creation_mode(dirs.metadata.mode)));
     TRY(sys::set_times(*parent, dirs.parent->metadata.atime, dirs.parent->metadata.mtime));
   }
-  DirFd own = parent != nullptr ? TRY(sys::open_dir(*parent, *Name::check(dirs.name)))
-                                : TRY(sys::reopen(*shared.request.parts[index_of(part)]));
+  DirFd own = parent != nullptr ? TRY(sys::open_dir(*parent, *Name::check(dirs.name))) : TRY(sys::reopen(root));
   TRY(apply_metadata(own, dirs.metadata, Fresh::no));
   dirs.made[index_of(part)] = true;
   const std::scoped_lock result_lock(shared.mutex);
