@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <cstring>
+#include <limits>
 #include <memory>
 
 namespace vskel {
@@ -62,10 +63,14 @@ ContentHash hash_bytes(std::span<const std::byte> content, WithSha256 with_sha25
 }
 
 Result<ContentHash> hash_file(const Fd& file, WithSha256 with_sha256) {
+  return hash_file(file, with_sha256, std::numeric_limits<std::uint64_t>::max());
+}
+
+Result<ContentHash> hash_file(const Fd& file, WithSha256 with_sha256, std::uint64_t end) {
   Hasher hasher(with_sha256);
   thread_local const auto buffer = std::make_unique_for_overwrite<std::byte[]>(kPiece);
   for (std::uint64_t offset = 0;;) {
-    const std::size_t got = TRY(sys::read_at(file, {buffer.get(), kPiece}, offset));
+    const std::size_t got = TRY(sys::read_at(file, {buffer.get(), kPiece}, offset, end));
     hasher.add(buffer.get(), got);
     offset += got;
     if (got < kPiece) return hasher.finish();

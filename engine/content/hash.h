@@ -20,6 +20,8 @@ struct ContentHash {
 [[nodiscard]] ContentHash hash_bytes(std::span<const std::byte> content, WithSha256 with_sha256);
 /// Reads the whole file (holes as zeros), from offset 0, in pieces of 256 KiB.
 [[nodiscard]] Result<ContentHash> hash_file(const Fd& file, WithSha256 with_sha256);
+/// The same of a file that is expected to end at `end`, and is not asked again whether it does.
+[[nodiscard]] Result<ContentHash> hash_file(const Fd& file, WithSha256 with_sha256, std::uint64_t end);
 /// Over names and values, each with its length; nullopt for none.
 [[nodiscard]] std::optional<Hash128> hash_xattrs(const std::vector<sys::Xattr>& xattrs);
 

@@ -1,11 +1,10 @@
 #include "engine/relink/held_seals.h"
 
 #include <algorithm>
-#include <mutex>
 #include <vector>
 
 #include "engine/skel/kept_files.h"
-#include "engine/tree/task_group.h"
+#include "engine/tree/for_pieces.h"
 
 namespace vskel {
 
@@ -18,16 +17,6 @@ constexpr std::size_t kMostHeld = std::size_t{1} << 17;
 void add_linkable(const TreeNode& node, std::vector<const TreeNode*>& nodes) {
   if (node.linkable) nodes.push_back(&node);
   for (const TreeNode* child : node.children()) add_linkable(*child, nodes);
-}
-
-/// Calls `work` for pieces of `all`, each in a task.
-template <class Item, class Work>
-void for_pieces(std::span<Item> all, Work work) {
-  TaskGroup tasks;
-  tasks.run_and_wait([&] {
-    for (std::size_t at = 0; at < all.size(); at += kNodesPerTask)
-      tasks.run([&work, piece = all.subspan(at, std::min(kNodesPerTask, all.size() - at))] { work(piece); });
-  });
 }
 
 }  // namespace
@@ -45,7 +34,10 @@ HeldSeals::HeldSeals(const SkelView& view, LiftedSeals& seals, std::span<const V
   held_.reserve(nodes.size());
   for (const TreeNode* node : nodes) held_.push_back({node});
   std::ranges::sort(held_, {}, [](const Held& held) -> const std::string& { return held.node->path(); });
-  for_pieces(std::span(held_), [this](std::span<Held> piece) { lift(piece); });
+  (void)for_pieces(std::span(held_), kNodesPerTask, [this](std::span<Held> piece) -> Result<> {
+    lift(piece);
+    return {};
+  });
 }
 
 HeldSeals::~HeldSeals() { (void)restore(); }
@@ -62,13 +54,7 @@ void HeldSeals::lift(std::span<Held> held) {
 }
 
 Result<> HeldSeals::restore() {
-  std::mutex mutex;
-  Result<> outcome;
-  for_pieces(std::span(held_), [&](std::span<Held> piece) {
-    auto restored = restore(piece);
-    const std::scoped_lock lock(mutex);
-    if (!restored && outcome) outcome = std::move(restored);
-  });
+  auto outcome = for_pieces(std::span(held_), kNodesPerTask, [this](std::span<Held> piece) { return restore(piece); });
   held_.clear();
   return outcome;
 }

@@ -124,6 +124,8 @@ struct Staged {
   DirFd dir;  ///< staging/ID/skel
   std::array<DirFd, kParts> trees;
   DirFd generations;
+
+  const DirFd& tree(Part part) const { return trees[static_cast<std::size_t>(part)]; }
 };
 
 Result<Staged> make_skeleton(const DirFd& staging) {
@@ -144,34 +146,35 @@ Result<> write_small_file(const DirFd& dir, Name name, std::string_view content,
   return sys::write_all(file, content);
 }
 
-/// The directory etc of the static tree. One that is made here is as the source's etc, which stands in another part: a
-/// directory of several parts is the same in all.
-Result<DirFd> open_static_etc(const DirFd& static_tree, sys::Time now, ManifestEntries& entries) {
-  auto there = sys::open_dir(static_tree, "etc");
-  if (there || there.error().code != ENOENT) return there;
-  ManifestEntry own;
-  own.path = "etc";
-  own.type = sys::FileType::directory;
-  own.mode = 0755;
-  own.mtime = now;
-  const auto original = std::ranges::find(entries, own.path, &ManifestEntry::path);
-  if (original != entries.end() && original->type == sys::FileType::directory) own = *original;
-  own.part = Part::static_part;
-  DirFd made = TRY(sys::ensure_dir(static_tree, "etc", creation_mode(own.mode)));
-  TRY(apply_metadata(made, {own.mode, own.uid, own.gid, own.mtime, own.mtime, {}}, Fresh::no));
-  entries.push_back(std::move(own));
-  return made;
+/// Gives the directory etc of the static tree, which was made here, the metadata of the source's, which stands in
+/// another part: a directory of several parts is the same in all.
+Result<ManifestEntry> finish_static_etc(const DirFd& etc, const DirFd& source, sys::Time now,
+                                        const ManifestEntries& entries) {
+  ManifestEntry entry;
+  entry.path = "etc";
+  entry.type = sys::FileType::directory;
+  entry.mode = 0755;
+  entry.mtime = now;
+  Metadata metadata{entry.mode, 0, 0, now, now, {}};
+  const auto original = std::ranges::find(entries, entry.path, &ManifestEntry::path);
+  if (original != entries.end() && original->type == sys::FileType::directory) {
+    entry = *original;
+    const DirFd theirs = TRY(sys::open_dir(source, "etc"));
+    metadata = metadata_of(TRY(sys::stat(theirs)), TRY(sys::xattrs(theirs)));
+  }
+  entry.part = Part::static_part;
+  TRY(apply_metadata(etc, metadata, Fresh::no));
+  return entry;
 }
 
-/// Step 8: a static /etc/hosts with tokens, without moving the times of static/etc.
-Result<ManifestEntry> write_hosts(const DirFd& static_tree, sys::Time now, ManifestEntries& entries) {
-  const sys::Stat root = TRY(sys::stat(static_tree));
-  const DirFd etc = TRY(open_static_etc(static_tree, now, entries));
-  const sys::Stat before = TRY(sys::stat(etc));
+/// Step 8: a static /etc/hosts with tokens.
+Result<> add_hosts(const DirFd& static_tree, const DirFd& source, sys::Time now, ManifestEntries& entries) {
+  const bool is_there = TRY(sys::stat_if_there(static_tree, "etc"))
+  .has_value();
+  const DirFd etc = TRY(sys::ensure_dir(static_tree, "etc", 0755));
   TRY(write_small_file(etc, "hosts", kHosts, 0644));
   TRY(sys::set_times(etc, "hosts", now, now));
-  TRY(sys::set_times(etc, before.atime, before.mtime));
-  TRY(sys::set_times(static_tree, root.atime, root.mtime));
+  if (!is_there) entries.push_back(TRY(finish_static_etc(etc, source, now, entries)));
   ManifestEntry hosts;
   hosts.path = "etc/hosts";
   hosts.part = Part::static_part;
@@ -180,7 +183,8 @@ Result<ManifestEntry> write_hosts(const DirFd& static_tree, sys::Time now, Manif
   hosts.size = kHosts.size();
   hosts.mtime = now;
   hosts.content = hash_bytes(std::as_bytes(std::span(kHosts)), WithSha256::no).xxh128;
-  return hosts;
+  entries.push_back(std::move(hosts));
+  return {};
 }
 
 /// Step 6, for what the source had not: /home, /root, /tmp.
@@ -200,6 +204,14 @@ Result<> make_missing_directories(const DirFd& local, sys::Time now, ManifestEnt
     entries.push_back(entry);
   }
   return {};
+}
+
+/// What no source gives.
+Result<> add_own_files(const Staged& staged, const DirFd& source, sys::Time now, ManifestEntries& entries) {
+  const DirFd& local = staged.tree(Part::local_part);
+  std::ranges::move(TRY(make_devices(local, now)), std::back_inserter(entries));
+  TRY(make_missing_directories(local, now, entries));
+  return add_hosts(staged.tree(Part::static_part), source, now, entries);
 }
 
 /// Steps 9 and 10: plugins as links to the administrator's scripts, and the template of the configuration.
@@ -307,21 +319,11 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   distribution.progress = request.engine.progress;
   if (!distribution.seal)
     report.warnings.push_back("this file system takes no seal: global is not sealed; use --share copy or --seal none");
+  distribution.add = [&](ManifestEntries& entries) { return add_own_files(staged, source, current_time(), entries); };
   Distributed distributed = TRY([&] {
     const WriteBehind write_behind(staging);
     return distribute(distribution);
   }());
-
-  const sys::Time now = current_time();
-  const DirFd& local = staged.trees[static_cast<std::size_t>(Part::local_part)];
-  const DirFd& static_tree = staged.trees[static_cast<std::size_t>(Part::static_part)];
-  const sys::Stat local_root = TRY(sys::stat(local));
-  auto devices = TRY(make_devices(local, now));
-  std::ranges::move(devices, std::back_inserter(distributed.entries));
-  TRY(make_missing_directories(local, now, distributed.entries));
-  TRY(sys::set_times(local, local_root.atime, local_root.mtime));
-  distributed.entries.push_back(TRY(write_hosts(static_tree, now, distributed.entries)));
-  std::ranges::sort(distributed.entries, by_path_and_part);
 
   TRY(link_plugins_and_template(store, staged, request.engine.wait));
   TRY(write_small_file(staged.dir, "layout", layout.text(), 0644));
@@ -330,7 +332,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   const Fd file = TRY(sys::create_file(staged.generations, *Name::check(file_name), 0644));
   TRY(write_manifest(manifest, [&file](std::string_view piece) { return sys::write_all(file, piece); }));
   count(manifest, report);
-  TRY(look_at_passwords(static_tree, report));
+  TRY(look_at_passwords(staged.tree(Part::static_part), report));
   std::ranges::move(distributed.notes, std::back_inserter(report.notes));
   return {};
 }

@@ -1,7 +1,7 @@
 // The walk goes through the source; the visit of a directory plans its files as one batch for each part that gets some.
 // A directory is made in the part that the layout names, by the visit itself, and in other parts only when something
-// below it belongs there (`usr` in local for `usr/local`): PartDirs knows where a directory stands already. Making such
-// a directory late moves the mtime of its parent, which is then set again.
+// below it belongs there (`usr` in local for `usr/local`): PartDirs knows where a directory stands already. Directories
+// get their metadata when all is made: each name made in one moves its mtime, and inherits its group and default ACL.
 
 #include "engine/skel/distribute.h"
 
@@ -13,12 +13,14 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <unordered_set>
 
 #include "engine/content/hash.h"
 #include "engine/issue/batch_limits.h"
 #include "engine/seal/reseal.h"
 #include "engine/seal/seal.h"
 #include "engine/tree/first_names.h"
+#include "engine/tree/for_pieces.h"
 
 namespace vskel {
 
@@ -27,7 +29,7 @@ namespace {
 std::size_t index_of(Part part) { return static_cast<std::size_t>(part); }
 
 /// Where one directory of the source stands in the parts.
-struct PartDirs {
+struct PartDirs : std::enable_shared_from_this<PartDirs> {
   std::shared_ptr<PartDirs> parent;
   std::string name;
   std::string path;
@@ -61,15 +63,29 @@ struct LastParent {
   std::optional<DirFd> dir;
 };
 
+/// A name of a file that has several in the source.
+struct OneOfManyNames {
+  std::size_t entry;    ///< index in the entries
+  std::uint64_t inode;  ///< in the source
+  bool seal;            ///< once it has all its names
+};
+
+/// A directory in a part that still has the metadata it was made with.
+struct MadeDir {
+  std::shared_ptr<PartDirs> dirs;
+  Part part;
+};
+
 struct Distribution {
   const DistributeRequest& request;
   std::array<FirstNames, kParts> first_names;
   Cloning cloning;
   tbb::enumerable_thread_specific<std::array<LastParent, kParts>> last_parents;
-  std::atomic<bool> seals_wait{false};  ///< some files of global are still to be sealed
+  std::atomic<bool> seals_wait{false};  ///< files of global with one name are still to be sealed
   std::mutex mutex;                     ///< guards what follows
   Distributed result;
-  std::vector<std::pair<std::size_t, std::uint64_t>> many_names;  ///< entry index -> inode in the source
+  std::vector<OneOfManyNames> many_names;
+  std::vector<MadeDir> made_dirs;  ///< without the roots of the parts
 };
 
 ManifestEntry entry_for(std::string path, Part part, sys::FileType type, const Metadata& metadata) {
@@ -98,7 +114,7 @@ Result<const DirFd*> parent_in_part(Distribution& shared, PartDirs& dirs, Part p
   return &*last.dir;
 }
 
-/// The directory in `part`, made with its metadata if it is not there, parents first.
+/// The directory in `part`, made if it is not there, parents first.
 Result<DirFd> open_in_part(Distribution& shared, PartDirs& dirs, Part part) {
   const DirFd& root = *shared.request.parts[index_of(part)];
   const std::scoped_lock lock(dirs.mutex);
@@ -107,17 +123,16 @@ Result<DirFd> open_in_part(Distribution& shared, PartDirs& dirs, Part part) {
     const bool is_at_hand = dirs.parent != nullptr && last.dir && last.path == dirs.parent->path;
     return is_at_hand ? sys::open_dir(*last.dir, *Name::check(dirs.name)) : sys::open_dirs(root, dirs.path);
   }
-  const DirFd* parent = nullptr;
-  if (dirs.parent != nullptr) {
-    parent = TRY(parent_in_part(shared, *dirs.parent, part));
-    TRY(sys::make_dir(*parent, *Name::check(dirs.name), creation_mode(dirs.metadata.mode)));
-    TRY(sys::set_times(*parent, dirs.parent->metadata.atime, dirs.parent->metadata.mtime));
-  }
-  DirFd own = parent != nullptr ? TRY(sys::open_dir(*parent, *Name::check(dirs.name))) : TRY(sys::reopen(root));
-  TRY(apply_metadata(own, dirs.metadata, Fresh::no));
+  DirFd own = TRY([&]() -> Result<DirFd> {
+    if (dirs.parent == nullptr) return sys::reopen(root);
+    const DirFd& parent = *TRY(parent_in_part(shared, *dirs.parent, part));
+    TRY(sys::make_dir(parent, *Name::check(dirs.name), creation_mode(dirs.metadata.mode)));
+    return sys::open_dir(parent, *Name::check(dirs.name));
+  }());
   dirs.made[index_of(part)] = true;
   const std::scoped_lock result_lock(shared.mutex);
   shared.result.entries.push_back(entry_for(dirs.path, part, sys::FileType::directory, dirs.metadata));
+  if (dirs.parent != nullptr) shared.made_dirs.push_back({dirs.shared_from_this(), part});
   return own;
 }
 
@@ -154,15 +169,17 @@ class PartBatch {
     }
   }
 
-  /// Issues what is left and gives the directory its times again.
+  /// Issues what is left.
   Result<> finish() {
     if (!target_ && entries_.empty()) return {};
     TRY(flush());
-    TRY(sys::set_times(*target_, dirs_.metadata.atime, dirs_.metadata.mtime));
     const std::scoped_lock lock(shared_.mutex);
     const std::size_t first = shared_.result.entries.size();
     for (ManifestEntry& entry : entries_) shared_.result.entries.push_back(std::move(entry));
-    for (const auto& [index, inode] : many_names_) shared_.many_names.emplace_back(first + index, inode);
+    for (OneOfManyNames name : many_names_) {
+      name.entry += first;
+      shared_.many_names.push_back(name);
+    }
     return {};
   }
 
@@ -193,7 +210,7 @@ class PartBatch {
     const bool seal = part_ == Part::global_part && shared_.request.seal && is_linkable(stat, metadata.xattrs);
     const bool moved = shared_.request.transfer == Transfer::move && stat.nlink == 1;
     pending_.push_back({entries_.size() - 1, entry.name, seal && stat.nlink == 1, true, moved, nullptr, {}});
-    if (stat.nlink > 1) return add_file_of_many_names(entry, stat, file, metadata);
+    if (stat.nlink > 1) return add_file_of_many_names(entry, stat, file, metadata, seal);
     if (moved) {
       operations_.emplace_back(LinkName{entry.name, &directory_.top(), entry.name});
     } else {
@@ -214,7 +231,8 @@ class PartBatch {
     if (stat.size > 0 && TRY(shared_.cloning.works(file, *target_))) {
       const Fd& source = files_.emplace_back(std::move(file));
       operations_.emplace_back(CopyFile{entry.name, &source, stat.size, stat.blocks, CopyBy::either, &metadata});
-      record_hash(entries_.back(), TRY(hash_file(source, with_sha256())));
+      record_hash(entries_.back(),
+                  TRY(hash_file(source, with_sha256(), stat.size)));  // it is looked at again afterwards
       pending_.back().hash = false;
       pending_.back().cloned_from = &source;
       pending_.back().read_as = stat;
@@ -244,8 +262,8 @@ class PartBatch {
   /// Done at once and under the inode's lock, so that a further name, in whatever directory, finds the first one
   /// complete. Sealed when all names are made, because a sealed inode can't be linked.
   Result<> add_file_of_many_names(const WalkEntry& entry, const sys::Stat& stat, const Fd& file,
-                                  const Metadata& metadata) {
-    many_names_.emplace_back(entries_.size() - 1, stat.inode);
+                                  const Metadata& metadata, bool seal) {
+    many_names_.push_back({entries_.size() - 1, stat.inode, seal});
     pending_.back().hash = false;
     TRY(open_target());
     const CopyFile copy{entry.name, &file, stat.size, stat.blocks, CopyBy::either, &metadata};
@@ -339,7 +357,7 @@ class PartBatch {
   std::deque<Fd> files_;
   std::size_t bytes_ = 0;
   ManifestEntries entries_;
-  std::vector<std::pair<std::size_t, std::uint64_t>> many_names_;
+  std::vector<OneOfManyNames> many_names_;
 };
 
 std::shared_ptr<PartDirs> child_of(const std::shared_ptr<PartDirs>& parent, const WalkDirectory& directory,
@@ -392,24 +410,60 @@ Result<> visit(Distribution& shared, Walk& walk, const std::shared_ptr<const Wal
   return {};
 }
 
+/// More are found faster by a walk of many tasks.
+constexpr std::size_t kFewNames = 256;
+
+/// Seals the copies of files with several names one by one.
+Result<> seal_files_of_many_names(const Distribution& shared) {
+  const DirFd& root = *shared.request.parts[index_of(Part::global_part)];
+  std::unordered_set<std::uint64_t> sealed;
+  for (const OneOfManyNames& one : shared.many_names) {
+    if (!one.seal || !sealed.insert(one.inode).second) continue;
+    const std::string& path = shared.result.entries[one.entry].path;
+    const std::size_t slash = path.rfind('/');
+    const bool in_root = slash == std::string::npos;
+    const DirFd dir = TRY(in_root ? sys::reopen(root) : sys::open_dirs(root, std::string_view(path).substr(0, slash)));
+    const auto name = Name::check(path.c_str() + (in_root ? 0 : slash + 1));
+    TRY(set_seal(dir, *name, *shared.request.seal));
+  }
+  return {};
+}
+
 /// What waits for the last name and the last byte: link counts of the manifest, and seals.
 Result<> finish_files(Distribution& shared) {
-  for (const auto& [index, inode] : shared.many_names) {
-    ManifestEntry& entry = shared.result.entries[index];
-    entry.nlink = shared.first_names[index_of(entry.part)].names_of(inode);
-    if (entry.part == Part::global_part) shared.seals_wait = true;
+  for (const OneOfManyNames& one : shared.many_names) {
+    ManifestEntry& entry = shared.result.entries[one.entry];
+    entry.nlink = shared.first_names[index_of(entry.part)].names_of(one.inode);
   }
-  if (!shared.request.seal || !shared.seals_wait) return {};
+  if (!shared.request.seal) return {};
+  if (!shared.seals_wait && shared.many_names.size() <= kFewNames) return seal_files_of_many_names(shared);
   const DirFd& root = *shared.request.parts[index_of(Part::global_part)];
   TRY(sys::sync_file_system(root));
   (void)TRY(seal_again(root, *shared.request.seal));
   return {};
 }
 
+/// The metadata of all directories, in no order: that of one changes none of another's.
+Result<> finish_dirs(Distribution& shared, PartDirs& root) {
+  constexpr std::size_t kDirsPerTask = 64;
+  TRY(for_pieces(std::span(shared.made_dirs), kDirsPerTask, [&shared](std::span<const MadeDir> piece) -> Result<> {
+    for (const MadeDir& made : piece) {
+      const DirFd& parent = *TRY(parent_in_part(shared, *made.dirs->parent, made.part));
+      TRY(apply_metadata(parent, *Name::check(made.dirs->name), sys::FileType::directory, made.dirs->metadata,
+                         Fresh::yes));
+    }
+    return {};
+  }));
+  // The root of every part has the root's metadata, whatever was put below it.
+  for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
+    TRY(apply_metadata(TRY(open_in_part(shared, root, part)), root.metadata, Fresh::no));
+  return {};
+}
+
 }  // namespace
 
 Result<Distributed> distribute(const DistributeRequest& request) {
-  Distribution shared{request, {}, {}, {}, {}, {}, {}, {}};
+  Distribution shared{request, {}, {}, {}, {}, {}, {}, {}, {}};
   auto root = std::make_shared<PartDirs>();
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void> context) -> Result<> {
@@ -418,12 +472,9 @@ Result<Distributed> distribute(const DistributeRequest& request) {
   const auto mount_points = TRY(Walk::run({request.source}, Mounts::stop, root, visitor));
   for (const std::string& path : mount_points)
     shared.result.notes.push_back("/" + path + ": another file system, left out");
+  if (request.add) TRY(request.add(shared.result.entries));
   TRY(finish_files(shared));
-  // The root of every part has the root's metadata, whatever was put below it.
-  for (const Part part : {Part::global_part, Part::local_part, Part::static_part}) {
-    TRY(open_in_part(shared, *root, part));
-    TRY(sys::set_times(*request.parts[index_of(part)], root->metadata.atime, root->metadata.mtime));
-  }
+  TRY(finish_dirs(shared, *root));
   std::ranges::sort(shared.result.entries, by_path_and_part);
   std::ranges::sort(shared.result.notes);
   return std::move(shared.result);

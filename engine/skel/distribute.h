@@ -49,6 +49,9 @@ struct DistributeRequest {
   /// Asked for every regular file: what the skel has already it may put as `name` into `target` itself, and then keeps
   /// the entry for the manifest itself, too; false: the source's file is taken. May be empty. Called from many tasks.
   std::function<Result<bool>(const Candidate& candidate, const DirFd& target, Name name)> put_known;
+  /// Puts what is not of the source into the parts, and its entries behind the others, in no order. Called once, when all
+  /// of the source is there and no directory has its owner, mode, attributes and times yet. May be empty.
+  std::function<Result<>(ManifestEntries& entries)> add;
   Executor* executor = nullptr;
   Progress* progress = nullptr;
 };

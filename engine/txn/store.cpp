@@ -43,6 +43,16 @@ Result<DirFd> own_dir(const DirFd& parent, Name name) {
   return dir;
 }
 
+/// Trees are made below it with the metadata that they are to have: a set-group-ID bit or a default ACL that the
+/// administrator gave VSERVERS, and that mkdir(2) handed down, would go on into every new inode (inode(7), acl(5)).
+Result<> hand_down_nothing(const DirFd& staging) {
+  constexpr std::uint32_t kSetGroupId = 02000;
+  if ((TRY(sys::stat(staging)).mode & kSetGroupId) != 0) TRY(sys::set_mode(staging, kPrivate));
+  for (const sys::Xattr& xattr : TRY(sys::xattrs(staging)))
+    if (xattr.name == "system.posix_acl_default") TRY(sys::remove_xattr(staging, xattr.name));
+  return {};
+}
+
 /// A closed descriptor where there is no such directory.
 Result<DirFd> open_if_there(const DirFd& parent, Name name) {
   if (!parent.open()) return DirFd();
@@ -127,6 +137,7 @@ Result<Store> Store::open_or_create(const StorePaths& paths) {
   store.journal_ = TRY(own_dir(own, "journal"));
   store.locks_ = TRY(own_dir(own, "locks"));
   store.staging_ = TRY(own_dir(own, "staging"));
+  TRY(hand_down_nothing(store.staging_));
   store.trash_ = TRY(own_dir(own, "trash"));
   store.quarantine_ = TRY(own_dir(own, "quarantine"));
   store.log_ = TRY(own_dir(own, "log"));

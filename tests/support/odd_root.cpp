@@ -117,6 +117,22 @@ bool takes_user_xattrs(const fs::path& root) {
   return true;
 }
 
+/// Directories that hand something down to what is made in them, with inodes that have none of it.
+void make_heritage(TreeMaker& make, const fs::path& directory) {
+  const fs::path group = directory / "group.d", acl = directory / "acl.d";
+  make.dir(group, 02775, {0, 50});
+  make.dir(acl, 0750);
+  for (const fs::path& heir : {group, acl}) {
+    make.file(heir / "file", "not of the group of its directory, and without an ACL");
+    make.symlink(heir / "symlink", "file");
+    make.node(heir / "fifo", S_IFIFO | 0620);
+    make.dir(heir / "directory", 0755);
+  }
+  make.xattr(acl, "system.posix_acl_access", posix_acl(0750, {1234, 7}));
+  make.xattr(acl, "system.posix_acl_default", posix_acl(0740, {4321, 5}));
+  make.file(acl / "heir", "made below a default ACL");
+}
+
 void make_programs(TreeMaker& make) {
   for (const char* name : {"bin", "sbin", "lib", "lib64"}) {
     make.dir(fs::path("usr") / name);
@@ -145,6 +161,7 @@ void make_programs(TreeMaker& make) {
   make.file("usr/share/large-id", "owner beyond 16 bits", 0640, {4'000'000'000U, 3'000'000'000U});
   make.sparse_file("usr/share/sparse");
   make.dir("usr/share/empty-directory", 0700, {33, 33});
+  make_heritage(make, "usr/share");
 }
 
 void make_local_usr(TreeMaker& make) {
@@ -185,10 +202,7 @@ void make_etc(TreeMaker& make) {
   make.hard_link("etc/link-b", "etc/link-a");
   make.file("etc/alternatives/README", "tokens stay outside static: %%VS_NAME%%\n");
   make.symlink("etc/alternatives/tool", "/usr/bin/tool");
-  make.dir("etc/acl.d", 0750);
-  make.xattr("etc/acl.d", "system.posix_acl_access", posix_acl(0750, {1234, 7}));
-  make.xattr("etc/acl.d", "system.posix_acl_default", posix_acl(0740, {4321, 5}));
-  make.file("etc/acl.d/plain", "made below a default ACL");
+  make_heritage(make, "etc");
 }
 
 void make_var(TreeMaker& make) {

@@ -47,6 +47,23 @@ TEST_P(BuildSkelTest, KeepsAllMetadataInEachPart) {
   }
 }
 
+/// mkdir(2) and open(2) take a group and an ACL from the directory above: inode(7), acl(5).
+TEST_P(BuildSkelTest, TakesNothingFromVserversOrTheSourcesRoot) {
+  const std::string acl = posix_acl(0775, {4321, 7});
+  for (const fs::path& root : {vservers(), source()}) {
+    fs::create_directories(root);
+    ASSERT_EQ(::lchown(root.c_str(), 0, 50), 0);
+    ASSERT_EQ(::chmod(root.c_str(), 02755), 0);
+    set_xattr(root, "system.posix_acl_default", acl);
+  }
+  build_base();
+  create("web", "192.0.2.7");
+  EXPECT_EQ(differences_from_source("web"), "");
+  EXPECT_EQ(inconsistencies(), "");
+  const ProcessResult verified = vskel({"verify"});
+  EXPECT_EQ(verified.code, 0) << verified;
+}
+
 TEST_P(BuildSkelTest, KeepsHardLinksWithinAPart) {
   build_base();
   EXPECT_EQ(inode_of(skel() / "global/usr/bin/hard-a"), inode_of(skel() / "global/usr/lib/hard-c"));
