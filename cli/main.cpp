@@ -14,6 +14,23 @@
 //
 // No decision about files is made here: a command checks its request, asks the engine and tells what came of it.
 
+#include <malloc.h>
+
 #include "cli/run.h"
 
-int main(int argc, char** argv) { return vskel::cli::run(argc, argv); }
+namespace {
+
+/// Memory that was freed stays ours. glibc gives the end of each thread's heap back from 128 KiB on, and what a directory
+/// let go of is a page fault for the next one (mallopt(3)): a twentieth of the time of a single create-vs.
+void keep_freed_memory() {
+  constexpr int kKept = 8 << 20, kStep = 1 << 20;
+  ::mallopt(M_TRIM_THRESHOLD, kKept);
+  ::mallopt(M_TOP_PAD, kStep);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  keep_freed_memory();
+  return vskel::cli::run(argc, argv);
+}

@@ -280,6 +280,7 @@ Result<> for_each_taken(const DirFd& source, const SourceRules& rules,
 Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, const DirFd& staging,
               BuildReport& report) {
   const Staged staged = TRY(make_skeleton(staging));
+  const WriteBehind write_behind(staging);
   DirFd source;
   if (kind == SourceKind::archive) {
     source = TRY(sys::ensure_dir(staging, "source", 0700));
@@ -320,10 +321,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   if (!distribution.seal)
     report.warnings.push_back("this file system takes no seal: global is not sealed; use --share copy or --seal none");
   distribution.add = [&](ManifestEntries& entries) { return add_own_files(staged, source, current_time(), entries); };
-  Distributed distributed = TRY([&] {
-    const WriteBehind write_behind(staging);
-    return distribute(distribution);
-  }());
+  Distributed distributed = TRY(distribute(distribution));
 
   TRY(link_plugins_and_template(store, staged, request.engine.wait));
   TRY(write_small_file(staged.dir, "layout", layout.text(), 0644));

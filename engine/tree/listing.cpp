@@ -45,10 +45,13 @@ T load(const std::byte* from) {
 
 Result<Listing> Listing::read(const DirFd& dir) {
   Listing listing;
+  // What stays is as large as the names are: most directories are small, and fresh memory is a page fault each time.
+  thread_local const auto scratch = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
   for (;;) {
-    auto buffer = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
-    const std::size_t filled = TRY(sys::get_dents(dir, {buffer.get(), kBufferSize}));
+    const std::size_t filled = TRY(sys::get_dents(dir, {scratch.get(), kBufferSize}));
     if (filled == 0) return listing;
+    auto buffer = std::make_unique_for_overwrite<std::byte[]>(filled);
+    std::memcpy(buffer.get(), scratch.get(), filled);
     for (std::size_t at = 0; at < filled;) {
       const std::byte* const record = buffer.get() + at;
       const auto* const text = reinterpret_cast<const char*>(record + kNameAt);
