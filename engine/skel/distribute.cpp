@@ -17,6 +17,7 @@
 
 #include "engine/content/hash.h"
 #include "engine/issue/batch_limits.h"
+#include "engine/issue/cloning.h"
 #include "engine/seal/reseal.h"
 #include "engine/seal/seal.h"
 #include "engine/tree/first_names.h"
@@ -36,25 +37,6 @@ struct PartDirs : std::enable_shared_from_this<PartDirs> {
   Metadata metadata;
   std::mutex mutex;  ///< guards what follows; locked child before parent
   std::array<bool, kParts> made{};
-};
-
-/// Whether files of the source can be cloned into the parts: tried out with the first one, into a file without a name.
-class Cloning {
- public:
-  Result<bool> works(const Fd& source, const DirFd& target) {
-    const Answer known = answer_.load(std::memory_order_relaxed);
-    if (known != Answer::unknown) return known == Answer::yes;
-    const Fd scratch = TRY(sys::create_unnamed_file(target, 0600));
-    const auto cloned = sys::clone(source, scratch);
-    // EINVAL is of this one file (btrfs: without copy-on-write): the next may be another matter.
-    if (cloned || cloned.error().code != EINVAL)
-      answer_.store(cloned ? Answer::yes : Answer::no, std::memory_order_relaxed);
-    return cloned.has_value();
-  }
-
- private:
-  enum class Answer : unsigned char { unknown, yes, no };
-  std::atomic<Answer> answer_{Answer::unknown};
 };
 
 /// The directory of a part whose subdirectories a thread has opened last: siblings are read one after the other.

@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "engine/issue/batch_limits.h"
+#include "engine/issue/cloning.h"
 #include "engine/seal/seal.h"
 #include "engine/tree/first_names.h"
 #include "engine/tree/walk.h"
@@ -43,6 +44,7 @@ struct Place {
 struct Population {
   const PopulateRequest& request;
   LiftedSeals seals;
+  Cloning cloning;
   FirstNames first_global, first_other;  ///< inode numbers of the parts are one number space, but shares differ
   std::mutex mutex;                      ///< guards what follows
   std::set<std::string> unknown_tokens;
@@ -150,10 +152,17 @@ class DirectoryPlan {
     return shared_.request.share == Share::copy ? CopyBy::data : CopyBy::either;
   }
 
+  /// A small file that is not read; one of static must be, for its tokens.
+  Result<bool> is_cloned(const WalkEntry& entry, const sys::Stat& stat, const Fd& file) {
+    const CopyBy by = copy_by(entry);
+    if (stat.size == 0 || by == CopyBy::data || entry.layer == kStaticLayer) return false;
+    return by == CopyBy::clone || TRY(shared_.cloning.works(file, targets_.all.front().dir));
+  }
+
   Result<> add_copy(const WalkEntry& entry, const sys::Stat& stat, Fd file, const Metadata& metadata) {
     const CopyBy by = copy_by(entry);
     const bool holes = stat.blocks * 512 + 4096 < stat.size;
-    if (stat.size > kSmallFile || holes || (by == CopyBy::clone && stat.size > 0)) {
+    if (stat.size > kSmallFile || holes || TRY(is_cloned(entry, stat, file))) {
       const Fd& kept = files_.emplace_back(std::move(file));
       push(CopyFile{entry.name, &kept, stat.size, stat.blocks, by, &metadata},
            by == CopyBy::clone ? Kind::clone : Kind::copy, by == CopyBy::clone ? 0 : stat.size);
@@ -351,7 +360,7 @@ Result<std::set<std::string>> populate(const PopulateRequest& request, std::span
   while (!destinations.empty()) {
     const auto group = destinations.first(group_size(jobs, destinations.size()));
     destinations = destinations.subspan(group.size());
-    Population shared{request, LiftedSeals(request.seal), {}, {}, {}, {}};
+    Population shared{request, LiftedSeals(request.seal), {}, {}, {}, {}, {}};
     auto root = std::make_shared<Targets>();
     for (Destination* const destination : group)
       root->all.push_back({ destination, TRY(sys::reopen(destination->root)) });
