@@ -3,6 +3,7 @@
 #include "tests/support/inode_extras.h"
 
 #include <fcntl.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/xattr.h>
@@ -69,6 +70,19 @@ std::string file_capability(std::uint32_t permitted) {
   append_little_endian(text, 0, 4);
   append_little_endian(text, 0, 4);  // the upper 32 capabilities, both sets
   return text;
+}
+
+bool has_shared_extents(const std::filesystem::path& path) {
+  const OpenFile file(path);
+  alignas(fiemap) std::array<char, sizeof(fiemap) + sizeof(fiemap_extent)> buffer{};
+  auto* const map = reinterpret_cast<fiemap*>(buffer.data());
+  map->fm_length = FIEMAP_MAX_OFFSET;
+  map->fm_flags = FIEMAP_FLAG_SYNC;
+  map->fm_extent_count = 1;
+  if (::ioctl(file.get(), FS_IOC_FIEMAP, map) != 0)
+    throw std::system_error(errno, std::generic_category(), "list extents of " + path.string());
+  const auto* const extent = reinterpret_cast<const fiemap_extent*>(buffer.data() + sizeof(fiemap));
+  return map->fm_mapped_extents == 1 && (extent->fe_flags & FIEMAP_EXTENT_SHARED) != 0;
 }
 
 bool is_immutable(const std::filesystem::path& path) { return (flags_of(OpenFile(path)) & FS_IMMUTABLE_FL) != 0; }

@@ -29,6 +29,10 @@ struct AclUser {
 void set_immutable(const std::filesystem::path& path);
 void clear_immutable(const std::filesystem::path& path);
 
+/// Whether the file's only extent says that other files have it too (FIEMAP_EXTENT_SHARED), and what was written is on
+/// disk.
+[[nodiscard]] bool has_shared_extents(const std::filesystem::path& path);
+
 /// How many names ext4 gives an inode (EXT4_LINK_MAX).
 inline constexpr std::uint64_t kExt4Links = 65'000;
 /// Gives a file, immutable or not, all the names that an inode can have there, in the new directory `links`.

@@ -76,6 +76,20 @@ TEST_P(CreateVsTest, LocalFilesAreItsOwn) {
   EXPECT_EQ(read_file(skel() / "local/etc/os-release"), "ID=odd\n");
 }
 
+class CreateVsFromOwnSkelTest : public VskelTest {};
+
+TEST_P(CreateVsFromOwnSkelTest, SmallLocalFilesAreClonesWhereTheFileSystemClones) {
+  const std::string content(8192, 's');  // btrfs keeps smaller ones in the inode
+  write_file(source() / "etc/small", content);
+  build_base();
+  create("web1", "192.0.2.1");
+  EXPECT_EQ(read_file(vserver("web1") / "etc/small"), content);
+  if (has_reflinks(GetParam())) {
+    EXPECT_TRUE(has_shared_extents(vserver("web1") / "etc/small"));
+  }
+  EXPECT_EQ(differences_from_source("web1"), "");
+}
+
 TEST_P(CreateVsTest, ASealedFileRefusesToBeChanged) {
   create("web1", "192.0.2.1", {"--seal", "immutable"});
   EXPECT_NE(::chmod((vserver("web1") / "usr/bin/tool").c_str(), 0600), 0);
@@ -111,6 +125,7 @@ TEST_P(CreateVsTest, HundredAtOnce) {
   EXPECT_EQ(vskel({"verify"}).code, 0);
 }
 
+INSTANTIATE_TEST_SUITE_P(On, CreateVsFromOwnSkelTest, kAllFileSystems, kParameterName);
 INSTANTIATE_TEST_SUITE_P(On, CreateVsTest, kAllFileSystems, kParameterName);
 
 class CreateVsRequestTest : public CreateVsTest {};

@@ -1,9 +1,6 @@
 #include "tests/system/relink_fixture.h"
 
 #include <fcntl.h>
-#include <linux/fiemap.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -240,21 +237,6 @@ TenantAtWork::~TenantAtWork() {
       ADD_FAILURE() << "sealing again: " << error.what();
     }
   }
-}
-
-bool has_shared_extents(const fs::path& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-  EXPECT_GE(fd, 0) << path;
-  alignas(fiemap) std::array<char, sizeof(fiemap) + sizeof(fiemap_extent)> buffer{};
-  auto* const map = reinterpret_cast<fiemap*>(buffer.data());
-  map->fm_length = FIEMAP_MAX_OFFSET;
-  map->fm_flags = FIEMAP_FLAG_SYNC;
-  map->fm_extent_count = 1;
-  const int result = ::ioctl(fd, FS_IOC_FIEMAP, map);
-  ::close(fd);
-  EXPECT_EQ(result, 0) << path;
-  const auto* const extent = reinterpret_cast<const fiemap_extent*>(buffer.data() + sizeof(fiemap));
-  return map->fm_mapped_extents == 1 && (extent->fe_flags & FIEMAP_EXTENT_SHARED) != 0;
 }
 
 Json Relinked::of(const std::string& vserver) const {

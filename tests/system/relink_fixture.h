@@ -55,9 +55,6 @@ class TenantAtWork {
   std::vector<fs::path> sealed_;  ///< in the skel
 };
 
-/// Do the extents of a file say that another file has them too?
-[[nodiscard]] bool has_shared_extents(const fs::path& path);
-
 /// The code and the report of one relink.
 struct Relinked {
   ProcessResult process;
