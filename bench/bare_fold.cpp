@@ -7,48 +7,20 @@
 //
 // All trees are on one file system and unsealed; every copy has the files of MASTER.
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <atomic>
-#include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 #include <span>
-#include <string>
 #include <thread>
-#include <vector>
+
+#include "bench/bare_tree.h"
 
 namespace {
 
-struct Directory {
-  int fd;            // in the master; open to the end
-  std::string path;  // relative to the roots
-  std::vector<std::string> files;
-};
-
-void load(int fd, const std::string& path, std::vector<Directory>& out) {
-  const std::size_t own = out.size();
-  out.push_back({fd, path, {}});
-  DIR* const stream = ::fdopendir(::dup(fd));
-  if (stream == nullptr) return;
-  while (const dirent* entry = ::readdir(stream)) {
-    const std::string name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    if (entry->d_type == DT_REG) out[own].files.push_back(name);
-    if (entry->d_type != DT_DIR) continue;
-    load(::openat(fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), path + name + "/", out);
-  }
-  ::closedir(stream);
-}
-
 class Folder {
  public:
-  Folder(const std::vector<Directory>& master, std::string copy, const std::string& stage)
+  Folder(const std::vector<bare::Directory>& master, std::string copy, const std::string& stage)
       : master_(master), copy_(std::move(copy)) {
     ::mkdir(stage.c_str(), 0700);
     stage_ = ::open(stage.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -59,11 +31,13 @@ class Folder {
 
   /// 0 or errno.
   int run() {
-    for (const Directory& directory : master_) {
+    for (const bare::Directory& directory : master_) {
       const int own = ::open((copy_ + "/" + directory.path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
       if (own < 0) return errno;
-      for (const std::string& name : directory.files)
-        if (const int code = fold(directory.fd, own, name.c_str()); code != 0) return code;
+      for (const bare::Entry& entry : directory.entries) {
+        if (entry.type != DT_REG) continue;
+        if (const int code = fold(directory.fd, own, entry.name.c_str()); code != 0) return code;
+      }
       ::close(own);
     }
     return 0;
@@ -93,7 +67,7 @@ class Folder {
     return code;
   }
 
-  const std::vector<Directory>& master_;
+  const std::vector<bare::Directory>& master_;
   const std::string copy_;
   int stage_;
   std::unique_ptr<char[]> buffers_ = std::make_unique<char[]>(2 * kPiece);
@@ -108,17 +82,11 @@ int main(int count, char** arguments) {
     return 2;
   }
   const unsigned threads = static_cast<unsigned>(std::stoul(words[1]));
-  const int root = ::open(words[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (root < 0) {
+  const std::vector<bare::Directory> master = bare::load(words[2]);
+  if (master.empty()) {
     std::perror(words[2]);
     return 1;
   }
-  rlimit descriptors{};  // every directory of the master stays open
-  ::getrlimit(RLIMIT_NOFILE, &descriptors);
-  descriptors.rlim_cur = descriptors.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &descriptors);
-  std::vector<Directory> master;
-  load(root, "", master);
   const std::span<char*> copies = words.subspan(3);
   std::atomic<std::size_t> next{0};
   std::atomic<int> code{0};
