@@ -221,6 +221,7 @@ TEST_P(RaceTest, TenantsAgainstEveryCommand) {
     command_under_attack({"verify"});
     for (const std::string& name : names) command_under_attack({"relink", "base", name});
     command_under_attack({"list"});
+    command_under_attack({"prune", "base"});
     create_and_remove(++seed);
     if (round % 3 == 0) tenants.clear();
     next_generation();
