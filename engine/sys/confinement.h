@@ -18,7 +18,8 @@ namespace vskel::sys {
 
 enum class Confined { yes, not_here };
 /// From now on this thread, and threads and programs that it starts, can make, write, rename, link and remove nothing
-/// outside of the directories at `writable`; reading stays free (landlock(7)). A path that is not there is left out.
+/// outside of the directories at `writable`, and run no program; reading stays free (landlock(7)), and so do truncation
+/// by a path or of a file opened for reading only, which the engine does nowhere. A path that is not there is left out.
 /// A confined process cannot look at processes that are not (/proc/PID/root: ptrace(2)).
 /// not_here: a kernel without Landlock, or with one that cannot move files between directories (before Linux 5.19).
 [[nodiscard]] Result<Confined> confine_changes(std::span<const std::string> writable);
