@@ -43,7 +43,7 @@ TEST_P(KillNth, CallAndCallOfRecover) {
       // The intents of a killed command name inodes: no copy of the store would do.
       static_cast<void>(course.run({.kind = Fault::Kind::kill, .at = at}));
       const Ending recovery = world.recover({.kind = Fault::Kind::kill, .at = second});
-      // Of a thousand commands that are killed at a call three die a step earlier, and recover has less to do.
+      // Now and then tasks come in another order, and a killed command leaves recover less to do.
       EXPECT_TRUE(recovery.fired || recovery.calls < second)
           << "call " << at << ", of recover " << second << " of " << calls;
       ASSERT_EQ(course.wrong_after_recovery(recovery), "")
