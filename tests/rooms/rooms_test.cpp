@@ -117,8 +117,9 @@ bool is_harmless(const std::string& symbol) {
                                                                   "St13basic_fstream",  "St12__basic_file"};
     return std::ranges::none_of(kWaysToFiles, [&](std::string_view way) { return symbol.contains(way); });
   }
-  return starts_with_any(symbol, kFamilies) || symbol.starts_with("archive_entry_") || kArchive.contains(symbol) ||
-         kCalls.contains(plain(symbol));
+  const std::string call = plain(symbol);
+  return starts_with_any(symbol, kFamilies) || starts_with_any(call, kFamilies) ||
+         symbol.starts_with("archive_entry_") || kArchive.contains(symbol) || kCalls.contains(call);
 }
 
 /// syscall(2) comes in by oneTBB's headers, which wait on futexes; what we do with it ourselves the sources show.
