@@ -8,6 +8,7 @@
 #include "engine/skel/merge_intent.h"
 #include "engine/skel/next_generation.h"
 #include "engine/skel/skel.h"
+#include "engine/tree/arena.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
@@ -107,24 +108,29 @@ Result<> sweep_records(const Store& store) {
   return {};
 }
 
-}  // namespace
-
-Result<std::vector<std::string>> recover(const Store& store, const EngineOptions& engine) {
+Result<std::vector<std::string>> recover_all(const Store& store, sys::Wait wait) {
   std::vector<std::string> lines;
-  if (engine.dry_run == DryRun::yes) {
-    for (const CrashedOperation& crashed : TRY(find_crashed_operations(store)))
-      lines.push_back("would recover " + operation_of(crashed.records.front()) + " " + crashed.id);
-    return lines;
-  }
   // Who was held still is let go on only when all that he could reach is sealed again.
   std::vector<Intent> intents = TRY(crashed_intents(store));
   std::ranges::stable_partition(intents, [](const Intent& intent) { return !is_quiescence(intent); });
-  for (Intent& intent : intents)
-    std::ranges::move(TRY(finish_one(store, intent, engine.wait)), std::back_inserter(lines));
+  for (Intent& intent : intents) std::ranges::move(TRY(finish_one(store, intent, wait)), std::back_inserter(lines));
   TRY(sweep_temporaries(store));
   TRY(sweep_records(store));
   std::ranges::move(TRY(empty_trash(store)), std::back_inserter(lines));
   return lines;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> recover(const Store& store, const EngineOptions& engine) {
+  if (engine.dry_run == DryRun::yes) {
+    std::vector<std::string> lines;
+    for (const CrashedOperation& crashed : TRY(find_crashed_operations(store)))
+      lines.push_back("would recover " + operation_of(crashed.records.front()) + " " + crashed.id);
+    return lines;
+  }
+  Arena arena(workers(engine));
+  return arena.execute([&] { return recover_all(store, engine.wait); });
 }
 
 }  // namespace vskel

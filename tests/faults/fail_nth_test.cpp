@@ -49,7 +49,7 @@ TEST_P(FailNth, CallOfRecover) {
   World world(place_of_trials());
   Course course(world, scenario(GetParam()));
   const unsigned all = std::numeric_limits<unsigned>::max();
-  unsigned faults = 0, tries = 0;
+  unsigned faults = 0;
   for (const unsigned killed_at : sample(course.changes, is_long_run() ? 16 : 3)) {
     const Ending first = course.run({.kind = Fault::Kind::kill, .at = killed_at});
     ASSERT_TRUE(first.fired) << "call " << killed_at;
@@ -58,16 +58,13 @@ TEST_P(FailNth, CallOfRecover) {
       for (const int code : errors_of(at, 3)) {
         static_cast<void>(course.run({.kind = Fault::Kind::kill, .at = killed_at}));
         const Ending recovery = world.recover({.kind = Fault::Kind::fail, .every_call = true, .at = at, .code = code});
-        // Now and then tasks come in another order, and a killed command leaves recover less to do.
-        EXPECT_TRUE(recovery.fired || recovery.calls < at) << "call " << at << " of " << calls;
+        EXPECT_TRUE(recovery.fired) << "call " << at;
         EXPECT_EQ(course.wrong_after_recovery(recovery), "")
             << "killed at " << first.call << "; call " << at << ": " << std::strerror(code);
-        ++tries;
-        faults += recovery.fired ? 1 : 0;
+        ++faults;
       }
     }
   }
-  EXPECT_LE(tries - faults, 1 + tries / 100) << "calls that were counted and not made";
   EXPECT_EQ(course.wrong_outside(), "");
   tell_figure("faults_in_recover", faults);
 }
