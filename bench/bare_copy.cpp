@@ -62,8 +62,6 @@ class Copier {
     return code;
   }
 
-  [[nodiscard]] std::uint64_t hash() const { return hash_; }
-
  private:
   static constexpr std::size_t kPiece = 256 * 1024;
 
@@ -90,7 +88,7 @@ class Copier {
     for (off_t at = 0; done && read && at < is.st_size;) {
       const ssize_t got = ::pread(from, buffer_.get(), kPiece, at);
       done = got > 0 && (cloned || ::pwrite(to, buffer_.get(), static_cast<std::size_t>(got), at) == got);
-      if (done && by == By::hash) hash_ ^= XXH3_64bits(buffer_.get(), static_cast<std::size_t>(got));
+      if (done && by == By::hash) hash_ = XXH3_64bits(buffer_.get(), static_cast<std::size_t>(got));
       at += got;
     }
     if (done && !is_roots(is)) done = ::fchown(to, is.st_uid, is.st_gid) == 0;
@@ -102,7 +100,7 @@ class Copier {
   }
 
   bool clones_ = true;
-  std::uint64_t hash_ = 0;
+  volatile std::uint64_t hash_ = 0;  ///< nobody reads it, and yet it is to be computed
   std::unique_ptr<char[]> buffer_ = std::make_unique<char[]>(kPiece);
 };
 
@@ -120,7 +118,6 @@ template <class Work>
 int share_out(unsigned threads, std::size_t count, Work work) {
   std::atomic<std::size_t> next{0};
   std::atomic<int> code{0};
-  std::atomic<std::uint64_t> hash{0};
   {
     std::vector<std::jthread> running;
     for (unsigned i = 0; i < threads; ++i)
@@ -128,7 +125,6 @@ int share_out(unsigned threads, std::size_t count, Work work) {
         Copier copier;
         for (std::size_t at = next++; at < count && code == 0; at = next++)
           if (const int failed = work(copier, at); failed != 0) code = failed;
-        hash ^= copier.hash();
       });
   }
   return code;

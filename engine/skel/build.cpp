@@ -169,12 +169,11 @@ Result<ManifestEntry> finish_static_etc(const DirFd& etc, const DirFd& source, s
 
 /// Step 8: a static /etc/hosts with tokens.
 Result<> add_hosts(const DirFd& static_tree, const DirFd& source, sys::Time now, ManifestEntries& entries) {
-  const bool is_there = TRY(sys::stat_if_there(static_tree, "etc"))
-  .has_value();
+  const auto there = TRY(sys::stat_if_there(static_tree, "etc"));
   const DirFd etc = TRY(sys::ensure_dir(static_tree, "etc", 0755));
   TRY(write_small_file(etc, "hosts", kHosts, 0644));
   TRY(sys::set_times(etc, "hosts", now, now));
-  if (!is_there) entries.push_back(TRY(finish_static_etc(etc, source, now, entries)));
+  if (!there) entries.push_back(TRY(finish_static_etc(etc, source, now, entries)));
   ManifestEntry hosts;
   hosts.path = "etc/hosts";
   hosts.part = Part::static_part;

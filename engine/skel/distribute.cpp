@@ -22,6 +22,7 @@
 #include "engine/seal/seal.h"
 #include "engine/tree/first_names.h"
 #include "engine/tree/for_pieces.h"
+#include "engine/tree/relative_path.h"
 
 namespace vskel {
 
@@ -213,8 +214,8 @@ class PartBatch {
     if (stat.size > 0 && TRY(shared_.cloning.works(file, *target_))) {
       const Fd& source = files_.emplace_back(std::move(file));
       operations_.emplace_back(CopyFile{entry.name, &source, stat.size, stat.blocks, CopyBy::either, &metadata});
-      record_hash(entries_.back(),
-                  TRY(hash_file(source, with_sha256(), stat.size)));  // it is looked at again afterwards
+      // Whether it is still as long is looked at afterwards: has_changed().
+      record_hash(entries_.back(), TRY(hash_file(source, with_sha256(), stat.size)));
       pending_.back().hash = false;
       pending_.back().cloned_from = &source;
       pending_.back().read_as = stat;
@@ -402,11 +403,7 @@ Result<> seal_files_of_many_names(const Distribution& shared) {
   for (const OneOfManyNames& one : shared.many_names) {
     if (!one.seal || !sealed.insert(one.inode).second) continue;
     const std::string& path = shared.result.entries[one.entry].path;
-    const std::size_t slash = path.rfind('/');
-    const bool in_root = slash == std::string::npos;
-    const DirFd dir = TRY(in_root ? sys::reopen(root) : sys::open_dirs(root, std::string_view(path).substr(0, slash)));
-    const auto name = Name::check(path.c_str() + (in_root ? 0 : slash + 1));
-    TRY(set_seal(dir, *name, *shared.request.seal));
+    TRY(set_seal(TRY(sys::open_dirs(root, parent_path(path))), last_name(path), *shared.request.seal));
   }
   return {};
 }
