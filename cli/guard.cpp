@@ -1,6 +1,6 @@
 // guard: loads, unloads and shows the programs in the kernel that seal inodes without flags.
 
-#include <CLI/Validators.hpp>
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 
