@@ -28,6 +28,7 @@ void identity(std::string_view bytes);
 void journal(std::string_view bytes);
 void layout(std::string_view bytes);
 void manifest(std::string_view bytes);
+void packages(std::string_view bytes);
 void record(std::string_view bytes);
 void settings(std::string_view bytes);
 void steps(std::string_view bytes);
