@@ -51,7 +51,7 @@ _vskel() {
     rollback) options="--quiesce"; ((place == 0)) && skels=yes ;;
     diff) ((place == 0)) && skels=yes ;;
     relink)
-      options="--share-only --global-only --pkgdb --anywhere --to --export-new --ack --quiesce"
+      options="--share-only --global-only --pkgdb --anywhere --to --export-new --ack --ignore-mtime --quiesce"
       if ((place == 0)); then skels=yes; else names=yes; fi
       ;;
     adopt)
