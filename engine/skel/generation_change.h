@@ -45,6 +45,7 @@ struct GenerationReport {
   std::vector<std::string> ambiguous;       ///< "/usr/local/x: global by an earlier rule than 'local /usr/local'"
   std::vector<std::string> set_aside;       ///< "/etc/passwd: static has it; the tree's is in SKEL/generations/..."
   std::vector<std::string> look_at;         ///< leftovers of machine and package manager: "/root/.bash_history: ..."
+  std::vector<std::string> accounts;        ///< users and groups: "user redis (104:108) added"
   std::vector<std::string> notes;           ///< what was left out
   double elapsed_s = 0;
 

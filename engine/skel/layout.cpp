@@ -14,11 +14,13 @@ namespace {
 constexpr std::array<std::string_view, 6> kDatabases{"/var/lib/dpkg",  "/var/lib/rpm",    "/usr/lib/sysimage/rpm",
                                                      "/usr/share/rpm", "/var/lib/pacman", "/lib/apk/db"};
 
-constexpr std::array<std::pair<Part, std::string_view>, 10> kDefaults{{
+constexpr std::array<std::pair<Part, std::string_view>, 12> kDefaults{{
     {Part::static_part, "/etc/passwd"},
     {Part::static_part, "/etc/shadow"},
     {Part::static_part, "/etc/group"},
     {Part::static_part, "/etc/gshadow"},
+    {Part::static_part, "/etc/subuid"},
+    {Part::static_part, "/etc/subgid"},
     {Part::static_part, "/etc/hosts"},
     {Part::local_part, "/usr/local"},
     {Part::global_part, "/bin"},

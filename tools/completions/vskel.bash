@@ -46,7 +46,7 @@ _vskel() {
       options="--fleet --count --name --fqdn --ip-from --share --seal --quiesce --context --no-plugins --strict-plugins"
       ((place == 0)) && skels=yes
       ;;
-    merge-skel) options="--with-static --abort"; ((place == 0)) && skels=yes ;;
+    merge-skel) options="--with-static --without-static --abort"; ((place == 0)) && skels=yes ;;
     split-skel | prune) options="--quiesce"; ((place == 0)) && skels=yes ;;
     rollback) options="--quiesce"; ((place == 0)) && skels=yes ;;
     diff) ((place == 0)) && skels=yes ;;
