@@ -155,9 +155,6 @@ class StatusReader {
     const std::size_t line = fields_.front().line;
     if (package_.name.empty()) return bad(line, "", "a paragraph without Package");
     if (!has("status")) return bad(line, package_.name, "no Status");
-    const bool files = package_.state != DpkgState::not_installed && package_.state != DpkgState::config_files;
-    if (files && package_.version.empty()) return bad(line, package_.name, "no Version");
-    if (files && package_.architecture.empty()) return bad(line, package_.name, "no Architecture");
     if (packages_.size() == kMaxDpkgPackages) return bad(line, package_.name, "too many packages");
     package_.size = end - package_.begin;
     packages_.push_back({std::move(package_), line});

@@ -37,7 +37,7 @@ enum class DpkgState {
 /// One paragraph.
 struct DpkgPackage {
   std::string name;
-  std::string architecture;  ///< empty where the paragraph has none: what was never installed
+  std::string architecture;  ///< empty where the paragraph has none, as what was never installed
   std::string version;       ///< the same
   DpkgWant want = DpkgWant::unknown;
   DpkgFlag flag = DpkgFlag::ok;

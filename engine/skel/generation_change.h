@@ -24,11 +24,15 @@ using HoldTenants = std::function<Result<Quiescence>(const Skel&)>;
 /// The seal for new inodes of this skel; nullopt: none is to be had. Called under the skel's lock.
 using ChooseSeal = std::function<Result<std::optional<SealKind>>(const Skel&)>;
 
+/// What split-skel does with packages that their manager has begun with and not finished.
+enum class Unfinished { refused, taken };
+
 struct GenerationRequest {
   SkelName skel;
   HoldTenants hold_tenants;
   EngineOptions engine;
   ChooseSeal choose_seal;  ///< empty: the best that the kernel has
+  Unfinished unfinished = Unfinished::refused;
 };
 
 /// Files, links and devices; directories are not counted.

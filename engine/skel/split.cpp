@@ -23,6 +23,7 @@
 #include "engine/skel/next_generation.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/skel/suspects.h"
+#include "engine/skel/unfinished_packages.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/relative_path.h"
 
@@ -542,6 +543,34 @@ class Split {
   GenerationReport report_;
 };
 
+/// The first of many, and how many more there are.
+std::string named(const std::vector<std::string>& names) {
+  constexpr std::size_t kNamed = 20;
+  std::string out;
+  for (std::size_t at = 0; at < std::min(names.size(), kNamed); ++at) out.append(at == 0 ? "" : ", ").append(names[at]);
+  if (names.size() > kNamed) out += " and " + std::to_string(names.size() - kNamed) + " more";
+  return out;
+}
+
+/// No vserver is to get a package that its manager has still to finish: nobody would.
+Result<> require_finished_packages(const Store& store, const GenerationRequest& request) {
+  const std::string merged = merged_name(request.skel), path = store.paths().vservers + "/" + merged;
+  const UnfinishedPackages found =
+      TRY(unfinished_packages(TRY(sys::open_dir(store.vservers(), *Name::check(merged)))));
+  const auto warn = [&](const std::string& line) {
+    if (request.engine.warn) request.engine.warn(line);
+  };
+  if (!found.unknown.empty()) warn("whether all packages are configured is not known: " + found.unknown);
+  if (found.packages.empty() && !found.interrupted) return {};
+  const std::string what = found.packages.empty() ? "dpkg was interrupted" : named(found.packages) + ": not finished";
+  if (request.unfinished == Unfinished::taken) {
+    warn(what);
+    return {};
+  }
+  return fail("split skel", request.skel.text(),
+              what + "; run dpkg --configure -a in " + path + ", or split with --force");
+}
+
 }  // namespace
 
 Result<GenerationReport> split_skel(const Store& store, const GenerationRequest& request) {
@@ -551,6 +580,7 @@ Result<GenerationReport> split_skel(const Store& store, const GenerationRequest&
   if (!skel.merged()) return refuse("split skel", request.skel.text(), "the skel is not merged; merge-skel first");
   Arena arena(workers(request.engine));
   TRY(arena.execute([&] { return require_idle_merge(store, request.skel); }));
+  TRY(require_finished_packages(store, request));
   const unsigned newest = TRY(skel.newest_generation());
   const Manifest last = TRY(skel.manifest(newest));
   Split split(store, request, skel, last);

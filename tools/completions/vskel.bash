@@ -47,7 +47,8 @@ _vskel() {
       ((place == 0)) && skels=yes
       ;;
     merge-skel) options="--with-static --without-static --abort"; ((place == 0)) && skels=yes ;;
-    split-skel | prune) options="--quiesce"; ((place == 0)) && skels=yes ;;
+    split-skel) options="--quiesce --force"; ((place == 0)) && skels=yes ;;
+    prune) options="--quiesce"; ((place == 0)) && skels=yes ;;
     rollback) options="--quiesce"; ((place == 0)) && skels=yes ;;
     diff) ((place == 0)) && skels=yes ;;
     relink)
