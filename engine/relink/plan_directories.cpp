@@ -115,7 +115,7 @@ bool Planner::is_identity(const Path3& place) const {
   const Layout& layout = view_.layout();
   if (layout.left_out(place.path, place.any().type())) return true;
   const auto rule = layout.identity_of(place.path);
-  return rule && rule->kind != IdentityRule::keep;
+  return rule && rule->kind != IdentityKind::keep;
 }
 
 bool Planner::plan_absent(const Path3& place) {

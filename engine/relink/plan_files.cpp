@@ -146,7 +146,7 @@ bool Planner::add_file_step(const Path3& place, const Decision& decision, const 
     plan_.bytes_saved += observed.stat.blocks * 512;
   if (observed.stat.nlink > 1 && observed.stat.type == FileType::regular &&
       !view_.is_skel_inode(observed.stat.inode) && step.kind != Step::Kind::share_extents)
-    groups_[observed.stat.inode].names = observed.stat.nlink;
+    steps_.expect_names(observed.stat.inode, observed.stat.nlink);
   add_step(place, std::move(step));
   return true;
 }

@@ -30,6 +30,7 @@
 #include "engine/vserver/contexts.h"
 #include "engine/vserver/create_intent.h"
 #include "engine/vserver/instances.h"
+#include "engine/vserver/record_tokens.h"
 #include "engine/vserver/remove.h"
 #include "engine/vserver/tenants.h"
 
