@@ -126,11 +126,13 @@ TEST_P(MergeSplitTest, ChangesGoToTheirPartsAndOldInodesAreKept) {
   write_file(merged() / rewritten, "two of two");
   ASSERT_EQ(vskel({"split-skel", "base"}).code, 0);
   const std::uint64_t kept_inode = inode_of(skel() / "global" / kept);
+  const auto kept_time = fs::last_write_time(skel() / "global" / kept);
   const std::uint64_t old_inode = inode_of(skel() / "global" / rewritten);
   EXPECT_TRUE(is_immutable(skel() / "global" / kept));
   merge();
   fs::remove(merged() / kept);
-  write_file(merged() / kept, "one of two");  // anew, but the same
+  write_file(merged() / kept, "one of two");  // anew, but the same, as a package manager does
+  fs::last_write_time(merged() / kept, kept_time);
   write_file(merged() / rewritten, "two");    // as a package manager that writes in place does
   write_file(merged() / "etc/new.conf", "local");
   fs::create_directories(merged() / "usr/local/bin");
