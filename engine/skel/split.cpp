@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -31,61 +32,115 @@ namespace vskel {
 
 namespace {
 
-/// The old inodes of a skel, asked for every file of the merged tree.
-class OldFiles {
+/// The last generation as it lies in the skel's parts, to compare the merged tree's files with.
+class OldEntries {
+ public:
+  OldEntries(const Skel& skel, const ManifestEntries& last) : skel_(skel), last_(last) {}
+
+  /// The entry of that path, if it is no directory and of that part.
+  [[nodiscard]] const ManifestEntry* find(std::string_view path, Part part) const {
+    const auto found = find_path(last_, path);
+    const bool fits = found != last_.end() && found->part == part && found->type != sys::FileType::directory;
+    return fits ? &*found : nullptr;
+  }
+  [[nodiscard]] std::size_t index_of(const ManifestEntry& entry) const {
+    const auto found = std::ranges::lower_bound(last_, entry, by_path_and_part);
+    return static_cast<std::size_t>(found - last_.begin());
+  }
+  [[nodiscard]] Result<DirFd> directory_of(const ManifestEntry& entry) const {
+    return sys::open_dirs(skel_.tree(entry.part), parent_path(entry.path));
+  }
+  [[nodiscard]] Result<sys::Stat> stat(const ManifestEntry& entry) const {
+    return sys::stat(TRY(directory_of(entry)), last_name(entry.path));
+  }
+
+  /// Whether the names of one inode of the merged tree that go to `part` are the very names that one inode of the skel
+  /// has there. Whoever writes to a name writes to all of them: which they are belongs to what a file is.
+  [[nodiscard]] Result<bool> has_names(std::span<const std::string> paths, Part part) const {
+    std::optional<std::uint64_t> inode;
+    for (const std::string& path : paths) {
+      const ManifestEntry* const entry = find(path, part);
+      if (entry == nullptr || entry->nlink != paths.size()) return false;
+      if (paths.size() == 1) return true;
+      const std::uint64_t own = TRY(stat(*entry))
+      .inode;
+      if (inode.value_or(own) != own) return false;
+      inode = own;
+    }
+    return true;
+  }
+
+ private:
+  const Skel& skel_;
+  const ManifestEntries& last_;
+};
+
+/// The old inodes of a skel, asked for every file of the merged tree. One goes along with all of its names or with
+/// none.
+class OldFiles final : public KnownFiles {
  public:
   OldFiles(const Skel& skel, const DirFd& merged, NextGeneration& next, const Manifest& last, NextEntries& entries)
-      : skel_(skel),
-        merged_(merged),
-        next_(next),
-        last_(last.entries),
-        entries_(entries),
-        inode_at_(last.entries.size()) {
+      : merged_(merged), next_(next), last_(last.entries), old_(skel, last.entries), entries_(entries) {
     for (std::size_t at = 0; at < last_.size(); ++at)
       if (last_[at].part == Part::global_part && last_[at].type == sys::FileType::regular && last_[at].size > 0)
         by_shape_.push_back(static_cast<std::uint32_t>(at));
     std::ranges::sort(by_shape_, {}, [this](std::uint32_t at) { return shape_of(last_[at]); });
   }
 
-  /// True if an old inode has become `name` in `target`.
-  Result<bool> put(const Candidate& candidate, const DirFd& target, Name name) {
-    const auto same_path = find_path(last_, candidate.path);
-    if (same_path != last_.end() && same_path->part == candidate.part && candidate.part != Part::static_part &&
-        TRY(is_same(*same_path, candidate)))
-      return link(index_of(same_path), candidate, target, name);
-    if (candidate.part != Part::global_part || !is_linkable(candidate.stat, candidate.metadata.xattrs)) return false;
-    return put_moved(candidate, target, name);
+  Result<std::optional<std::size_t>> find(const Candidate& candidate) override {
+    if (candidate.part == Part::static_part) return std::nullopt;
+    const ManifestEntry* const entry = old_.find(candidate.paths.front(), candidate.part);
+    const bool same = entry != nullptr && TRY(is_same(*entry, candidate));
+    if (same && TRY(old_.has_names(candidate.paths, candidate.part))) return old_.index_of(*entry);
+    // A package took its names apart, or joined others with it.
+    if (same || (candidate.paths.size() > 1 && has_old_name(candidate))) return std::nullopt;
+    if (candidate.part != Part::global_part || !is_linkable(candidate.stat, candidate.metadata.xattrs))
+      return std::nullopt;
+    return find_moved(candidate);
   }
 
-  /// When all files are put: numbers of links of what was kept, and the entries of what got an old inode at another
-  /// path than before.
-  void finish(ManifestEntries& others) {
-    for (std::size_t at = 0; at < last_.size(); ++at)
-      if (inode_at_[at] != 0) entries_.set_nlink(at, names_of(at, inode_at_[at]));
-    for (Moved& moved : elsewhere_) {
-      moved.entry.nlink = names_of(moved.old, moved.inode);
-      others.push_back(std::move(moved.entry));
+  Result<bool> link(std::size_t known, const DirFd& target, Name name) override {
+    const ManifestEntry& old = last_[known];
+    // It has all the names that its file system allows: the merged tree's inode leads from now on.
+    return next_.link(TRY(old_.directory_of(old)), last_name(old.path), target, name);
+  }
+
+  Result<> unlink(std::size_t known, const DirFd& target, Name name) override {
+    const ManifestEntry& old = last_[known];
+    return next_.unlink(TRY(old_.directory_of(old)), last_name(old.path), target, name);
+  }
+
+  Result<> keep(std::size_t known, const Candidate& candidate) override {
+    const ManifestEntry& old = last_[known];
+    const sys::Time mtime = TRY(old_.stat(old))
+    .mtime;
+    const auto names = static_cast<std::uint32_t>(candidate.paths.size());
+    const std::scoped_lock lock(mutex_);
+    for (const std::string& path : candidate.paths) {
+      if (old.path == candidate.paths.front()) {
+        const std::size_t at = old_.index_of(*old_.find(path, candidate.part));
+        entries_.keep(at);
+        entries_.set_mtime(at, mtime);
+        continue;
+      }
+      ManifestEntry& entry = elsewhere_.emplace_back(old);
+      entry.path = path;
+      entry.mtime = mtime;
+      entry.nlink = names;
     }
+    return {};
+  }
+
+  /// When all files are put: the entries of what got an old inode at another path than before.
+  void finish(ManifestEntries& others) {
+    std::ranges::move(elsewhere_, std::back_inserter(others));
     elsewhere_.clear();
   }
 
  private:
   using Shape = std::array<std::uint64_t, 4>;
-  struct Moved {
-    ManifestEntry entry;
-    std::size_t old;  ///< index in last_
-    std::uint64_t inode;
-  };
 
   static Shape shape_of(const ManifestEntry& entry) { return {entry.size, entry.mode, entry.uid, entry.gid}; }
-
-  /// How many names of the new generation an old inode has in its part: those counted, and the one at its only old
-  /// path.
-  [[nodiscard]] std::uint32_t names_of(std::size_t old, std::uint64_t inode) const {
-    const auto counted = names_.find(inode);
-    const bool only_name_kept = last_[old].nlink <= 1 && inode_at_[old] != 0;
-    return (counted == names_.end() ? 0 : counted->second) + (only_name_kept ? 1 : 0);
-  }
 
   /// Sizes and metadata first; what they leave open the bytes decide, and no hash (relink.md).
   Result<bool> is_same(const ManifestEntry& entry, const Candidate& candidate) const {
@@ -94,36 +149,38 @@ class OldFiles {
         entry.uid != stat.uid || entry.gid != stat.gid || !same_time(entry.mtime, stat.mtime) ||
         entry.xattrs() != hash_xattrs(candidate.metadata.xattrs))
       return false;
-    const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry.part), parent_path(entry.path)));
-    const Fd old = TRY(sys::open_trusted_file(dir, last_name(entry.path)));
+    const Fd old = TRY(sys::open_trusted_file(TRY(old_.directory_of(entry)), last_name(entry.path)));
     if (!candidate.metadata.xattrs.empty() && TRY(sys::xattrs(old)) != candidate.metadata.xattrs) return false;
     return TRY(compare_content(old, candidate.file))
     .same;
   }
 
+  [[nodiscard]] bool has_old_name(const Candidate& candidate) const {
+    return std::ranges::any_of(candidate.paths,
+                               [&](const std::string& path) { return old_.find(path, candidate.part) != nullptr; });
+  }
+
   /// What merely equals another file does not become one inode with it: private copies of the two would be one as well.
   /// So an old inode goes along with one inode of the merged tree, and not while an old path of it still has another.
-  Result<bool> put_moved(const Candidate& candidate, const DirFd& target, Name name) {
+  Result<std::optional<std::size_t>> find_moved(const Candidate& candidate) {
     const sys::Stat& stat = candidate.stat;
     const auto found = std::ranges::equal_range(by_shape_, Shape{stat.size, stat.mode, stat.uid, stat.gid}, {},
                                                 [this](std::uint32_t at) { return shape_of(last_[at]); });
-    if (found.empty()) return false;
+    if (found.empty()) return std::nullopt;
     const ContentHash hash = TRY(hash_file(candidate.file, WithSha256::no));
     std::map<std::uint64_t, std::size_t> free;
     std::set<std::uint64_t> taken;
     for (const std::uint32_t at : found) {
       const ManifestEntry& entry = last_[at];
       if (entry.content != hash.xxh128) continue;
-      const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry.part), parent_path(entry.path)));
-      const std::uint64_t inode = TRY(sys::stat(dir, last_name(entry.path)))
+      const std::uint64_t inode = TRY(old_.stat(entry))
       .inode;
       if (TRY(stays_as_another(entry, candidate))) taken.insert(inode);
       free.emplace(inode, at);
     }
     for (const auto& [inode, at] : free)
-      if (!taken.contains(inode) && TRY(is_same(last_[at], candidate)) && claim(inode, stat.inode))
-        return link(at, candidate, target, name);
-    return false;
+      if (!taken.contains(inode) && TRY(is_same(last_[at], candidate)) && claim(inode, stat.inode)) return at;
+    return std::nullopt;
   }
 
   /// Does the merged tree have a file at an old path, as far as stat(2) tells unchanged, that is not the candidate?
@@ -140,44 +197,15 @@ class OldFiles {
     return moved_.emplace(old_inode, merged_inode).first->second == merged_inode;
   }
 
-  Result<bool> link(std::size_t at, const Candidate& candidate, const DirFd& target, Name name) {
-    const ManifestEntry& old = last_[at];
-    const DirFd dir = TRY(sys::open_dirs(skel_.tree(old.part), parent_path(old.path)));
-    const Name old_name = last_name(old.path);
-    const sys::Stat stat = TRY(sys::stat(dir, old_name));
-    // It has all the names that its file system allows: the merged tree's inode leads from now on.
-    if (!TRY(next_.link(dir, old_name, target, name))) return false;
-    const bool same_path = old.path == candidate.path;
-    const std::scoped_lock lock(mutex_);
-    if (!same_path || old.nlink > 1) ++names_[stat.inode];
-    if (same_path) {
-      inode_at_[at] = stat.inode;
-      entries_.keep(at);
-      entries_.set_mtime(at, stat.mtime);
-      return true;
-    }
-    ManifestEntry entry = old;
-    entry.path = candidate.path;
-    entry.mtime = stat.mtime;
-    elsewhere_.push_back({std::move(entry), at, stat.inode});
-    return true;
-  }
-
-  [[nodiscard]] std::size_t index_of(ManifestEntries::const_iterator entry) const {
-    return static_cast<std::size_t>(entry - last_.begin());
-  }
-
-  const Skel& skel_;
   const DirFd& merged_;
   NextGeneration& next_;
   const ManifestEntries& last_;
+  const OldEntries old_;
   std::vector<std::uint32_t> by_shape_;  // indices in last_
   std::mutex mutex_;                     // guards what follows
   NextEntries& entries_;
-  std::vector<std::uint64_t> inode_at_;  // by place in last_: the old inode that its path has again; 0: another
-  std::vector<Moved> elsewhere_;
-  std::unordered_map<std::uint64_t, std::uint32_t> names_;  // but for one at the only path that its inode had
-  std::map<std::uint64_t, std::uint64_t> moved_;            // old inode -> the merged tree's that it stands for
+  ManifestEntries elsewhere_;
+  std::map<std::uint64_t, std::uint64_t> moved_;  // old inode -> the merged tree's that it stands for
 };
 
 /// One split under way.
@@ -200,7 +228,7 @@ class Split {
     entries.add(with_static(std::move(distributed.entries)));
     TRY(compare(entries));
     TRY(look_beside_static(source));
-    if (!aside_.empty()) TRY(set_aside(source, staging));
+    if (!aside_.empty()) TRY(set_aside(source, staging, next));
     if (report_.new_generation) {
       for (const ManifestEntry* entry : displaced_) TRY(next.keep_old(*entry));
       TRY(next.keep_accounts(TRY(all_accounts(next.tree(Part::static_part)))));
@@ -215,19 +243,24 @@ class Split {
   /// The same report from a look at the merged tree as it stands. Hashes are good enough to say what would be done.
   Result<GenerationReport> preview() {
     const DirFd source = TRY(look_at_trees());
+    const OldEntries old(skel_, last_.entries);
     const auto part_of = [this](const WalkDirectory& directory, const WalkEntry& entry) -> std::optional<Part> {
       if (treat(directory, entry) == Treatment::leave_out) return std::nullopt;
       return layout_->part_of(directory.path_to(entry.name));
     };
     NextEntries entries(last_.entries);
-    const auto is_new = [&](const ManifestEntry& entry) {
-      const auto same_path = find_path(last_.entries, entry.path);
-      if (entry.type == sys::FileType::directory || same_path == last_.entries.end()) return true;
-      if (same_path->part != entry.part || !look_the_same(*same_path, entry)) return true;
-      entries.keep(static_cast<std::size_t>(same_path - last_.entries.begin()));
+    NamesOfInodes many_names;
+    const auto is_new = [&](const ManifestEntry& entry, const sys::Stat& stat) {
+      note_lost_flag(entry.path, stat);
+      if (entry.type == sys::FileType::directory) return true;
+      if (stat.nlink > 1) many_names[{entry.part, stat.inode}].push_back(entry.path);
+      const ManifestEntry* const before = old.find(entry.path, entry.part);
+      if (before == nullptr || stat.nlink > 1 || before->nlink > 1 || !look_the_same(*before, entry)) return true;
+      entries.keep(old.index_of(*before));
       return false;
     };
     ManifestEntries others = TRY(describe_tree(source, part_of, is_new));
+    TRY(keep_many_names(many_names, old, others, entries));
     add_directories_of_parts(others, entries);
     entries.add(with_static(std::move(others)));
     TRY(compare(entries));
@@ -247,6 +280,9 @@ class Split {
     for (const ManifestEntry& entry : static_entries_) static_types_.emplace(entry.path, entry.type);
     const std::string merged = merged_name(skel_.name());
     DirFd source = TRY(sys::open_dir(store_.vservers(), *Name::check(merged)));
+    const sys::Stat root = TRY(sys::stat(source));
+    if (root.immutable || root.append)
+      return fail("split skel", sys::path_of(source), "immutable or append-only itself; chattr -ia it first");
     accounts_ = TRY(split_accounts(skel_, source, last_.generation));
     report_.accounts = accounts_.told;
     for (const SplitAccounts::Changed& changed : accounts_.changed) describe_changed(changed);
@@ -286,6 +322,34 @@ class Split {
     for (std::size_t at = 0; at < texts.size(); ++at)
       if (!texts[at]) texts[at] = std::move(fresh[at]);
     return texts;
+  }
+
+  using NamesOfInodes = std::map<std::pair<Part, std::uint64_t>, std::vector<std::string>>;
+
+  void note_lost_flag(std::string_view path, const sys::Stat& stat) {
+    if (auto line = lost_flag(path, stat)) report_.notes.push_back(std::move(*line));
+  }
+
+  /// Moves those of `others` to what is kept that are the names of one inode as before; all get their number of names.
+  static Result<> keep_many_names(NamesOfInodes& many_names, const OldEntries& old, ManifestEntries& others,
+                                  NextEntries& entries) {
+    std::map<std::pair<Part, std::string_view>, std::uint32_t> counts;  // 0: kept
+    for (auto& [inode, paths] : many_names) {
+      const Part part = inode.first;
+      std::ranges::sort(paths);
+      const bool same = TRY(old.has_names(paths, part));
+      for (const std::string& path : paths) counts[{part, path}] = static_cast<std::uint32_t>(same ? 0 : paths.size());
+    }
+    std::erase_if(others, [&](ManifestEntry& entry) {
+      if (entry.type == sys::FileType::directory) return false;
+      const auto found = counts.find({entry.part, entry.path});
+      entry.nlink = found == counts.end() ? 1 : std::max(found->second, 1U);
+      const ManifestEntry* const before = old.find(entry.path, entry.part);
+      if (found == counts.end() || found->second != 0 || !look_the_same(*before, entry)) return false;
+      entries.keep(old.index_of(*before));
+      return true;
+    });
+    return {};
   }
 
   /// As distribution makes them: every part has the directories on the way to what it has, and the root.
@@ -330,9 +394,7 @@ class Split {
     distribution.treatment = [this](const WalkDirectory& directory, const WalkEntry& entry) {
       return treat(directory, entry);
     };
-    distribution.put_known = [&old_files](const Candidate& candidate, const DirFd& target, Name name) {
-      return old_files.put(candidate, target, name);
-    };
+    distribution.known = &old_files;
     distribution.executor = &executor;
     distribution.progress = request_.engine.progress;
     if (request_.engine.progress != nullptr)
@@ -439,8 +501,9 @@ class Split {
   /// A regular file that only looks like the last generation's, and was not kept, is another.
   void count(const ManifestEntry& now, const ManifestEntry* before, bool kept) {
     const bool moved_part = before != nullptr && before->part != now.part;
+    const bool same_names = now.type == sys::FileType::regular ? kept : before != nullptr && now.nlink == before->nlink;
     const bool same = before != nullptr && !moved_part && look_the_same(*before, now) &&
-                      (now.type != sys::FileType::regular || now.part == Part::static_part || kept);
+                      (now.part == Part::static_part || same_names);
     if (same) {
       ++report_.changes(now.part).unchanged;
       return;
@@ -482,36 +545,58 @@ class Split {
     return name;
   }
 
-  Result<> set_aside(const DirFd& source, const DirFd& staging) {
+  /// By further names of the merged tree's inodes, or copies of what has a flag and can't be linked. Directories have
+  /// the originals' owners, modes and times; the one at the top is nobody else's to enter.
+  Result<> set_aside(const DirFd& source, const DirFd& staging, NextGeneration& next) {
     const DirFd aside = TRY(sys::ensure_dir(staging, "set-aside", 0700));
+    std::set<std::string, std::greater<>> parents;
     for (const std::string& path : aside_) {
       const DirFd dir = TRY(sys::open_dirs(source, parent_path(path)));
       const DirFd target = TRY(make_dirs(aside, parent_path(path)));
       const Name name = last_name(path);
       if (TRY(sys::stat(dir, name)).type == sys::FileType::directory) {
-        TRY(link_tree(TRY(sys::open_dir(dir, name)), TRY(sys::ensure_dir(target, name, 0700))));
+        TRY(sys::make_dir(target, name, 0700));
+        TRY(set_tree_aside(TRY(sys::open_dir(dir, name)), aside, path, next));
       } else {
-        TRY(sys::link(dir, name, target, name));
+        TRY(set_file_aside(dir, name, aside, path, next));
       }
+      for (std::string_view parent = parent_path(path); !parent.empty(); parent = parent_path(parent))
+        parents.emplace(parent);
     }
+    // Those further down first: each name made in a directory moves its time.
+    for (const std::string& parent : parents)
+      TRY(take_metadata(TRY(sys::open_dirs(source, parent)), TRY(sys::open_dirs(aside, parent))));
     return {};
   }
 
-  /// All that is below `from`, by further names of its inodes.
-  static Result<> link_tree(const DirFd& from, const DirFd& to) {
+  static Result<> take_metadata(const DirFd& from, const DirFd& to) {
+    return apply_metadata(to, metadata_of(TRY(sys::stat(from)), TRY(sys::xattrs(from))), Fresh::no);
+  }
+
+  static Result<> set_file_aside(const DirFd& dir, Name name, const DirFd& aside, const std::string& path,
+                                 NextGeneration& next) {
+    const sys::Stat stat = TRY(sys::stat(dir, name));
+    if (stat.immutable || stat.append) return next.copy(dir, name, aside, path);
+    return sys::link(dir, name, TRY(sys::open_dirs(aside, parent_path(path))), last_name(path));
+  }
+
+  /// All that is below `from`, which is at `path`.
+  static Result<> set_tree_aside(const DirFd& from, const DirFd& aside, const std::string& path, NextGeneration& next) {
+    std::mutex mutex;  // copies are made one at a time
     const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                                 std::shared_ptr<void>) -> Result<> {
-      const DirFd target = TRY(sys::open_dirs(to, directory->path));
+      const std::string own = directory->path.empty() ? path : joined_path(path, directory->path);
+      const DirFd target = TRY(sys::open_dirs(aside, own));
       for (const WalkEntry& entry : directory->entries) {
         if (entry.type != sys::FileType::directory) {
-          TRY(sys::link(directory->top(), entry.name, target, entry.name));
+          const std::scoped_lock lock(mutex);
+          TRY(set_file_aside(directory->top(), entry.name, aside, joined_path(own, entry.name.view()), next));
           continue;
         }
         TRY(sys::make_dir(target, entry.name, 0700));
         walk.descend(directory, entry, nullptr);
       }
-      return apply_metadata(target, metadata_of(TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top()))),
-                            Fresh::no);
+      return take_metadata(directory->top(), target);
     };
     (void)TRY(Walk::run({&from}, Mounts::stop, nullptr, visitor));
     return {};
@@ -556,8 +641,7 @@ std::string named(const std::vector<std::string>& names) {
 /// No vserver is to get a package that its manager has still to finish: nobody would.
 Result<> require_finished_packages(const Store& store, const GenerationRequest& request) {
   const std::string merged = merged_name(request.skel), path = store.paths().vservers + "/" + merged;
-  const UnfinishedPackages found =
-      TRY(unfinished_packages(TRY(sys::open_dir(store.vservers(), *Name::check(merged)))));
+  const UnfinishedPackages found = TRY(unfinished_packages(TRY(sys::open_dir(store.vservers(), *Name::check(merged)))));
   const auto warn = [&](const std::string& line) {
     if (request.engine.warn) request.engine.warn(line);
   };
