@@ -202,6 +202,7 @@ class PartBatch {
     Fd file = TRY(sys::open_trusted_file(directory_.top(), entry.name));
     const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(file))));
     if (shared_.request.known != nullptr && TRY(put_known(entry, stat, metadata, file))) return {};
+    if (shared_.request.put_instead && TRY(put_instead(entry, stat, metadata, file))) return {};
     ManifestEntry& noted = note(entry, sys::FileType::regular, metadata);
     noted.size = stat.size;
     const bool seal = part_ == Part::global_part && shared_.request.seal && is_linkable(stat, metadata.xattrs);
@@ -234,6 +235,12 @@ class PartBatch {
     if (!TRY(files.link(*known, *target_, entry.name))) return false;
     TRY(files.keep(*known, candidate));
     return true;
+  }
+
+  Result<bool> put_instead(const WalkEntry& entry, const sys::Stat& stat, const Metadata& metadata, const Fd& file) {
+    TRY(open_target());
+    const std::string path = directory_.path_to(entry.name);
+    return shared_.request.put_instead({std::span(&path, 1), part_, stat, metadata, file}, *target_, entry.name);
   }
 
   Result<> plan_copy(const WalkEntry& entry, const sys::Stat& stat, Fd file, const Metadata& metadata) {
@@ -431,12 +438,26 @@ class NameGroup {
   Result<> put_file(const Fd& file, const sys::Stat& stat) {
     const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
     if (shared_.request.known != nullptr && TRY(put_known({paths_, part_, stat, metadata, file}))) return {};
+    if (shared_.request.put_instead) TRY(put_instead(stat, metadata, file));
+    if (paths_.empty()) return {};
     ManifestEntry entry = entry_for({}, part_, stat.type, metadata);
     entry.size = stat.size;
     record_hash(entry, TRY(hash_file(file, with_sha256_in(part_))));
     seal_ = part_ == Part::global_part && shared_.request.seal && is_linkable(stat, metadata.xattrs);
     return make(entry,
                 [&](Name made) { return CopyFile{made, &file, stat.size, stat.blocks, CopyBy::either, &metadata}; });
+  }
+
+  /// Names for which there is another file are none of the group any more.
+  Result<> put_instead(const sys::Stat& stat, const Metadata& metadata, const Fd& file) {
+    std::vector<std::string> left;
+    for (std::string& path : paths_) {
+      const Candidate candidate{std::span(&path, 1), part_, stat, metadata, file};
+      if (!TRY(shared_.request.put_instead(candidate, TRY(directory_of(path)), last_name(path))))
+        left.push_back(std::move(path));
+    }
+    paths_ = std::move(left);
+    return {};
   }
 
   [[nodiscard]] Result<DirFd> directory_of(const std::string& path) const {

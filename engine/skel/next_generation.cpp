@@ -133,6 +133,7 @@ class Finish {
     const std::string files = kept_files_name(last), manifest = generation_file_name(last + 1);
     TRY(move_once(staging, "files", skel_.generations(), *Name::check(files)));
     TRY(publish_set_aside(staging));
+    if (TRY(sys::stat_if_there(staging, "layout"))) TRY(sys::rename_over(staging, "layout", skel_.dir(), "layout"));
     const DirFd added = TRY(open_dirs_if_there(staging, "static"));
     if (added.open()) TRY(move_into(added, skel_.tree(Part::static_part)));
     TRY(publish_accounts(staging, generation_accounts_name(last + 1)));

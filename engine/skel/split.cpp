@@ -18,10 +18,12 @@
 #include "engine/skel/account_files.h"
 #include "engine/skel/describe.h"
 #include "engine/skel/distribute.h"
+#include "engine/skel/host_traces.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/merge.h"
 #include "engine/skel/next_entries.h"
 #include "engine/skel/next_generation.h"
+#include "engine/skel/sieve.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/skel/suspects.h"
 #include "engine/skel/unfinished_packages.h"
@@ -79,8 +81,9 @@ class OldEntries {
 /// none.
 class OldFiles final : public KnownFiles {
  public:
-  OldFiles(const Skel& skel, const DirFd& merged, NextGeneration& next, const Manifest& last, NextEntries& entries)
-      : merged_(merged), next_(next), last_(last.entries), old_(skel, last.entries), entries_(entries) {
+  OldFiles(const Skel& skel, const DirFd& merged, const Sieve& sieve, NextGeneration& next, const Manifest& last,
+           NextEntries& entries)
+      : merged_(merged), sieve_(sieve), next_(next), last_(last.entries), old_(skel, last.entries), entries_(entries) {
     for (std::size_t at = 0; at < last_.size(); ++at)
       if (last_[at].part == Part::global_part && last_[at].type == sys::FileType::regular && last_[at].size > 0)
         by_shape_.push_back(static_cast<std::uint32_t>(at));
@@ -90,6 +93,8 @@ class OldFiles final : public KnownFiles {
   Result<std::optional<std::size_t>> find(const Candidate& candidate) override {
     if (candidate.part == Part::static_part) return std::nullopt;
     const ManifestEntry* const entry = old_.find(candidate.paths.front(), candidate.part);
+    if (candidate.paths.size() == 1 && sieve_.empties(candidate.paths.front()))
+      return entry != nullptr && is_emptied(*entry, candidate) ? std::optional(old_.index_of(*entry)) : std::nullopt;
     const bool same = entry != nullptr && TRY(is_same(*entry, candidate));
     if (same && TRY(old_.has_names(candidate.paths, candidate.part))) return old_.index_of(*entry);
     // A package took its names apart, or joined others with it.
@@ -97,6 +102,13 @@ class OldFiles final : public KnownFiles {
     if (candidate.part != Part::global_part || !is_linkable(candidate.stat, candidate.metadata.xattrs))
       return std::nullopt;
     return find_moved(candidate);
+  }
+
+  /// Of a file that becomes an empty one, and was one before. Nothing is known of when it was emptied.
+  static bool is_emptied(const ManifestEntry& old, const Candidate& candidate) {
+    const sys::Stat& stat = candidate.stat;
+    return old.type == sys::FileType::regular && old.size == 0 && old.mode == stat.mode && old.uid == stat.uid &&
+           old.gid == stat.gid && old.xattrs() == hash_xattrs(candidate.metadata.xattrs);
   }
 
   Result<bool> link(std::size_t known, const DirFd& target, Name name) override {
@@ -198,6 +210,7 @@ class OldFiles final : public KnownFiles {
   }
 
   const DirFd& merged_;
+  const Sieve& sieve_;
   NextGeneration& next_;
   const ManifestEntries& last_;
   const OldEntries old_;
@@ -221,14 +234,16 @@ class Split {
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_.generation, seal, *executor, quiescence));
     NextEntries entries(last_.entries);
-    OldFiles old_files(skel_, source, next, last_, entries);
+    OldFiles old_files(skel_, source, *sieve_, next, last_, entries);
     Distributed distributed = TRY(distribute_merged(source, next, seal, *executor, old_files));
     old_files.finish(distributed.entries);
     std::ranges::move(distributed.notes, std::back_inserter(report_.notes));
+    std::ranges::move(sieve_->entries(), std::back_inserter(distributed.entries));
     entries.add(with_static(std::move(distributed.entries)));
     TRY(compare(entries));
-    TRY(look_beside_static(source));
+    TRY(tell_what_stays_behind(source));
     if (!aside_.empty()) TRY(set_aside(source, staging, next));
+    TRY(write_down_keys(staging));
     if (report_.new_generation) {
       for (const ManifestEntry* entry : displaced_) TRY(next.keep_old(*entry));
       TRY(next.keep_accounts(TRY(all_accounts(next.tree(Part::static_part)))));
@@ -245,8 +260,9 @@ class Split {
     const DirFd source = TRY(look_at_trees());
     const OldEntries old(skel_, last_.entries);
     const auto part_of = [this](const WalkDirectory& directory, const WalkEntry& entry) -> std::optional<Part> {
-      if (treat(directory, entry) == Treatment::leave_out) return std::nullopt;
-      return layout_->part_of(directory.path_to(entry.name));
+      const std::string path = directory.path_to(entry.name);
+      if (treat(directory, entry) == Treatment::leave_out || layout_->left_out(path, entry.type)) return std::nullopt;
+      return layout_->part_of(path);
     };
     NextEntries entries(last_.entries);
     NamesOfInodes many_names;
@@ -255,7 +271,9 @@ class Split {
       if (entry.type == sys::FileType::directory) return true;
       if (stat.nlink > 1) many_names[{entry.part, stat.inode}].push_back(entry.path);
       const ManifestEntry* const before = old.find(entry.path, entry.part);
-      if (before == nullptr || stat.nlink > 1 || before->nlink > 1 || !look_the_same(*before, entry)) return true;
+      const bool stays_empty = before != nullptr && before->size == 0 && sieve_->empties(entry.path);
+      if (before == nullptr || stat.nlink > 1 || before->nlink > 1) return true;
+      if (!look_the_same(*before, entry) && !stays_empty) return true;
       entries.keep(old.index_of(*before));
       return false;
     };
@@ -264,7 +282,7 @@ class Split {
     add_directories_of_parts(others, entries);
     entries.add(with_static(std::move(others)));
     TRY(compare(entries));
-    TRY(look_beside_static(source));
+    TRY(tell_what_stays_behind(source));
     report_.generation = last_.generation + (report_.new_generation ? 1 : 0);
     return std::move(report_);
   }
@@ -274,6 +292,7 @@ class Split {
   Result<DirFd> look_at_trees() {
     report_.skel = skel_.name().text();
     layout_.emplace(TRY(skel_.layout()));
+    sieve_.emplace(*layout_);
     static_entries_ = TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part));
     // A tool of the administrator's may have left them there.
     std::erase_if(static_entries_, [](const ManifestEntry& entry) { return is_account_leftover(entry.path); });
@@ -395,6 +414,9 @@ class Split {
       return treat(directory, entry);
     };
     distribution.known = &old_files;
+    distribution.put_instead = [this](const Candidate& candidate, const DirFd& target, Name name) {
+      return sieve_->put(candidate, target, name);
+    };
     distribution.executor = &executor;
     distribution.progress = request_.engine.progress;
     if (request_.engine.progress != nullptr)
@@ -418,7 +440,7 @@ class Split {
     // merge-skel made these, to have something to mount on.
     const bool mount_point = directory.depth == 0 && (path == "proc" || path == "sys");
     if (mount_point && entry.type == sys::FileType::directory && !had_directory(path)) return Treatment::leave_out;
-    return Treatment::take;
+    return sieve_->treat(directory, entry);
   }
 
   [[nodiscard]] bool had_directory(std::string_view path) const {
@@ -516,24 +538,57 @@ class Split {
     if (const auto rule = layout_->ambiguity_of(now.path))
       report_.ambiguous.push_back(path + ": " + std::string(part_name(now.part)) + " by a rule that stands before '" +
                                   *rule + "'");
+    if (now.path.starts_with("etc/")) new_configuration_.push_back(now);
     if (const auto reason = reason_to_look(now)) report_.look_at.push_back(path + ": " + std::string(*reason));
     if (before != nullptr && before->part != Part::static_part) displaced_.push_back(before);
   }
 
+  /// What the merged tree has and the skel does not get, and what of it has the name of this host in it, which package
+  /// scripts have asked.
+  Result<> tell_what_stays_behind(const DirFd& source) {
+    TRY(sieve_->count_scratch(source));
+    report_.left_out = sieve_->left_out();
+    TRY(look_beside_static(source));
+    TRY(look_at_omitted());
+    const std::string label = TRY(own_host_label());
+    for (const Part part : {Part::global_part, Part::local_part})
+      TRY(look_for_host(source, part, new_configuration_, label, report_.look_at));
+    return {};
+  }
+
   /// What the merged tree has where static has a file: static is not touched, and the tree's is kept to be looked at,
-  /// unless it is the same.
+  /// unless it is the same, or would be, with its tokens.
   Result<> look_beside_static(const DirFd& source) {
-    if (beside_static_.empty()) return {};
-    aside_name_ = TRY(free_set_aside_name());
     for (const std::string& path : beside_static_) {
       const DirFd dir = TRY(sys::open_dirs(source, parent_path(path)));
       const DirFd static_dir = TRY(sys::open_dirs(skel_.tree(Part::static_part), parent_path(path)));
-      if (TRY(is_the_same_file(dir, static_dir, last_name(path)))) continue;
-      aside_.push_back(path);
-      report_.set_aside.push_back("/" + path + ": static has it and stays as it is; the merged tree's is in " +
-                                  skel_.path() + "/generations/" + aside_name_ + "/" + path);
+      const Name name = last_name(path);
+      if (TRY(is_the_same_file(dir, static_dir, name)) || TRY(is_the_same_token(path, dir, static_dir, name))) continue;
+      TRY(put_aside(path, "static has it and stays as it is"));
     }
     return {};
+  }
+
+  Result<> look_at_omitted() {
+    for (const Omitted& omitted : sieve_->omitted()) TRY(put_aside(omitted.path, omitted.reason() + ", left out"));
+    return {};
+  }
+
+  Result<> put_aside(const std::string& path, const std::string& reason) {
+    if (aside_name_.empty()) aside_name_ = TRY(free_set_aside_name());
+    aside_.push_back(path);
+    report_.set_aside.push_back("/" + path + ": " + reason + "; the merged tree's is in " + skel_.path() +
+                                "/generations/" + aside_name_ + "/" + path);
+    return {};
+  }
+
+  /// The layout says from now on that no generation has them: relink knows paths only.
+  Result<> write_down_keys(const DirFd& staging) const {
+    const std::vector<std::string> keys = sieve_->paths_with_keys();
+    if (keys.empty()) return {};
+    const std::string text = TRY(Layout::with_omitted(TRY(skel_.layout_text()), skel_.path() + "/layout", keys));
+    const Fd file = TRY(sys::create_file(staging, "layout", 0644));
+    return sys::write_all(file, text);
   }
 
   Result<std::string> free_set_aside_name() const {
@@ -613,11 +668,23 @@ class Split {
     .same;
   }
 
+  /// Would a token rule make of the merged tree's file what static has?
+  [[nodiscard]] Result<bool> is_the_same_token(const std::string& path, const DirFd& dir, const DirFd& static_dir,
+                                               Name name) const {
+    constexpr std::size_t kMostStatic = 1 << 20;
+    const sys::Stat own = TRY(sys::stat(static_dir, name)), merged = TRY(sys::stat(dir, name));
+    const auto regular = sys::FileType::regular;
+    if (own.type != regular || merged.type != regular || own.size > kMostStatic) return false;
+    const std::string text = TRY(sys::read_whole(TRY(sys::open_trusted_file(static_dir, name)), kMostStatic));
+    return sieve_->would_make(path, dir, name, text);
+  }
+
   const Store& store_;
   const GenerationRequest& request_;
   const Skel& skel_;
   const Manifest& last_;
   std::optional<Layout> layout_;
+  std::optional<Sieve> sieve_;
   ManifestEntries static_entries_;
   std::map<std::string, sys::FileType> static_types_;
   SplitAccounts accounts_;
@@ -625,7 +692,8 @@ class Split {
   std::set<std::string> beside_static_;
   std::vector<const ManifestEntry*> displaced_;
   std::string aside_name_;
-  std::vector<std::string> aside_;  // those of beside_static_ that are not the same
+  std::vector<std::string> aside_;  // those of beside_static_ that are not the same, and what was omitted
+  ManifestEntries new_configuration_;
   GenerationReport report_;
 };
 
