@@ -169,7 +169,7 @@ IdentityKind kind_of(const Layout& layout, std::string_view path) {
   return rule ? rule->kind : IdentityKind::omit_keys;  // which identity_of() never gives
 }
 
-TEST(IdentityTest, DefaultsAreTheTableOfTheDesign) {
+TEST(IdentityRulesTest, DefaultsAreTheTableOfTheDesign) {
   const Layout layout = defaults();
   using enum IdentityKind;
   for (const auto& [path, kind] : std::vector<std::pair<const char*, IdentityKind>>{
@@ -206,7 +206,7 @@ TEST(IdentityTest, DefaultsAreTheTableOfTheDesign) {
     EXPECT_FALSE(layout.identity_of(path)) << path;
 }
 
-TEST(IdentityTest, ATokenMakesItsFileStatic) {
+TEST(IdentityRulesTest, ATokenMakesItsFileStatic) {
   const Layout layout = defaults({}, {"/etc"});
   EXPECT_EQ(layout.part_of("etc/hostname"), Part::static_part);
   EXPECT_EQ(layout.part_of("etc/postfix/main.cf"), Part::static_part);
@@ -215,7 +215,7 @@ TEST(IdentityTest, ATokenMakesItsFileStatic) {
   EXPECT_EQ(Layout::parse("keep /etc/hostname\n", "layout")->part_of("etc/hostname"), Part::local_part);
 }
 
-TEST(IdentityTest, KeepStandsAheadOfTheDefaults) {
+TEST(IdentityRulesTest, KeepStandsAheadOfTheDefaults) {
   const Layout layout = *Layout::with_defaults({}, {}, {}, std::vector{"/etc/ssh"s, "*.deb"s});
   EXPECT_EQ(kind_of(layout, "etc/ssh/ssh_host_rsa_key"), IdentityKind::keep);
   EXPECT_EQ(kind_of(layout, "var/cache/apt/archives/a.deb"), IdentityKind::keep);
@@ -224,7 +224,7 @@ TEST(IdentityTest, KeepStandsAheadOfTheDefaults) {
   EXPECT_EQ(kind_of(layout, "etc/bind/rndc.key"), IdentityKind::omit);
 }
 
-TEST(IdentityTest, ATextWithoutARuleOrWithKeepAloneMeansThoseThatAreBuiltIn) {
+TEST(IdentityRulesTest, ATextWithoutARuleOrWithKeepAloneMeansThoseThatAreBuiltIn) {
   EXPECT_EQ(kind_of(*Layout::parse("global /usr\n", "layout"), "etc/shadow-"), IdentityKind::omit);
   const Layout kept = *Layout::parse("keep /etc/shadow-\n", "layout");
   EXPECT_EQ(kind_of(kept, "etc/shadow-"), IdentityKind::keep);
@@ -233,7 +233,7 @@ TEST(IdentityTest, ATextWithoutARuleOrWithKeepAloneMeansThoseThatAreBuiltIn) {
     EXPECT_FALSE(Layout::parse(text, "layout")->identity_of("etc/shadow-")) << text;
 }
 
-TEST(IdentityTest, RegularFilesAreLeftOutAndAllBelowAScratchDirectory) {
+TEST(IdentityRulesTest, RegularFilesAreLeftOutAndAllBelowAScratchDirectory) {
   const Layout layout = defaults();
   using enum sys::FileType;
   EXPECT_TRUE(layout.left_out("etc/ssh/ssh_host_rsa_key", regular));
@@ -250,7 +250,7 @@ TEST(IdentityTest, RegularFilesAreLeftOutAndAllBelowAScratchDirectory) {
   EXPECT_FALSE(layout.left_out("usr/bin/tar", regular));
 }
 
-TEST(IdentityTest, KeysAreLookedForWhereNoOtherRuleDecides) {
+TEST(IdentityRulesTest, KeysAreLookedForWhereNoOtherRuleDecides) {
   const Layout layout = defaults();
   EXPECT_TRUE(layout.may_hold_key("etc/ssl/private/own.key"));
   EXPECT_TRUE(layout.may_hold_key("var/lib/app/tls.pem"));
@@ -259,7 +259,7 @@ TEST(IdentityTest, KeysAreLookedForWhereNoOtherRuleDecides) {
   EXPECT_FALSE(layout.may_hold_key("var/lib/dpkg/info/x.templates")) << "a package database";
 }
 
-TEST(IdentityTest, OmittedPathsAreAddedToTheTextThatIsThere) {
+TEST(IdentityRulesTest, OmittedPathsAreAddedToTheTextThatIsThere) {
   const std::vector found{"etc/a b.key"s, "var/lib/[x]*\n"s};
   const auto text = Layout::with_omitted("# Mine.\nglobal /usr", "layout", found);
   ASSERT_TRUE(text) << text.error().line();
