@@ -100,7 +100,7 @@ check_vserver() {
       [ "$step" = rollback ] || check "$name: has the accounts of what was installed" has_accounts "$name" "$step"
       ;;
     skipped)
-      [ -e "$work/may-stay.$name" ] || fail "$name: was skipped: $(jq -r --arg name "$name" '.vservers[] | select(.name == $name) | .error' "$work/relink.json")"
+      [ -e "$work/may-stay.$name" ] || fail "$name: was skipped: $("$here/inspect" error "$work/relink.json" "$name")"
       check "$name: skipped, it is as it was" differing "$work/list.$name" "$work/list.$name.after"
       ;;
     *) fail "$name: relink says \"$status\"" ;;
@@ -114,13 +114,15 @@ check_vserver() {
 
 # check_own_secrets: what must be one vserver's own.
 check_own_secrets() {
-  local name
-  for name in "${tenants[@]}"; do
-    check "$name: no backups of account files" find "$vservers/$name/etc" -maxdepth 1 -name '*-' \( -name 'passwd*' -o -name '*shadow*' -o -name 'group*' \) -printf '/etc/%f\n'
-    check "$name: bears its own name" own_name "$name"
-  done
+  check "no vserver has backups of account files" account_backups
+  check "every vserver bears its own name" own_names
   check "SSH host keys are each vserver's own" twice etc/ssh/ssh_host_ed25519_key
   check "the snakeoil key is each vserver's own" twice etc/ssl/private/ssl-cert-snakeoil.key
+}
+account_backups() { (cd "$vservers" && find "${tenants[@]/%//etc}" -maxdepth 1 -name '*-' \( -name 'passwd*' -o -name '*shadow*' -o -name 'group*' \)); }
+own_names() {
+  local name
+  for name in "${tenants[@]}"; do own_name "$name" | sed "s/^/$name: /"; done
 }
 own_name() {
   local file
