@@ -19,6 +19,10 @@ void tell_list(Output& output, const std::string& title, const std::vector<std::
   for (const std::string& line : lines) output.text("  " + safe_line(line) + "\n");
 }
 
+void tell_accounts(Output& output, const std::vector<std::string>& lines) {
+  for (const std::string& line : lines) output.text("  accounts: " + safe_line(line) + "\n");
+}
+
 }  // namespace
 
 Json generation_json(const GenerationReport& report) {
@@ -27,6 +31,7 @@ Json generation_json(const GenerationReport& report) {
   fields["elapsed_s"] = report.elapsed_s;
   for (const Part part : kPartOrder)
     fields["parts"][std::string(part_name(part))] = counts_json(report.parts.at(static_cast<std::size_t>(part)));
+  fields["accounts"] = report.accounts;
   fields["moved"] = report.moved;
   fields["ambiguous"] = report.ambiguous;
   fields["set_aside"] = report.set_aside;
@@ -38,6 +43,7 @@ void tell_generation(Output& output, const GenerationReport& report, DryRun dry_
   for (const std::string& note : report.notes) output.note(note);
   if (!report.new_generation) {
     output.text(report.skel + ": nothing was changed, generation " + std::to_string(report.generation) + " stays\n");
+    tell_accounts(output, report.accounts);
     tell_list(output, "Set aside:", report.set_aside);
     return;
   }
@@ -50,6 +56,7 @@ void tell_generation(Output& output, const GenerationReport& report, DryRun dry_
                 std::to_string(changes.added) + " added, " + std::to_string(changes.removed) + " removed, " +
                 std::to_string(changes.unchanged) + " unchanged\n");
   }
+  tell_accounts(output, report.accounts);
   tell_list(output, "Moved between parts (see the skel's layout):", report.moved);
   tell_list(output, "By rules that may be in the wrong order:", report.ambiguous);
   tell_list(output, "Set aside:", report.set_aside);

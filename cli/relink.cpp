@@ -15,7 +15,7 @@ namespace {
 struct RelinkOptions {
   std::string skel, databases = "skip", to, export_new, quiesce;
   std::vector<std::string> names;
-  bool share_only = false, global_only = false, anywhere = false, acknowledge = false;
+  bool share_only = false, global_only = false, anywhere = false, acknowledge = false, ignore_mtime = false;
 };
 
 Result<RelinkRequest> request_of(Session& session, const RelinkOptions& options) {
@@ -29,6 +29,7 @@ Result<RelinkRequest> request_of(Session& session, const RelinkOptions& options)
   request.global_only = options.global_only;
   request.anywhere = options.anywhere;
   request.acknowledge = options.acknowledge;
+  request.ignore_mtime = options.ignore_mtime;
   request.list_paths = session.output.verbosity() == Verbosity::verbose;
   request.quiesce = quiesce_of(options.quiesce);
   if (!options.to.empty()) request.to = TRY(parse_share(options.to));
@@ -45,6 +46,9 @@ std::string_view word_for(RelinkStatus status) {
 }
 
 Json json_of(const RelinkedVserver& vserver) {
+  Json states = Json::array();
+  for (const TenantsState& state : vserver.states)
+    states.push_back({{"path", state.path}, {"package", state.package}, {"from", state.from}, {"to", state.to}});
   Json kept = Json::array();
   for (const KeptPath& path : vserver.kept) kept.push_back({{"path", path.path}, {"why", path.why}});
   return {{"name", vserver.name},
@@ -56,6 +60,7 @@ Json json_of(const RelinkedVserver& vserver) {
           {"added", vserver.added},
           {"removed", vserver.removed},
           {"kept", std::move(kept)},
+          {"states", std::move(states)},
           {"bytes_saved", vserver.bytes_saved},
           {"bytes_read", vserver.bytes_read},
           {"error", vserver.error},
@@ -99,6 +104,9 @@ void tell(Session& session, const RelinkedVserver& vserver, unsigned generation)
       output.text("  " + std::string(path.code) + " " + safe_line(printable(path.path)) + "\n");
   for (const KeptPath& kept : vserver.kept)
     output.text("  kept " + safe_line(printable(kept.path)) + ": " + kept.why + "\n");
+  for (const TenantsState& state : vserver.states)
+    output.text("  " + safe_line(state.package + " " + state.from + " -> " + state.to + ": " + printable(state.path)) +
+                " is the tenant's\n");
   for (const std::string& path : vserver.old_set_id)
     output.warning(vserver.name + ": SET-ID FILE " + printable(path) +
                    " is not the skel's: it may be the hole that an update closed");
@@ -148,6 +156,7 @@ Action relink_command(CLI::App& command) {
   command.add_option("--export-new", options->export_new, "Write the skel's side of every conflict below DIR/NAME")
       ->type_name("DIR");
   command.add_flag("--ack", options->acknowledge, "What is kept has been seen: later runs are silent about it");
+  command.add_flag("--ignore-mtime", options->ignore_mtime, "Share files that differ in nothing but their time, too");
   declare_quiesce(command, options->quiesce);
   return [options](Session& session) { return relink(session, *options); };
 }

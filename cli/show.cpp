@@ -10,6 +10,14 @@ namespace vskel::cli {
 
 namespace {
 
+/// "104 is 998, 105 is 999"
+std::string numbers_text(const std::map<std::uint32_t, std::uint32_t>& numbers) {
+  std::string out;
+  for (const auto& [skels, own] : numbers)
+    out += (out.empty() ? "" : ", ") + std::to_string(skels) + " is " + std::to_string(own);
+  return out;
+}
+
 std::string text_of(const VserverSummary& vserver) {
   const Record& record = vserver.record;
   std::string out;
@@ -32,6 +40,8 @@ std::string text_of(const VserverSummary& vserver) {
   add("created", record.created);
   add("files", std::to_string(vserver.files_shared) + " shared, " + std::to_string(vserver.files_own) + " own");
   add("bytes own", human_bytes(vserver.bytes_own));
+  add("users", numbers_text(record.ids.uid));
+  add("groups", numbers_text(record.ids.gid));
   for (const auto& [name, value] : record.columns) add(name, value);
   for (const PluginOutcome& plugin : record.plugins)
     add("plugin", plugin.name + ": " + std::string(plugin_status_name(plugin.status)) +

@@ -14,13 +14,15 @@ namespace {
 
 struct SplitOptions {
   std::string skel, quiesce;
+  bool force = false;
 };
 
 Result<ExitStatus> split(Session& session, const SplitOptions& options) {
   const SkelName skel = TRY(SkelName::parse(options.skel));
   const Store store = TRY(session.store_to_change(Needs::vservers, skel));
   const GenerationRequest request{skel, tenants_holder(store, quiesce_of(options.quiesce), session.engine()),
-                                  session.engine(), seal_chooser(store)};
+                                  session.engine(), seal_chooser(store),
+                                  options.force ? Unfinished::taken : Unfinished::refused};
   const GenerationReport report = TRY([&] {
     const auto bar = session.show_progress();
     return split_skel(store, request);
@@ -36,6 +38,7 @@ Result<ExitStatus> split(Session& session, const SplitOptions& options) {
 Action split_skel_command(CLI::App& command) {
   const auto options = std::make_shared<SplitOptions>();
   command.add_option("SKEL", options->skel, "The merged skel")->type_name("")->required();
+  command.add_flag("--force", options->force, "Take packages that are not finished, too: half-configured, unpacked");
   declare_quiesce(command, options->quiesce);
   return [options](Session& session) { return split(session, *options); };
 }

@@ -10,6 +10,9 @@ Json vserver_json(const VserverSummary& vserver) {
   const Record& record = vserver.record;
   Json columns = Json::object();
   for (const auto& [name, value] : record.columns) columns[name] = value;
+  Json ids{{"uid", Json::object()}, {"gid", Json::object()}};
+  for (const auto& [from, to] : record.ids.uid) ids["uid"][std::to_string(from)] = to;
+  for (const auto& [from, to] : record.ids.gid) ids["gid"][std::to_string(from)] = to;
   return {{"name", record.name},
           {"fqdn", record.fqdn},
           {"ip", record.ip},
@@ -25,6 +28,7 @@ Json vserver_json(const VserverSummary& vserver) {
           {"files_own", vserver.files_own},
           {"bytes_own", vserver.bytes_own},
           {"columns", std::move(columns)},
+          {"ids", std::move(ids)},
           {"plugins", plugins_json(record.plugins)},
           {"problem", vserver.problem}};
 }

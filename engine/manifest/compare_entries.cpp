@@ -27,8 +27,13 @@ bool operator==(const ManifestEntry& a, const ManifestEntry& b) {
          look_the_same(a, b) && a.sha256() == b.sha256();
 }
 
+bool same_time(sys::Time a, sys::Time b) {
+  return a.seconds == b.seconds && (a.nanoseconds == b.nanoseconds || a.nanoseconds == 0 || b.nanoseconds == 0);
+}
+
 bool look_the_same(const ManifestEntry& a, const ManifestEntry& b) {
-  return a.type == b.type && (a.type == sys::FileType::symlink || a.mode == b.mode) && a.uid == b.uid &&
+  const bool has_time = a.type == sys::FileType::regular || a.type == sys::FileType::symlink;
+  return a.type == b.type && (!has_time || same_time(a.mtime, b.mtime)) && (a.type == sys::FileType::symlink || a.mode == b.mode) && a.uid == b.uid &&
          a.gid == b.gid && a.size == b.size && a.rdev() == b.rdev() && a.link_target() == b.link_target() &&
          a.content == b.content && a.xattrs() == b.xattrs();
 }

@@ -78,8 +78,11 @@ class ManifestEntry {
 /// A deque: to grow, a vector of a million entries would for a moment be there twice.
 using ManifestEntries = std::deque<ManifestEntry>;
 
-/// Equal but for times and links. Of a regular file's content and of extended attributes only the hashes are compared,
-/// which find and do not prove (relink.md).
+/// Two modification times are one: to the nanosecond, or to the second where one of them has no more (archives, file
+/// systems).
+[[nodiscard]] bool same_time(sys::Time a, sys::Time b);
+/// Equal but for links, and for the times of what is neither a regular file nor a symlink. Of a regular file's content
+/// and of extended attributes only the hashes are compared, which find and do not prove (relink.md).
 [[nodiscard]] bool look_the_same(const ManifestEntry& a, const ManifestEntry& b);
 /// The order of a manifest's entries.
 [[nodiscard]] bool by_path_and_part(const ManifestEntry& a, const ManifestEntry& b);

@@ -13,6 +13,7 @@
 #include "engine/txn/staging.h"
 #include "engine/txn/write_behind.h"
 #include "engine/vserver/instances.h"
+#include "engine/vserver/record_tokens.h"
 #include "engine/vserver/tenants.h"
 
 namespace vskel {
@@ -40,7 +41,7 @@ Result<> write_new_file(const DirFd& dir, Name name, std::string_view content) {
 Result<> take_back(Record& record, const std::map<std::string, unsigned>& left, const StepSource& steps) {
   if (left.empty()) return {};
   return steps([&](const StagedStep& step) -> Result<> {
-    if (step.kind == Step::Kind::set_metadata) return {};
+    if (step.kind == Step::Kind::set_metadata || step.kind == Step::Kind::set_times) return {};
     const auto found = left.find(step.path);
     if (found == left.end()) return {};
     record.bases.erase(step.path);
@@ -87,7 +88,8 @@ Result<StagedVserver> stage_one(StagingShared& shared, const DirFd& staging, con
   out.slots = TRY(sys::ensure_dir(dir, "slots", 0700));
   out.record = planned.record;
   StepsFile file(TRY(sys::create_file(dir, "steps", 0600)));
-  Stager stager(shared, planned.record.share);
+  const TokenValues tokens = tokens_of(planned.record, shared.vservers);
+  Stager stager(shared, planned.record.share, &tokens);
   out.steps = TRY(stager.stage(planned.plan, out.slots, [&file](const StagedStep& step) { return file.add(step); }));
   TRY(file.flush());
   TRY(write_new_file(dir, "record", write_record(planned.record)));

@@ -11,12 +11,14 @@
 #include <atomic>
 #include <cerrno>
 #include <ranges>
+#include <set>
 #include <utility>
 
 #include "engine/content/compare.h"
 #include "engine/content/hash.h"
 #include "engine/relink/skel_view.h"
 #include "engine/tree/directory_chain.h"
+#include "engine/tree/listing.h"
 #include "engine/tree/metadata.h"
 #include "engine/tree/walk.h"
 
@@ -56,21 +58,25 @@ class CarryOut::Carrier {
 
   void run(const StepSource& steps) {
     auto all = steps([this](StagedStep step) -> Result<> {
+      if (!bundle_steps_.empty() && bundle_steps_.front().bundle != step.bundle) carry_out_bundle();
       if (out_.error) {
         leave(step);
         return {};
       }
-      if (step.kind == Step::Kind::remove_dir || step.kind == Step::Kind::set_metadata)
+      if (!step.bundle.empty())
+        bundle_steps_.push_back(std::move(step));
+      else if (step.is_of_directory())
         directories_.push_back(std::move(step));
       else if (step.in_use || !attempt(step))
         again_.push_back(std::move(step));
       settle_if_many();
       return {};
     });
+    if (!bundle_steps_.empty()) carry_out_bundle();
     if (!all && !out_.error) out_.error = std::move(all).error();
   }
 
-  [[nodiscard]] bool holds_leases() const { return !watched_.empty(); }
+  [[nodiscard]] bool holds_leases() const { return !watched_.empty() || !bundles_.empty(); }
 
   void settle() {
     settle_watched();
@@ -84,6 +90,8 @@ class CarryOut::Carrier {
 
   CarriedOut finish() {
     settle_watched();
+    for (StagedStep& step : std::exchange(directories_, {}))
+      if (!attempt(step)) leave(step);
     for (const StagedStep& step : again_) leave(step);
     return std::move(out_);
   }
@@ -99,11 +107,21 @@ class CarryOut::Carrier {
     Guard guard;
   };
 
-  void leave(const StagedStep& step) { out_.left.insert_or_assign(step.path, step.base_generation); }
+  /// All of a bundle that was exchanged, to go back together if somebody was at work there.
+  struct Bundle {
+    std::vector<StagedStep> steps;
+    std::vector<Watched> watched;
+    bool is_settled = false;  ///< before a crash
+  };
+
+  void leave(const StagedStep& step) {
+    if (step.kind != Step::Kind::set_times) out_.left.insert_or_assign(step.path, step.base_generation);
+  }
 
   /// False if it was not carried out. If it was, the step may have been taken, to wait with its lease.
   bool attempt(StagedStep& step) {
     if (out_.error) return false;
+    if (step.after_moves && has_unmoved_below(step.path)) return false;
     const bool names_move = step.mine.type == sys::FileType::directory || step.kind == Step::Kind::put_new;
     auto done = carry_out_one(step);
     if (names_move && chain_) chain_->forget();
@@ -127,8 +145,14 @@ class CarryOut::Carrier {
     }
   }
 
+  [[nodiscard]] std::size_t leases() const {
+    std::size_t held = watched_.size();
+    for (const Bundle& bundle : bundles_) held += bundle.watched.size();
+    return held;
+  }
+
   void settle_if_many() {
-    if (watched_.size() < request_.most_leases) return;
+    if (leases() < request_.most_leases) return;
     request_.grace.wait();
     settle_watched();
   }
@@ -141,7 +165,11 @@ class CarryOut::Carrier {
     const bool linked = may_go_on && step.links_when_carried_out() && TRY(link_into_slot(step, slot));
     if (!linked) {
       const auto in_slot = TRY(sys::stat_if_there(slots_, slot));
-      if (is_done(step, in_slot)) return !request_.after_crash || !in_slot || stayed_as_it_was(step, slot);
+      if (is_done(step, in_slot)) {
+        const bool stayed = !request_.after_crash || !in_slot || stayed_as_it_was(step, slot);
+        if (stayed && under_way_ != nullptr) watch(step, {});
+        return stayed;
+      }
       if (!may_go_on) return false;
       // A directory stands for what a tenant took out of the way, see exchange_back().
       if (step.kind == Step::Kind::put_over && in_slot->inode != step.slot_inode) return false;
@@ -161,6 +189,10 @@ class CarryOut::Carrier {
         return set_metadata(step, *dir, name, slot);
       case Step::Kind::share_extents:
         return share_extents(step, *dir, name);
+      case Step::Kind::move:
+        return move(step, *dir, name);
+      case Step::Kind::set_times:
+        return set_times(step, *dir, name);
     }
     return false;
   }
@@ -189,11 +221,12 @@ class CarryOut::Carrier {
 
   // --- steps
 
-  Result<bool> put_new(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
+  Result<bool> put_new(StagedStep& step, const DirFd& dir, Name name, Name slot) {
     TRY(lift(step.slot_sealed, slots_, slot, step.slot_inode));
     auto renamed = sys::rename_new(slots_, slot, dir, name);
     TRY(restore(step.slot_sealed, renamed ? dir : slots_, renamed ? name : slot, step.slot_inode));
     TRY(renamed);
+    if (under_way_ != nullptr) watch(step, {});
     return true;
   }
 
@@ -212,6 +245,12 @@ class CarryOut::Carrier {
 
   /// What came out is looked at again after the grace: a file by its lease, a directory by what is below it.
   void watch(StagedStep& step, Guard guard) {
+    if (under_way_ != nullptr) {
+      // Who has no descriptor left for a lease is compared by bytes.
+      if (leases() + under_way_->watched.size() >= request_.most_leases) guard = {};
+      under_way_->watched.push_back({step, std::move(guard)});
+      return;
+    }
     if (guard.lease.open() || step.mine.type == sys::FileType::directory)
       watched_.push_back({std::move(step), std::move(guard)});
   }
@@ -229,6 +268,50 @@ class CarryOut::Carrier {
     }
     watch(step, std::move(guard));
     return true;
+  }
+
+  /// What the tenant put there goes along to where the link leads that is about to take its directory's place.
+  Result<bool> move(const StagedStep& step, const DirFd& dir, Name name) {
+    unmoved_.insert(step.path);
+    const auto stat = TRY(sys::stat_if_there(dir, name));
+    if (stat && (stat->inode != step.mine.inode || stat->type != step.mine.type)) return false;
+    if (stat) {
+      const DirFd target = TRY(sys::open_dirs(root_, parent_path(step.source)));
+      TRY(sys::rename_new(dir, name, target, last_name(step.source)));
+    }
+    unmoved_.erase(step.path);
+    return true;
+  }
+
+  [[nodiscard]] bool has_unmoved_below(const std::string& path) const {
+    const auto at = unmoved_.lower_bound(path + "/");
+    return at != unmoved_.end() && at->starts_with(path + "/");
+  }
+
+  /// A directory that holds theirs' names and no other has theirs' time.
+  Result<bool> set_times(const StagedStep& step, const DirFd& dir, Name name) {
+    DirFd target = TRY(sys::open_dir(dir, name));
+    const sys::Stat stat = TRY(sys::stat(target));
+    const bool is_usr = step.path == "usr";
+    std::vector<std::string> names;
+    const Listing listing = TRY(Listing::read(target));
+    for (const Listed& listed : listing.entries()) names.emplace_back(listed.name.view());
+    sys::Time time = digest_of_names(std::move(names)) == step.names ? step.time : stat.mtime;
+    if (is_usr) time = TRY(later_than_updated(time));
+    if (time != stat.mtime) TRY(sys::set_times(target, stat.atime, time));
+    return true;
+  }
+
+  /// systemd-update-done(8) writes these two; units with ConditionNeedsUpdate= run while /usr is newer than they.
+  Result<sys::Time> later_than_updated(sys::Time time) const {
+    for (const std::string_view directory : {"etc", "var"}) {
+      const auto dir = sys::open_dirs(root_, directory);
+      if (!dir) continue;
+      const auto updated = TRY(sys::stat_if_there(*dir, ".updated"));
+      if (!updated || time > updated->mtime) continue;
+      time = std::max(sys::inode_clock(), sys::Time{updated->mtime.seconds + 1, 0});
+    }
+    return time;
   }
 
   static Result<bool> remove_dir(const DirFd& dir, Name name) {
@@ -354,14 +437,27 @@ class CarryOut::Carrier {
   /// After a crash: our leases died with us, and who had been waiting wrote to what lies in the slot.
   Result<bool> stayed_as_it_was(const StagedStep& step, Name slot) {
     bool same = TRY(is_what_was_meant(step, slot));
-    if (same && step.proof != Proof::inode && step.mine.type == sys::FileType::regular) {
-      const DirFd& dir = *TRY(directory_of(step.path));
-      const Fd file = TRY(sys::open_file(slots_, slot));
-      same = TRY(has_the_bytes(step, file, dir, last_name(step.path))) && may_be(step, TRY(sys::xattrs(file)));
-    }
+    if (same && step.proof != Proof::inode && step.mine.type == sys::FileType::regular) same = TRY(has_stayed(step, slot));
     if (same && step.mine.type == sys::FileType::directory) same = TRY(is_untouched_below(step, slot));
     if (!same) give_back(step);
     return same;
+  }
+
+  /// The bytes and attributes of what came out are still those that it was replaced for.
+  Result<bool> has_stayed(const StagedStep& step, Name slot) {
+    const DirFd& dir = *TRY(directory_of(step.path));
+    const Fd file = TRY(sys::open_file(slots_, slot));
+    return TRY(has_the_bytes(step, file, dir, last_name(step.path))) && may_be(step, TRY(sys::xattrs(file)));
+  }
+
+  /// Whether what stands there was not changed since, and is not open for writing.
+  static Result<bool> is_untouched_since(sys::Time since, const sys::Stat& stat, const DirFd& dir, Name name) {
+    const bool has_further_names = stat.type == sys::FileType::regular && stat.nlink > 1;
+    if ((has_further_names ? stat.mtime : stat.ctime) >= since) return false;
+    if (stat.type != sys::FileType::regular) return true;
+    auto lease = sys::take_read_lease(TRY(sys::open_file(dir, name)));
+    if (!lease && lease.error().code == EINVAL) return true;  // this file system has no leases
+    return lease;
   }
 
   /// Whether a tenant has changed, made or removed nothing in the tree in the slot since it was planned for, and has
@@ -377,11 +473,9 @@ class CarryOut::Carrier {
         const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
         if (stat.immutable) continue;
         // Further names of an inode come and go with other steps, and with them its ctime; so does a lifted seal.
-        const bool has_further_names = stat.type == sys::FileType::regular && stat.nlink > 1;
-        bool same = (has_further_names ? stat.mtime : stat.ctime) < step.since;
-        if (same && stat.type == sys::FileType::regular)
-          same = TRY(sys::take_read_lease(TRY(sys::open_file(directory->top(), entry.name))));
-        if (!same) untouched = false;
+        // Nor does a directory's say anything from which something was moved first.
+        const bool emptied = step.after_moves && stat.type == sys::FileType::directory;
+        if (!emptied && !TRY(is_untouched_since(step.since, stat, directory->top(), entry.name))) untouched = false;
         if (stat.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
       }
       return {};
@@ -400,9 +494,14 @@ class CarryOut::Carrier {
       back = std::unexpected(std::move(dir).error());
     else if (step.kind == Step::Kind::remove)
       back = sys::rename_new(slots_, slot, **dir, name);
+    else if (step.kind == Step::Kind::put_new)
+      back = take_back(step, **dir, name, slot);
     else
       back = exchange_back(step, **dir, name, slot);
-    if (back) return;
+    if (back || step.kind == Step::Kind::put_new) {
+      if (!back && !is_tenants_doing(back.error()) && !out_.error) out_.error = back.error();
+      return;
+    }
     const std::string kept = request_.name + "." + step.slot;
     const auto quarantined = sys::rename_new(slots_, slot, request_.quarantine, *Name::check(kept));
     out_.error = quarantined ? fail("relink", step.path,
@@ -412,9 +511,22 @@ class CarryOut::Carrier {
                              : quarantined.error();
   }
 
+  /// What was put where nothing was, unless the tenant has it no more.
+  Result<> take_back(const StagedStep& step, const DirFd& dir, Name name, Name slot) {
+    const auto stat = TRY(sys::stat_if_there(dir, name));
+    if (!stat || stat->inode != step.slot_inode) return {};
+    TRY(lift(step.slot_sealed, dir, name, step.slot_inode));
+    auto renamed = sys::rename_new(dir, name, slots_, slot);
+    TRY(restore(step.slot_sealed, renamed ? slots_ : dir, renamed ? slot : name, step.slot_inode));
+    return renamed;
+  }
+
   Result<bool> stayed_the_same(const Watched& watched, Name slot) {
     const StagedStep& step = watched.step;
+    if (step.kind == Step::Kind::put_new) return true;
     if (!TRY(is_what_was_meant(step, slot))) return false;
+    if (!watched.guard.lease.open() && step.mine.type != sys::FileType::directory)
+      return step.proof == Proof::inode || step.mine.type != sys::FileType::regular || TRY(has_stayed(step, slot));
     if (step.mine.type == sys::FileType::directory) return is_untouched_below(step, slot);
     return TRY(sys::holds_read_lease(watched.guard.lease))
     &&TRY(sys::xattrs(watched.guard.lease))
@@ -424,14 +536,12 @@ class CarryOut::Carrier {
   /// Whoever wanted to write to an exchanged inode has been waiting since: he gets it back where it was, and the step
   /// is one to try again. The same if its metadata were changed, which no lease is asked about.
   void settle_watched() {
+    for (Bundle& bundle : std::exchange(bundles_, {})) settle_bundle(bundle);
     for (Watched& watched : watched_) {
       const Name slot = *Name::check(watched.step.slot);
       const auto same = stayed_the_same(watched, slot);
       if (same && *same) {
-        // What came out goes at once, while it is in the caches: no file system's journal can lose the exchange and
-        // keep this. What refuses is left to the removal of the staging, which tells. What was removed stays: an empty
-        // slot would say, after a crash, that it is still to be.
-        if (watched.step.kind == Step::Kind::put_over && watched.guard.lease.open()) (void)sys::unlink(slots_, slot);
+        drop(watched);
         continue;
       }
       give_back(watched.step);
@@ -439,6 +549,103 @@ class CarryOut::Carrier {
       again_.push_back(std::move(watched.step));
     }
     watched_.clear();
+  }
+
+  /// What came out goes at once, while it is in the caches: no file system's journal can lose the exchange and keep
+  /// this. What refuses is left to the removal of the staging, which tells. What was removed stays: an empty slot would
+  /// say, after a crash, that it is still to be.
+  void drop(const Watched& watched) {
+    const Name slot = *Name::check(watched.step.slot);
+    if (watched.step.kind == Step::Kind::put_over && watched.guard.lease.open()) (void)sys::unlink(slots_, slot);
+  }
+
+  // --- bundles: all of one, or nothing of it
+
+  void carry_out_bundle() {
+    Bundle bundle;
+    bundle.steps = std::exchange(bundle_steps_, {});
+    auto settled = was_settled(bundle);
+    bool whole = settled && !out_.error;
+    if (!settled && !out_.error) out_.error = std::move(settled).error();
+    bundle.is_settled = whole && *settled;
+    under_way_ = &bundle;
+    for (const StagedStep& step : bundle.steps) {
+      StagedStep trial = step;
+      if (whole && !step.is_of_directory()) whole = !step.in_use && (attempt(trial) || bundle.is_settled);
+    }
+    under_way_ = nullptr;
+    if (whole && !bundle.is_settled) {
+      const auto untouched = is_bundle_untouched(bundle);
+      whole = untouched && *untouched;
+      if (!untouched && !is_tenants_doing(untouched.error()) && !out_.error) out_.error = untouched.error();
+    }
+    if (whole)
+      bundles_.push_back(std::move(bundle));
+    else
+      give_back(bundle);
+  }
+
+  /// After a crash: what was replaced is dropped only when all of its bundle has been found untouched.
+  Result<bool> was_settled(const Bundle& bundle) {
+    if (!request_.after_crash) return false;
+    for (const StagedStep& step : bundle.steps) {
+      if (step.kind != Step::Kind::put_over) continue;
+      if (TRY(sys::stat_if_there(slots_, *Name::check(step.slot)))) continue;
+      if (!step.links_when_carried_out()) return true;
+      const DirFd& dir = *TRY(directory_of(step.path));
+      const auto there = TRY(sys::stat_if_there(dir, last_name(step.path)));
+      if (there && there->inode == step.slot_inode) return true;
+    }
+    return false;
+  }
+
+  /// Whether nothing in the bundle, but for what was put there, was changed or made since it was planned for. What was
+  /// replaced or removed is looked at in its slot.
+  Result<bool> is_bundle_untouched(const Bundle& bundle) {
+    std::set<std::uint64_t> ours;
+    std::set<std::string, std::less<>> changed;  // directories: their ctime is ours
+    for (const StagedStep& step : bundle.steps) changed.emplace(parent_path(step.path));
+    for (const Watched& watched : bundle.watched) ours.insert(watched.step.slot_inode);
+    const StagedStep& first = bundle.steps.front();
+    auto root = sys::open_dirs(root_, first.bundle);
+    if (!root && (root.error().code == ENOENT || root.error().code == ENOTDIR)) return true;  // all of it has gone
+    const DirFd top = TRY(std::move(root));
+    std::atomic<bool> untouched{true};
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                                std::shared_ptr<void>) -> Result<> {
+      for (const WalkEntry& entry : directory->entries) {
+        const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
+        if (ours.contains(stat.inode) || stat.immutable) continue;  // what came has nothing older below it
+        const std::string path = joined_path(first.bundle, directory->path_to(entry.name));
+        const bool is_ours = stat.type == sys::FileType::directory && changed.contains(path);
+        if (!is_ours && !TRY(is_untouched_since(first.since, stat, directory->top(), entry.name))) untouched = false;
+        if (stat.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+      }
+      return {};
+    };
+    const auto mounts = TRY(Walk::run({&top}, Mounts::stop_in_tenants_tree, nullptr, visitor));
+    return untouched && mounts.empty();
+  }
+
+  void settle_bundle(Bundle& bundle) {
+    bool same = true;
+    for (const Watched& watched : bundle.watched) {
+      const auto stayed = stayed_the_same(watched, *Name::check(watched.step.slot));
+      if (!stayed && !is_tenants_doing(stayed.error()) && !out_.error) out_.error = stayed.error();
+      same = same && (bundle.is_settled || (stayed && *stayed));
+    }
+    if (!same) return give_back(bundle);
+    for (const Watched& watched : bundle.watched) drop(watched);
+    for (StagedStep& step : bundle.steps)
+      if (step.is_of_directory()) directories_.push_back(std::move(step));
+  }
+
+  void give_back(const Bundle& bundle) {
+    for (const Watched& watched : std::views::reverse(bundle.watched)) {
+      give_back(watched.step);
+      if (chain_) chain_->forget();
+    }
+    for (const StagedStep& step : bundle.steps) leave(step);
   }
 
   const CarryOutRequest request_;
@@ -450,6 +657,10 @@ class CarryOut::Carrier {
   const Further further_;
   std::optional<DirectoryChain> chain_;
   std::vector<Watched> watched_;
+  std::vector<StagedStep> bundle_steps_;           // of the bundle that is being read
+  Bundle* under_way_ = nullptr;                    // the bundle at work; nullptr: none
+  std::vector<Bundle> bundles_;                    // whole, until the grace is over
+  std::set<std::string, std::less<>> unmoved_;     // entries whose move failed
   std::vector<StagedStep> again_;        // not carried out, or taken back: in use, or changed
   std::vector<StagedStep> directories_;  // when what was in them and goes back is back: a removal, and times
   CarriedOut out_;

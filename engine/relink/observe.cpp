@@ -78,7 +78,7 @@ class Look {
  private:
   void start(const sys::Stat& stat) {
     observed_.stat = stat;
-    observed_.node = {stat.type, stat.mode, stat.uid, stat.gid, kMine, kMine};
+    observed_.node = {stat.type, stat.mode, stat.uid, stat.gid, kMine, kMine, stat.mtime};
   }
   Result<Observed> as(const Node& node) {
     observed_.node = node;
@@ -165,12 +165,12 @@ class Look {
 
 Node theirs_node(const TreeNode& theirs) {
   const ManifestEntry& entry = *theirs.entry;
-  return {entry.type, entry.mode, entry.uid, entry.gid, theirs.is_directory() ? 0 : kTheirs, kTheirs};
+  return {entry.type, entry.mode, entry.uid, entry.gid, theirs.is_directory() ? 0 : kTheirs, kTheirs, entry.mtime};
 }
 
 Node base_node(const TreeNode& base, const TreeNode* theirs) {
   const ManifestEntry& entry = *base.entry;
-  Node node{entry.type, entry.mode, entry.uid, entry.gid, base.is_directory() ? 0 : kBase, kBase};
+  Node node{entry.type, entry.mode, entry.uid, entry.gid, base.is_directory() ? 0 : kBase, kBase, entry.mtime};
   if (theirs == nullptr) return node;
   if (entry.xattrs() == theirs->entry->xattrs()) node.xattrs = kTheirs;
   // Equal hashes beside different metadata only name the row; where all else is equal as_newest decides, by bytes.
@@ -187,7 +187,7 @@ Result<Observed> observe_directory(const DirFd& dir, const TreeNode* base, const
   const auto xattrs = TRY(sys::xattrs(dir));
   Observed observed;
   observed.stat = stat;
-  observed.node = {stat.type, stat.mode, stat.uid, stat.gid, 0, kMine};
+  observed.node = {stat.type, stat.mode, stat.uid, stat.gid, 0, kMine, stat.mtime};
   const auto hash = hash_xattrs(xattrs);
   if (base != nullptr && hash == base->entry->xattrs()) observed.node.xattrs = base_node(*base, theirs).xattrs;
   if (theirs != nullptr && hash == theirs->entry->xattrs()) observed.node.xattrs = kTheirs;
@@ -201,7 +201,7 @@ Result<std::optional<Observed>> Observer::at(const DirFd& dir, Name name, const 
     if (!stat) return std::nullopt;
     Observed observed;
     observed.stat = *stat;
-    observed.node = {stat->type, stat->mode, stat->uid, stat->gid, kMine, kMine};
+    observed.node = {stat->type, stat->mode, stat->uid, stat->gid, kMine, kMine, stat->mtime};
     observed.mounted = true;
     return observed;
   };

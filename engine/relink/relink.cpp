@@ -28,6 +28,15 @@ constexpr std::size_t kGroupPerJob = 4;
 /// but fewer where each may have a step for every path of a large skel.
 constexpr std::size_t kMostPathsInFlight = std::size_t{1} << 20;
 
+/// Why a vserver is left as it is, and what solves it.
+std::string torn_line(const std::vector<KeptPath>& torn) {
+  std::string line = printable(torn.front().path) + ": " + torn.front().why;
+  if (torn.size() > 1) line += " (and " + std::to_string(torn.size() - 1) + " more)";
+  return line +
+         "; the update has to pass there: give the path back the type that it has in the skel, or exempt it by "
+         "[relink] freeze";
+}
+
 /// One vserver on its way through the run.
 struct Member {
   Record before;
@@ -53,7 +62,8 @@ class Run {
     view_.emplace(TRY(SkelView::load(skel_, bases)));
     if (request_.anywhere) by_content_.emplace(*view_);
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
-    StagingShared shared{*view_, {skel_, view_->newest().generation(), *executor, seal_, LiftedSeals(seal_), {}}};
+    StagingShared shared{*view_, {skel_, view_->newest().generation(), *executor, seal_, LiftedSeals(seal_), {}},
+                         store_.paths().vservers};
     if (request_.engine.progress != nullptr)
       request_.engine.progress->total = 2 * members_.size();  // to plan and to do
     const std::size_t fitting = kMostPathsInFlight / std::max<std::size_t>(1, view_->newest().size());
@@ -116,6 +126,7 @@ class Run {
     options.global_only = request_.global_only;
     options.anywhere = request_.anywhere;
     options.acknowledge = request_.acknowledge;
+    options.ignore_mtime = request_.ignore_mtime;
     options.databases = request_.databases;
     options.freeze = request_.settings.freeze;
     options.more_databases = request_.settings.pkgdb;
@@ -219,7 +230,10 @@ class Run {
     member.report.error = applied.error;
     for (Step& step : plan.steps) {
       const bool left = applied.left.contains(step.path());
-      if (left && !step.in_use) {
+      if (left && step.bundle != 0) {
+        const KeptPath bundle{"/" + plan.bundles[step.bundle - 1], std::string(why::kBundleInUse)};
+        if (std::ranges::find(plan.kept, bundle) == plan.kept.end()) plan.kept.push_back(bundle);
+      } else if (left && !step.in_use) {
         plan.kept.push_back({"/" + step.path(), std::string(why::kInUse)});
         if (step.theirs != nullptr && step.change != Change::removed && plan.shared_now > 0 && step.theirs->linkable)
           --plan.shared_now;
@@ -235,7 +249,7 @@ class Run {
     const DirFd target = TRY(sys::open_root(request_.export_new));
     for (const Member& member : group) {
       if (member.error || member.planned.plan.conflicts.empty()) continue;
-      Stager stager(shared, Share::copy);
+      Stager stager(shared, Share::copy, nullptr);
       for (const TreeNode* theirs : member.planned.plan.conflicts) {
         const DirFd own = TRY(sys::ensure_dir(target, *Name::check(member.before.name), 0700));
         const DirFd dir = TRY(make_dirs(own, parent_path(theirs->path())));
@@ -251,7 +265,8 @@ class Run {
     if (step.change == Change::updated) ++report.updated;
     if (step.change == Change::added) ++report.added;
     if (step.change == Change::removed) ++report.removed;
-    if (request_.list_paths) report.paths.push_back({change_word(step.change), "/" + path});
+    if (request_.list_paths && step.change != Change::none)
+      report.paths.push_back({change_word(step.change), "/" + path});
   }
 
   void report_tree(const Step& step, const TreeNode& node, RelinkedVserver& report) const {
@@ -280,10 +295,13 @@ class Run {
     report.bytes_saved = plan.bytes_saved;
     report.bytes_read = plan.bytes_read;
     report.kept = std::move(plan.kept);
+    report.states = std::move(plan.states);
     for (const std::string& path : plan.old_set_id) report.old_set_id.push_back("/" + path);
+    const bool is_skipped = plan.held_back || !plan.torn.empty();
     report.status = !report.error.empty() ? RelinkStatus::failed
-                    : plan.held_back      ? RelinkStatus::skipped
+                    : is_skipped          ? RelinkStatus::skipped
                                           : RelinkStatus::done;
+    if (!plan.torn.empty() && report.error.empty()) report.error = torn_line(plan.torn);
     if (plan.held_back && report.error.empty())
       report.error =
           "the tenant changed its package database: upgrade inside the vserver, then relink folds the equal "

@@ -23,6 +23,7 @@ struct RelinkRequest {
   SkelName skel;
   std::vector<VserverName> vservers;  ///< empty: every vserver of the skel
   bool share_only = false, global_only = false, anywhere = false, acknowledge = false;
+  bool ignore_mtime = false;  ///< share files that differ in nothing but their time
   PackageDatabases databases = PackageDatabases::skip;
   std::optional<Share> to;  ///< how they share from now on; nullopt: as they do
   bool list_paths = false;  ///< the report is to name every path that was changed
@@ -47,6 +48,7 @@ struct RelinkedVserver {
   std::uint64_t shared_before = 0, shared_now = 0;  ///< files that have the skel's inode, or its extents
   std::uint64_t updated = 0, added = 0, removed = 0;
   std::vector<KeptPath> kept;
+  std::vector<TenantsState> states;  ///< that a package script would have migrated
   std::uint64_t bytes_saved = 0, bytes_read = 0;
   std::string error;  ///< one line
 

@@ -4,6 +4,7 @@
 #include <mutex>
 
 #include "engine/content/compare.h"
+#include "engine/relink/skel_packages.h"
 #include "engine/seal/seal.h"
 #include "engine/tree/walk.h"
 
@@ -23,6 +24,21 @@ Result<bool> may_be_linked(const SkelView& view, const TreeNode& node) {
 }
 
 }  // namespace
+
+struct SkelView::Packages {
+  std::mutex mutex;
+  std::map<unsigned, SkelPackages> of;
+};
+
+SkelView::SkelView(const Skel& skel) : skel_(&skel), packages_(std::make_unique<Packages>()) {}
+SkelView::SkelView(SkelView&&) noexcept = default;
+SkelView::~SkelView() = default;
+
+Result<const SkelPackages*> SkelView::packages(unsigned generation) const {
+  const std::scoped_lock lock(packages_->mutex);
+  if (const auto found = packages_->of.find(generation); found != packages_->of.end()) return &found->second;
+  return &packages_->of.emplace(generation, TRY(SkelPackages::load(*this, *base(generation)))).first->second;
+}
 
 Result<DirFd> SkelView::root_of(const Skel& skel, unsigned kept_in, Part part) {
   if (kept_in == 0) return sys::reopen(skel.tree(part));
@@ -109,6 +125,9 @@ Result<> SkelView::fill_kept(TreeNode& node, const KeptFiles& kept, unsigned gen
 Result<bool> SkelView::is_as_newest(const TreeNode& node) const {
   const TreeNode* const now = newest_->find(node.path());
   if (now == nullptr || !look_the_same(*node.entry, *now->entry)) return false;
+  // A vserver that shares it is to have one of its own.
+  if (node.entry->part == Part::global_part && now->entry->part != Part::global_part && !node.is_directory())
+    return false;
   if (node.type() != sys::FileType::regular || node.kept_in == 0) return true;
   if (node.inode == now->inode && node.inode != 0) return true;
   const Fd then_file = TRY(open(node))
@@ -143,6 +162,7 @@ Result<std::unique_ptr<GenerationTree>> SkelView::read_base(unsigned generation,
 
 Result<SkelView> SkelView::load(const Skel& skel, const std::set<unsigned>& bases) {
   SkelView view(skel);
+  view.layout_.emplace(TRY(skel.layout()));
   view.loaded_at_ = sys::inode_clock();
   const std::string type = TRY(sys::file_system(skel.tree(Part::global_part)))
   .type;

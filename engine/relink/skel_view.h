@@ -12,23 +12,33 @@
 
 #include "engine/relink/generation_tree.h"
 #include "engine/skel/kept_files.h"
+#include "engine/skel/layout.h"
 #include "engine/skel/skel.h"
 #include "engine/tree/directory_chain.h"
 #include "engine/tree/relative_path.h"
 
 namespace vskel {
 
+class SkelPackages;
+
 /// Thread-safe once loaded. Keeps a reference to the Skel.
 class SkelView {
  public:
+  SkelView(SkelView&&) noexcept;
+  ~SkelView();
   /// Reads the manifests of the newest generation and of `bases`, and walks the global tree for inode numbers. A
   /// generation whose manifest is gone is no base of anything: base() gives nullptr. Runs inside the caller's arena.
   [[nodiscard]] static Result<SkelView> load(const Skel& skel, const std::set<unsigned>& bases);
 
   [[nodiscard]] const Skel& skel() const { return *skel_; }
   [[nodiscard]] const GenerationTree& newest() const { return *newest_; }
+  /// The skel's rules as they are today.
+  [[nodiscard]] const Layout& layout() const { return *layout_; }
   /// The tree of an older generation (or the newest); nullptr: unknown.
   [[nodiscard]] const GenerationTree* base(unsigned generation) const;
+  /// The packages of a generation that newest() or base() gives, read when they are first asked for. Good as long as the
+  /// view.
+  [[nodiscard]] Result<const SkelPackages*> packages(unsigned generation) const;
   /// Is it an inode of the skel's, of today or kept for an older generation? Such a one is sealed, and never the
   /// tenant's.
   [[nodiscard]] bool is_skel_inode(std::uint64_t inode) const { return std::ranges::binary_search(inodes_, inode); }
@@ -53,7 +63,7 @@ class SkelView {
   [[nodiscard]] static Result<DirFd> directory_of(const Skel& skel, unsigned kept_in, Part part, std::string_view path);
 
  private:
-  explicit SkelView(const Skel& skel) : skel_(&skel) {}
+  explicit SkelView(const Skel& skel);
   [[nodiscard]] Result<> read_inodes();
   [[nodiscard]] Result<std::unique_ptr<GenerationTree>> read_base(unsigned generation, const KeptFiles& kept);
   [[nodiscard]] const TreeNode* unchanged_since(const ManifestEntry& then, const KeptFiles& kept,
@@ -61,12 +71,15 @@ class SkelView {
   [[nodiscard]] Result<> fill_kept(TreeNode& node, const KeptFiles& kept, unsigned generation);
   [[nodiscard]] Result<bool> is_as_newest(const TreeNode& node) const;
   const Skel* skel_;
+  std::optional<Layout> layout_;
   std::uint64_t device_ = 0;
   sys::Time loaded_at_;
   bool stores_are_stamped_ = false, has_clones_ = false;
   std::unique_ptr<GenerationTree> newest_;
   std::map<unsigned, std::unique_ptr<GenerationTree>> bases_;
   std::vector<std::uint64_t> inodes_;  ///< sorted
+  struct Packages;
+  std::unique_ptr<Packages> packages_;
 };
 
 /// Opens files of the skel one after the other: the next is mostly near the last. Not thread-safe: one for each task.

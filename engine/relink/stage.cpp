@@ -1,10 +1,12 @@
 #include "engine/relink/stage.h"
 
 #include <cerrno>
+#include <span>
 #include <utility>
 
 #include "engine/content/hash.h"
 #include "engine/tree/metadata.h"
+#include "engine/vserver/record_tokens.h"
 
 namespace vskel {
 
@@ -47,6 +49,14 @@ StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& v
       if (node != nullptr && node->type() == sys::FileType::regular)
         out.xattrs += (out.xattrs.empty() ? "" : "|") + xattrs_word(node->entry->xattrs());
   if (step.kind == Step::Kind::share_extents || out.links_when_carried_out()) out.source = step.theirs->path();
+  if (step.kind == Step::Kind::move) out.source = *step.moved_to;
+  if (step.bundle != 0) out.bundle = plan.bundles[step.bundle - 1];
+  out.after_moves = step.after_moves;
+  if (step.kind != Step::Kind::set_times) return out;
+  out.time = step.theirs->entry->mtime;
+  std::vector<std::string> names;
+  for (const TreeNode* child : step.theirs->children()) names.emplace_back(child->name());
+  out.names = digest_of_names(std::move(names));
   return out;
 }
 
@@ -75,7 +85,6 @@ Result<> Stager::put_directory(const TreeNode& node, const DirFd& dir, Name name
   const DirFd made = TRY(sys::open_dir(dir, name));
   const std::string outside = std::exchange(here_, joined_path(here_, name.view()));
   for (const TreeNode* child : node.children()) {
-    if (child->entry->part == Part::static_part && !child->is_directory()) continue;  // each vserver's own
     TRY(put(*child, made, last_name(child->path())));
   }
   here_ = outside;
@@ -89,10 +98,28 @@ Result<> Stager::put_file(const TreeNode& node, const DirFd& dir, Name name) {
   return {};
 }
 
+/// A static file says something else in every vserver.
+Result<bool> Stager::put_filled(const TreeNode& node, const Fd& file, const sys::Stat& stat, const DirFd& dir,
+                                Name name) {
+  constexpr std::uint64_t kMostStatic = 16 << 20;
+  if (tokens_ == nullptr || node.entry->part != Part::static_part || stat.size > kMostStatic) return false;
+  const std::string text = TRY(sys::read_whole(file, kMostStatic));
+  if (!has_tokens(text)) return false;
+  const Filled filled = fill_tokens(text, *tokens_);
+  for (const std::string& token : filled.unknown)
+    if (is_of_every_vserver(token))
+      return fail("relink", "/" + node.path(),
+                  "the record says nothing for its token %%" + token + "%%; put the file there by hand first");
+  const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
+  TRY(issue(WriteFile{name, std::as_bytes(std::span(filled.text)), &metadata}, dir));
+  return true;
+}
+
 Result<> Stager::put_copy(const TreeNode& node, const DirFd& dir, Name name) {
   const DirFd& source = *TRY(files_.directory_of(node));
   const Fd file = TRY(sys::open_trusted_file(source, last_name(node.path())));
   const sys::Stat stat = TRY(sys::stat(file));
+  if (TRY(put_filled(node, file, stat, dir, name))) return {};
   const std::pair key{node.entry->part, stat.inode};
   if (node.entry->nlink > 1 && slots_ != nullptr) {
     const auto [first, is_first] = first_names_.emplace(key, joined_path(here_, name.view()));

@@ -8,6 +8,7 @@
 
 #include "engine/relink/skel_links.h"
 #include "engine/relink/staged_step.h"
+#include "engine/skel/tokens.h"
 
 namespace vskel {
 
@@ -15,14 +16,15 @@ namespace vskel {
 struct StagingShared {
   const SkelView& view;
   LinkShared links;
+  std::string vservers;  ///< the directory, for tokens
 };
 
 /// Stages for one vserver. Not thread-safe, as any value; several may work at once on one StagingShared.
 class Stager {
  public:
-  /// `share` is how the vserver has global files.
-  Stager(StagingShared& shared, Share share)
-      : shared_(shared), share_(share), files_(shared.view), links_(shared.links) {}
+  /// `share` is how the vserver has global files, `tokens` what its static files get; nullptr: they are put as they are.
+  Stager(StagingShared& shared, Share share, const TokenValues* tokens)
+      : shared_(shared), share_(share), tokens_(tokens), files_(shared.view), links_(shared.links) {}
   /// Makes `node`, with all below it, as `name` in `dir`, which is ours.
   [[nodiscard]] Result<> put(const TreeNode& node, const DirFd& dir, Name name);
   /// Stages every step of `plan` into `slots`, and gives each to `sink` when that is done. Gives a source of the same,
@@ -34,10 +36,14 @@ class Stager {
   [[nodiscard]] Result<> put_directory(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_file(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_copy(const TreeNode& node, const DirFd& dir, Name name);
+  /// True if it is a static file with tokens, and was put with those filled in.
+  [[nodiscard]] Result<bool> put_filled(const TreeNode& node, const Fd& file, const sys::Stat& stat, const DirFd& dir,
+                                        Name name);
   [[nodiscard]] Result<> put_other(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> issue(const Operation& operation, const DirFd& dir);
   StagingShared& shared_;
   Share share_;
+  const TokenValues* tokens_;
   SkelFiles files_;
   SkelLinks links_;
   const DirFd* slots_ = nullptr;

@@ -1,8 +1,10 @@
 #include "engine/relink/staged_step.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <type_traits>
 
 #include "engine/content/hash.h"
@@ -93,6 +95,12 @@ void write(std::string& out, const StagedStep& step) {
   object.add("in_use", step.in_use);
   object.add("since_s", step.since.seconds);
   object.add("since_ns", step.since.nanoseconds);
+  if (!step.bundle.empty()) object.add("bundle", encode_path(step.bundle));
+  if (step.after_moves) object.add("after_moves", step.after_moves);
+  if (step.kind != Step::Kind::set_times) return;
+  object.add("time_s", step.time.seconds);
+  object.add("time_ns", step.time.nanoseconds);
+  object.add("names", step.names);
 }
 
 /// One of an enumeration's words, up to `last`.
@@ -120,7 +128,7 @@ Identity identity_from(const nlohmann::json& json) {
 /// Throws nlohmann's exception where a field is missing or of another type.
 StagedStep step_from(const nlohmann::json& json) {
   StagedStep step;
-  step.kind = word_from(json.at("kind"), Step::Kind::set_metadata);
+  step.kind = word_from(json.at("kind"), Step::Kind::set_times);
   step.path = decode_path(json.at("path").get<std::string>()).value_or("");
   step.slot = json.at("slot").get<std::string>();
   step.slot_inode = whole_number<std::uint64_t>(json.at("slot_inode"));
@@ -135,10 +143,23 @@ StagedStep step_from(const nlohmann::json& json) {
   step.base_generation = whole_number<unsigned>(json.at("base_generation"));
   step.in_use = json.at("in_use").get<bool>();
   step.since = {whole_number<std::int64_t>(json.at("since_s")), whole_number<std::uint32_t>(json.at("since_ns"))};
+  // None of these is in a step of version 0.1.
+  step.bundle = decode_path(json.value("bundle", "")).value_or("");
+  step.after_moves = json.value("after_moves", false);
+  if (step.kind != Step::Kind::set_times) return step;
+  step.time = {whole_number<std::int64_t>(json.at("time_s")), whole_number<std::uint32_t>(json.at("time_ns"))};
+  step.names = json.at("names").get<std::string>();
   return step;
 }
 
 }  // namespace
+
+std::string digest_of_names(std::vector<std::string> names) {
+  std::ranges::sort(names);
+  std::string text;
+  for (const std::string& name : names) text.append(name).push_back('/');
+  return hex_of(hash_bytes(std::as_bytes(std::span(text)), WithSha256::no).xxh128);
+}
 
 std::string xattrs_word(const std::optional<Hash128>& xattrs) { return xattrs ? hex_of(*xattrs) : "-"; }
 
@@ -164,6 +185,8 @@ Result<> read_steps(std::string_view text, const std::string& source, const Step
     }
     if (!is_relative_path(step.path) || !Name::check(step.slot)) return bad("not a step");
     if (!step.source.empty() && !is_relative_path(step.source)) return bad("its source is no path");
+    if (!step.bundle.empty() && !is_relative_path(step.bundle)) return bad("its bundle is no path");
+    if (step.kind == Step::Kind::move && step.source.empty()) return bad("moves nowhere");
     if (step.links_when_carried_out() && step.source.empty()) return bad("links nothing");
     TRY(sink(std::move(step)));
   }

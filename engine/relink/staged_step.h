@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/relink/plan.h"
 
@@ -21,7 +22,8 @@ struct StagedStep {
   Proof proof = Proof::inode;
   Part part = Part::global_part;      ///< where the base's file stands, for Proof::base
   unsigned kept_in = 0;               ///< likewise
-  std::string source;                 ///< path of the global file that is linked, or whose extents are to be shared
+  std::string source;                 ///< path of the global file that is linked, or whose extents are to be shared;
+                                      ///< of a move, where to
   std::string sha256;                 ///< hex; for Proof::digest
   std::string xattrs;                 ///< what the file's may be, of what is replaced or removed: see xattrs_word()
   unsigned base_generation = 0;       ///< goes into the record if the step is not carried out
@@ -29,6 +31,14 @@ struct StagedStep {
   sys::Time since;                    ///< before the vserver was looked at; for a directory with all below it
   bool compared_under_lease = false;  ///< as in Step; not written down: who goes on after a crash compares again
 
+  std::string bundle;                 ///< all whose steps are carried out or none is; "": none
+  bool after_moves = false;           ///< as in Step
+  sys::Time time;                     ///< of set_times
+  std::string names;                  ///< likewise: digest_of_names() of what the directory is to hold
+
+  [[nodiscard]] bool is_of_directory() const {
+    return kind == Step::Kind::remove_dir || kind == Step::Kind::set_metadata || kind == Step::Kind::set_times;
+  }
   /// An inode of the skel's takes the place of a file: the slot is empty until then.
   [[nodiscard]] bool links_when_carried_out() const { return kind == Step::Kind::put_over && slot_sealed; }
 };
@@ -36,6 +46,9 @@ struct StagedStep {
 /// A file's extended attributes as one word of StagedStep::xattrs, which has them with '|' between: the hash in hex,
 /// "-" for none.
 [[nodiscard]] std::string xattrs_word(const std::optional<Hash128>& xattrs);
+
+/// Stands for the names in a directory, in whatever order they are given.
+[[nodiscard]] std::string digest_of_names(std::vector<std::string> names);
 
 using StepSink = std::function<Result<void>(StagedStep step)>;
 /// Gives all steps of a vserver to a sink, in their order, and each time anew: only what a plan or a file says of them

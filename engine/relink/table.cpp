@@ -1,5 +1,7 @@
 #include "engine/relink/table.h"
 
+#include "engine/manifest/manifest.h"
+
 namespace vskel {
 
 namespace {
@@ -16,6 +18,12 @@ bool same(const std::optional<Node>& a, const std::optional<Node>& b) {
   return a.has_value() == b.has_value() && (!a || same_node(*a, *b));
 }
 
+bool same_but_time(const std::optional<Node>& a, const std::optional<Node>& b) {
+  return a.has_value() == b.has_value() && (!a || same_but_for_time(*a, *b));
+}
+
+bool has_time(FileType type) { return type == FileType::regular || type == FileType::symlink; }
+
 Decision nothing(std::uint8_t row) { return {Action::nothing, row, {}, true}; }
 Decision keep(std::uint8_t row, std::string_view why) { return {Action::keep, row, why, false}; }
 Decision act(Action action, std::uint8_t row) { return {action, row, {}, true}; }
@@ -26,9 +34,8 @@ Decision decide_removed(const Question& q) {
   if (!q.base_known || !q.base) return nothing(15);
   if (is_special(q.mine->type)) return keep(31, why::kSpecialFile);
   if (is_directory(q.base) && is_directory(q.mine)) return act(Action::remove_dir, 23);
-  if (!same(q.mine, q.base)) return keep(10, why::kRemovedInSkel);
+  if (!same_but_time(q.mine, q.base)) return keep(10, why::kRemovedInSkel);
   if (q.group == Group::torn) return keep(29, why::kRemovedInSkel);
-  if (q.part != Part::global_part && !q.in_database) return keep(9, why::kLocalRemovedInSkel);
   return act(Action::remove, 9);
 }
 
@@ -37,7 +44,7 @@ Decision decide_absent(const Question& q) {
   // Nobody knows whether it was ever there: it does not come back by itself.
   if (!q.base_known) return keep(30, why::kDeletedHere);
   if (!q.base) return act(Action::add, 12);
-  return same(q.base, q.theirs) ? nothing(4) : keep(8, why::kDeletedHere);
+  return same_but_time(q.base, q.theirs) ? nothing(4) : keep(8, why::kDeletedHere);
 }
 
 Decision decide_equal(const Question& q) {
@@ -57,14 +64,17 @@ Decision decide_directory(const Question& q) {
 
 /// Theirs and mine are both there and not the same.
 Decision decide_different(const Question& q) {
-  if (!q.base_known) return keep(30, why::kAddedOnBothSides);
-  if (!q.base) return keep(14, why::kAddedOnBothSides);
+  // The skel's but for the time: not to be shared, and nothing to tell.
+  const bool as_theirs = same_but_time(q.mine, q.theirs);
+  if (!q.base_known) return as_theirs ? nothing(30) : keep(30, why::kAddedOnBothSides);
+  if (!q.base) return as_theirs ? nothing(13) : keep(14, why::kAddedOnBothSides);
   if (same(q.base, q.theirs))
     return nothing(q.mine->type == q.base->type && q.mine->content == q.base->content ? 17 : 3);
   if (is_special(q.mine->type)) return keep(31, why::kSpecialFile);
   if (is_directory(q.theirs) || is_directory(q.mine)) return decide_directory(q);
   const bool same_content = q.theirs->type == q.base->type && q.theirs->content == q.base->content;
-  if (!same(q.mine, q.base)) {
+  if (!same_but_time(q.mine, q.base)) {
+    if (as_theirs) return nothing(6);
     const bool only_metadata = q.mine->type == q.base->type && q.mine->content == q.base->content;
     return keep(only_metadata && !same_content ? 18 : 7, why::kChangedOnBothSides);
   }
@@ -82,9 +92,13 @@ bool changes_something(Action action) { return action != Action::nothing && acti
 
 }  // namespace
 
-bool same_node(const Node& a, const Node& b) {
+bool same_but_for_time(const Node& a, const Node& b) {
   return a.type == b.type && (a.type == FileType::symlink || a.mode == b.mode) && a.uid == b.uid && a.gid == b.gid &&
          a.content == b.content && a.xattrs == b.xattrs;
+}
+
+bool same_node(const Node& a, const Node& b) {
+  return same_but_for_time(a, b) && (!has_time(a.type) || same_time(a.mtime, b.mtime));
 }
 
 Decision decide(const Question& q) {

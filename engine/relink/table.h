@@ -6,12 +6,11 @@
 #include <optional>
 #include <string_view>
 
-#include "engine/model/part.h"
 #include "engine/sys/kernel.h"
 
 namespace vskel {
 
-/// What counts of a file: times and the number of links don't.
+/// What counts of a file: the number of links and times other than the modification time don't.
 struct Node {
   sys::FileType type = sys::FileType::regular;
   std::uint32_t mode = 0, uid = 0, gid = 0;
@@ -19,10 +18,13 @@ struct Node {
   /// compares.
   std::uint64_t content = 0;
   std::uint64_t xattrs = 0;  ///< likewise, for all extended attributes
+  sys::Time mtime = {};      ///< of regular files and symlinks; of others it says nothing
 };
 
 /// The one definition of equality. The mode of a symlink is nobody's choice and not compared.
 [[nodiscard]] bool same_node(const Node& a, const Node& b);
+/// The same but for the time: what a tenant left alone may have been touched.
+[[nodiscard]] bool same_but_for_time(const Node& a, const Node& b);
 
 /// Does the vserver have it in the way in which it is to have it?
 enum class Place {
@@ -50,8 +52,6 @@ enum class Group { whole, torn };
 struct Question {
   std::optional<Node> base, theirs, mine;
   bool base_known = true;  ///< false: nobody knows what the skel had (an adopted vserver)
-  Part part = Part::global_part;
-  bool in_database = false;  ///< below a package database
   Place place = Place::its_own;
   Gate gate = Gate::open;
   Obstacle obstacle = Obstacle::none;
@@ -84,13 +84,15 @@ namespace why {
 inline constexpr std::string_view kChangedOnBothSides = "changed on both sides";
 inline constexpr std::string_view kDeletedHere = "deleted here, changed in the skel";
 inline constexpr std::string_view kRemovedInSkel = "removed in the skel, changed here";
-inline constexpr std::string_view kLocalRemovedInSkel = "removed in the skel";
 inline constexpr std::string_view kAddedOnBothSides = "added on both sides";
 inline constexpr std::string_view kTypeChanged = "type changed";
 inline constexpr std::string_view kNotEmpty = "not empty";
 inline constexpr std::string_view kBlocked = "blocked";
 inline constexpr std::string_view kInUse = "in use";
 inline constexpr std::string_view kSpecialFile = "special file";
+inline constexpr std::string_view kBundleInUse = "in use by the tenant, changed in the skel";
+inline constexpr std::string_view kBundleRemoved = "in use by the tenant, removed in the skel";
+inline constexpr std::string_view kIdentity = "each vserver's own, added in the skel";
 }  // namespace why
 
 }  // namespace vskel

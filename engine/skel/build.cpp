@@ -14,6 +14,7 @@
 #include "engine/content/hash.h"
 #include "engine/issue/executor.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/account_files.h"
 #include "engine/skel/archive.h"
 #include "engine/skel/build_intent.h"
 #include "engine/skel/default_templates.h"
@@ -324,6 +325,9 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
 
   TRY(link_plugins_and_template(store, staged, request.engine.wait));
   TRY(write_small_file(staged.dir, "layout", layout.text(), 0644));
+  const std::string accounts_name = generation_accounts_name(1);
+  TRY(write_private_accounts(staged.generations, *Name::check(accounts_name),
+                             TRY(read_account_files(staged.tree(Part::static_part)))));
   const Manifest manifest{1, std::move(distributed.entries)};
   const std::string file_name = generation_file_name(1);
   const Fd file = TRY(sys::create_file(staged.generations, *Name::check(file_name), 0644));

@@ -24,11 +24,15 @@ using HoldTenants = std::function<Result<Quiescence>(const Skel&)>;
 /// The seal for new inodes of this skel; nullopt: none is to be had. Called under the skel's lock.
 using ChooseSeal = std::function<Result<std::optional<SealKind>>(const Skel&)>;
 
+/// What split-skel does with packages that their manager has begun with and not finished.
+enum class Unfinished { refused, taken };
+
 struct GenerationRequest {
   SkelName skel;
   HoldTenants hold_tenants;
   EngineOptions engine;
   ChooseSeal choose_seal;  ///< empty: the best that the kernel has
+  Unfinished unfinished = Unfinished::refused;
 };
 
 /// Files, links and devices; directories are not counted.
@@ -45,6 +49,7 @@ struct GenerationReport {
   std::vector<std::string> ambiguous;       ///< "/usr/local/x: global by an earlier rule than 'local /usr/local'"
   std::vector<std::string> set_aside;       ///< "/etc/passwd: static has it; the tree's is in SKEL/generations/..."
   std::vector<std::string> look_at;         ///< leftovers of machine and package manager: "/root/.bash_history: ..."
+  std::vector<std::string> accounts;        ///< users and groups: "user redis (104:108) added"
   std::vector<std::string> notes;           ///< what was left out
   double elapsed_s = 0;
 

@@ -8,6 +8,7 @@
 #include <chrono>
 
 #include "engine/quiesce/inhabitants.h"
+#include "engine/skel/account_files.h"
 #include "engine/skel/merge_intent.h"
 #include "engine/skel/populate.h"
 #include "engine/skel/skel.h"
@@ -30,13 +31,15 @@ Result<> stage_merged(const Skel& skel, const DirFd& staging, MergeStatic with_s
   PopulateRequest population;
   population.skel = &skel;
   population.share = std::nullopt;
-  population.static_files = with_static == MergeStatic::yes ? StaticFiles::as_they_are : StaticFiles::left_out;
+  population.static_files = with_static == MergeStatic::all ? StaticFiles::as_they_are : StaticFiles::left_out;
   population.executor = executor.get();
   population.progress = engine.progress;
   if (engine.progress != nullptr) engine.progress->total = TRY(skel.count_paths());
   Destination* const only = &merged;
   (void)TRY(populate(population, std::span(&only, 1), jobs));
   if (merged.error) return std::unexpected(std::move(*merged.error));
+  const DirFd memory = TRY(sys::ensure_dir(staging, kMergedAccounts, 0700));
+  if (with_static != MergeStatic::nothing) TRY(lay_in_accounts(skel, merged.root, memory));
   // split-skel leaves them out again.
   TRY(make_mount_points(merged.root));
   return sys::sync_file_system(staging);
@@ -44,14 +47,36 @@ Result<> stage_merged(const Skel& skel, const DirFd& staging, MergeStatic with_s
 
 std::string trash_name_of(const Intent& intent, const std::string& merged) { return intent.id() + "." + merged; }
 
+Result<> empty_own_trash(const Store& store, const Intent& intent, const std::string& merged) {
+  const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
+  for (const std::string& name : {merged, std::string(kMergedAccounts.view())}) {
+    const std::string trash = trash_name_of(intent, name);
+    TRY(remove_tree(store.trash(), *Name::check(trash)));
+  }
+  return {};
+}
+
+/// What is remembered of a merge goes with it.
+Result<> forget_merged_accounts(const Store& store, const Intent& intent, const Skel& skel) {
+  const std::string trash = trash_name_of(intent, std::string(kMergedAccounts.view()));
+  return move_once(skel.dir(), kMergedAccounts, store.trash(), *Name::check(trash));
+}
+
+/// Version 0.1 ends a merge and leaves its memory behind, which is no base for the next.
+Result<> publish_memory(const Store& store, const Intent& intent, const Skel& skel, const DirFd& staging) {
+  if (!TRY(sys::stat_if_there(staging, kMergedAccounts))) return {};
+  TRY(forget_merged_accounts(store, intent, skel));
+  return move_once(staging, kMergedAccounts, skel.dir(), kMergedAccounts);
+}
+
 Result<std::string> finish_abort(const Store& store, Intent& intent, const Skel& skel) {
   const std::string merged = merged_name(skel.name()), trash = trash_name_of(intent, merged);
   TRY(move_once(store.vservers(), *Name::check(merged), store.trash(), *Name::check(trash)));
   TRY(move_once(skel.dir(), "global.bak", skel.dir(), "global"));
   TRY(move_once(skel.dir(), "local.bak", skel.dir(), "local"));
+  TRY(forget_merged_accounts(store, intent, skel));
   TRY(sys::sync_file_system(store.vservers()));
-  const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
-  TRY(remove_tree(store.trash(), *Name::check(trash)));
+  TRY(empty_own_trash(store, intent, merged));
   TRY(intent.close());
   return "skel " + skel.name().text() + ": its merge was taken back";
 }
@@ -65,8 +90,10 @@ Result<std::string> finish_merging(const Store& store, Intent& intent, const Ske
     const std::string merged = merged_name(skel.name());
     TRY(move_once(skel.dir(), "global", skel.dir(), "global.bak"));
     TRY(move_once(skel.dir(), "local", skel.dir(), "local.bak"));
+    TRY(publish_memory(store, intent, skel, *staging));
     TRY(move_once(*staging, "root", store.vservers(), *Name::check(merged)));
     TRY(sys::sync_file_system(store.vservers()));
+    TRY(empty_own_trash(store, intent, merged));
   }
   TRY(remove_tree(store.staging(), id));
   TRY(intent.close());

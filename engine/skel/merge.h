@@ -11,7 +11,12 @@
 
 namespace vskel {
 
-enum class MergeStatic { no, yes };
+/// What of static is laid into the merged tree.
+enum class MergeStatic {
+  accounts,  ///< users and groups, which package managers add to
+  all,
+  nothing,  ///< as the 2003 page has it
+};
 
 struct MergeReport {
   std::string skel;
@@ -22,8 +27,8 @@ struct MergeReport {
 /// "tmp_skel_NAME", in VSERVERS.
 [[nodiscard]] std::string merged_name(const SkelName& skel);
 
-/// Makes VSERVERS/tmp_skel_SKEL and moves global and local to global.bak and local.bak, whole or not at all. With
-/// MergeStatic::yes the static files are laid in as they are.
+/// Makes VSERVERS/tmp_skel_SKEL and moves global and local to global.bak and local.bak, whole or not at all. Static
+/// files are laid in as they are; which account files were is remembered for split-skel (account_files.h).
 [[nodiscard]] Result<MergeReport> merge_skel(const Store& store, const SkelName& skel, MergeStatic with_static,
                                              const EngineOptions& engine);
 /// merge-skel --abort: the skel as it was; the merged tree is thrown away.

@@ -135,6 +135,7 @@ class Finish {
     TRY(publish_set_aside(staging));
     const DirFd added = TRY(open_dirs_if_there(staging, "static"));
     if (added.open()) TRY(move_into(added, skel_.tree(Part::static_part)));
+    TRY(publish_accounts(staging, generation_accounts_name(last + 1)));
     TRY(follow_directories());
     return move_once(staging, "manifest", skel_.generations(), *Name::check(manifest));
   }
@@ -143,6 +144,17 @@ class Finish {
     const std::string name = intent_.records().back().value("set_aside", "");
     if (name.empty()) return {};
     return move_once(staging, "set-aside", skel_.generations(), *Name::check(name));
+  }
+
+  Result<> publish_accounts(const DirFd& staging, const std::string& of_generation) {
+    const DirFd changed = TRY(open_dirs_if_there(staging, "accounts"));
+    for (const AccountFile file : kAllAccountFiles) {
+      const std::string name(account_file_name(file));
+      if (!changed.open() || !TRY(sys::stat_if_there(changed, *Name::check(name)))) continue;
+      const DirFd etc = TRY(sys::open_dir(skel_.tree(Part::static_part), "etc"));
+      TRY(sys::rename_over(changed, *Name::check(name), etc, *Name::check(name)));
+    }
+    return move_once(staging, "generation.accounts", skel_.generations(), *Name::check(of_generation));
   }
 
   /// One path has one owner, mode and time in all parts: static's directories take those of the new trees.
@@ -179,12 +191,14 @@ class Finish {
 
   Result<> drop_old_trees() {
     TRY(to_trash(store_.vservers(), *Name::check(merged_)));
+    TRY(to_trash(skel_.dir(), kMergedAccounts));
     TRY(to_trash(skel_.dir(), "global.bak"));
     return to_trash(skel_.dir(), "local.bak");
   }
 
   Result<> take_merge_back() {
     TRY(to_trash(store_.vservers(), *Name::check(merged_)));
+    TRY(to_trash(skel_.dir(), kMergedAccounts));
     TRY(move_once(skel_.dir(), "global.bak", skel_.dir(), "global"));
     return move_once(skel_.dir(), "local.bak", skel_.dir(), "local");
   }
@@ -208,7 +222,8 @@ class Finish {
   Result<> empty_own_trash() {
     if (trash_ == Trash::leave) return {};
     const Lock lock = TRY(Lock::take(store_, "trash", sys::Wait::yes));
-    for (const std::string& name : {merged_, std::string("global.bak"), std::string("local.bak")}) {
+    for (const std::string& name :
+         {merged_, std::string(kMergedAccounts.view()), std::string("global.bak"), std::string("local.bak")}) {
       const std::string target = intent_.id() + "." + name;
       TRY(remove_tree(store_.trash(), *Name::check(target)));
     }
@@ -276,6 +291,10 @@ Result<> NextGeneration::keep_old(const ManifestEntry& entry) {
     return copy(source, name, target);
   if (TRY(link(source, name, target, name))) return {};
   return move_old(source, name, stat, target);
+}
+
+Result<> NextGeneration::keep_accounts(const AccountTexts& texts) {
+  return write_private_accounts(*staging_, "generation.accounts", texts);
 }
 
 Result<> NextGeneration::write(const std::function<Result<>(ManifestWriter& writer)>& give) {

@@ -1,7 +1,8 @@
 // A skel's next generation while it is made, and how it takes the place of the last: common to split-skel and rollback.
 //
 // Complete new trees are made in staging (staging/ID/global, local), of links to what stays and to what is new; what
-// goes is linked into staging/ID/files, for the vservers that have it. Then a few renames publish all of it. An inode
+// goes is linked into staging/ID/files, for the vservers that have it. Users and groups of static that change wait in
+// staging/ID/accounts, those of the generation in staging/ID/generation.accounts (account_files.h). Then a few renames publish all of it. An inode
 // that has all the names its file system allows is moved instead of linked, and moved back if the generation is not
 // made after all.
 #pragma once
@@ -15,6 +16,7 @@
 #include "engine/manifest/manifest.h"
 #include "engine/quiesce/quiescence.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/account_files.h"
 #include "engine/skel/generation_change.h"
 #include "engine/skel/skel.h"
 #include "engine/txn/journal.h"
@@ -35,6 +37,8 @@ class NextGeneration {
   [[nodiscard]] Result<> copy(const DirFd& source, Name name, const DirFd& target);
   /// What the last generation has at `entry` goes into staging/ID/files. Not thread-safe.
   [[nodiscard]] Result<> keep_old(const ManifestEntry& entry);
+  /// Static's account files as the new generation has them.
+  [[nodiscard]] Result<> keep_accounts(const AccountTexts& texts);
   /// Lays down the new manifest, to which `give` adds all entries. Last, before the intent's "publish".
   [[nodiscard]] Result<> write(const std::function<Result<>(ManifestWriter& writer)>& give);
 

@@ -16,6 +16,7 @@
 #include "engine/issue/batch_limits.h"
 #include "engine/issue/cloning.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/account_files.h"
 #include "engine/tree/first_names.h"
 #include "engine/tree/walk.h"
 
@@ -64,6 +65,8 @@ class DirectoryPlan {
 
   Result<> add(const WalkEntry& entry) {
     if (entry.type == sys::FileType::socket) return {};
+    // Static is edited in place, by tools that leave the hashes of before beside it.
+    if (entry.layer == kStaticLayer && is_account_leftover(directory_.path_to(entry.name))) return {};
     const DirFd& source = directory_.layers[entry.layer];
     const bool may_be_linked =
         entry.type == sys::FileType::regular && entry.layer == kGlobalLayer && shared_.request.share == Share::hardlink;

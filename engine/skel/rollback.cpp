@@ -8,6 +8,7 @@
 
 #include "engine/content/hash.h"
 #include "engine/issue/executor.h"
+#include "engine/skel/account_files.h"
 #include "engine/skel/describe.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/next_generation.h"
@@ -38,6 +39,7 @@ class Restoration {
     count_names(inodes);
     for (const ManifestEntry& entry : displaced_) TRY(next.keep_old(entry));
     TRY(add_static());
+    TRY(next.keep_accounts(TRY(read_static_accounts(skel_))));
     TRY(next.write([this](ManifestWriter& writer) -> Result<> {
       for (const ManifestEntry& entry : entries_) TRY(writer.add(entry));
       return {};
@@ -126,6 +128,7 @@ class Restoration {
     for (const ManifestEntry& entry : entries_)
       if (entry.type == sys::FileType::directory) directories.emplace(entry.path, &entry);
     for (ManifestEntry& entry : TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part))) {
+      if (is_account_leftover(entry.path)) continue;
       const auto found = directories.find(entry.path);
       if (entry.type == sys::FileType::directory && found != directories.end()) {
         entry = *found->second;

@@ -14,6 +14,7 @@
 #include "engine/content/compare.h"
 #include "engine/content/hash.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/account_files.h"
 #include "engine/skel/describe.h"
 #include "engine/skel/distribute.h"
 #include "engine/skel/kept_files.h"
@@ -22,6 +23,7 @@
 #include "engine/skel/next_generation.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/skel/suspects.h"
+#include "engine/skel/unfinished_packages.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/relative_path.h"
 
@@ -186,19 +188,21 @@ class Split {
   /// Everything up to the publication; the report says whether there is anything to publish.
   Result<StagedGeneration> stage(const DirFd& staging, SealKind seal, Quiescence& quiescence) {
     const DirFd source = TRY(look_at_trees());
+    TRY(stage_accounts(staging));
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_.generation, seal, *executor, quiescence));
     NextEntries entries(last_.entries);
     OldFiles old_files(skel_, source, next, last_, entries);
     Distributed distributed = TRY(distribute_merged(source, next, seal, *executor, old_files));
     old_files.finish(distributed.entries);
-    report_.notes = std::move(distributed.notes);
+    std::ranges::move(distributed.notes, std::back_inserter(report_.notes));
     entries.add(with_static(std::move(distributed.entries)));
     TRY(compare(entries));
     TRY(look_beside_static(source));
     if (!aside_.empty()) TRY(set_aside(source, staging));
     if (report_.new_generation) {
       for (const ManifestEntry* entry : displaced_) TRY(next.keep_old(*entry));
+      TRY(next.keep_accounts(TRY(all_accounts(next.tree(Part::static_part)))));
       TRY(next.write([&entries](ManifestWriter& writer) {
         return entries.for_each(
             [&writer](const ManifestEntry& entry, const ManifestEntry*) { return writer.add(entry); });
@@ -237,9 +241,50 @@ class Split {
     report_.skel = skel_.name().text();
     layout_.emplace(TRY(skel_.layout()));
     static_entries_ = TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part));
+    // A tool of the administrator's may have left them there.
+    std::erase_if(static_entries_, [](const ManifestEntry& entry) { return is_account_leftover(entry.path); });
     for (const ManifestEntry& entry : static_entries_) static_types_.emplace(entry.path, entry.type);
     const std::string merged = merged_name(skel_.name());
-    return sys::open_dir(store_.vservers(), *Name::check(merged));
+    DirFd source = TRY(sys::open_dir(store_.vservers(), *Name::check(merged)));
+    accounts_ = TRY(split_accounts(skel_, source, last_.generation));
+    report_.accounts = accounts_.told;
+    for (const SplitAccounts::Changed& changed : accounts_.changed) describe_changed(changed);
+    beside_static_.insert(accounts_.set_aside.begin(), accounts_.set_aside.end());
+    return source;
+  }
+
+  /// In static_entries_, as it is to be.
+  ManifestEntry& describe_changed(const SplitAccounts::Changed& changed) {
+    const std::string path = "etc/" + std::string(account_file_name(changed.file));
+    ManifestEntry& entry = *std::ranges::find(static_entries_, path, &ManifestEntry::path);
+    entry.size = changed.bytes.size();
+    entry.content = hash_bytes(std::as_bytes(std::span(changed.bytes)), WithSha256::no).xxh128;
+    entry.mode = changed.mode;
+    entry.uid = changed.uid;
+    entry.gid = changed.gid;
+    entry.nlink = 1;
+    return entry;
+  }
+
+  Result<> stage_accounts(const DirFd& staging) {
+    if (accounts_.changed.empty()) return {};
+    const DirFd dir = TRY(sys::ensure_dir(staging, "accounts", 0700));
+    for (const SplitAccounts::Changed& changed : accounts_.changed) {
+      TRY(write_changed_accounts(skel_, changed, dir));
+      const std::string name(account_file_name(changed.file));
+      const sys::Stat stat = TRY(sys::stat(dir, *Name::check(name)));
+      describe_changed(changed).mtime = stat.mtime;
+    }
+    return {};
+  }
+
+  /// Static's, with what the layout newly gives it.
+  Result<AccountTexts> all_accounts(const DirFd& added) const {
+    AccountTexts texts = accounts_.texts;
+    AccountTexts fresh = TRY(read_account_files(added));
+    for (std::size_t at = 0; at < texts.size(); ++at)
+      if (!texts[at]) texts[at] = std::move(fresh[at]);
+    return texts;
   }
 
   /// As distribution makes them: every part has the directories on the way to what it has, and the root.
@@ -298,6 +343,8 @@ class Split {
   /// Asked from many tasks.
   Treatment treat(const WalkDirectory& directory, const WalkEntry& entry) {
     const std::string path = directory.path_to(entry.name);
+    if (entry.type == sys::FileType::regular && accounts_.handled.contains(path)) return Treatment::leave_out;
+    if (entry.type != sys::FileType::directory && is_account_leftover(path)) return Treatment::leave_out;
     const auto found = static_types_.find(path);
     const auto is_directory = [](sys::FileType type) { return type == sys::FileType::directory; };
     if (found != static_types_.end() && !(is_directory(found->second) && is_directory(entry.type))) {
@@ -487,6 +534,7 @@ class Split {
   std::optional<Layout> layout_;
   ManifestEntries static_entries_;
   std::map<std::string, sys::FileType> static_types_;
+  SplitAccounts accounts_;
   std::mutex mutex_;  // guards what follows
   std::set<std::string> beside_static_;
   std::vector<const ManifestEntry*> displaced_;
@@ -494,6 +542,34 @@ class Split {
   std::vector<std::string> aside_;  // those of beside_static_ that are not the same
   GenerationReport report_;
 };
+
+/// The first of many, and how many more there are.
+std::string named(const std::vector<std::string>& names) {
+  constexpr std::size_t kNamed = 20;
+  std::string out;
+  for (std::size_t at = 0; at < std::min(names.size(), kNamed); ++at) out.append(at == 0 ? "" : ", ").append(names[at]);
+  if (names.size() > kNamed) out += " and " + std::to_string(names.size() - kNamed) + " more";
+  return out;
+}
+
+/// No vserver is to get a package that its manager has still to finish: nobody would.
+Result<> require_finished_packages(const Store& store, const GenerationRequest& request) {
+  const std::string merged = merged_name(request.skel), path = store.paths().vservers + "/" + merged;
+  const UnfinishedPackages found =
+      TRY(unfinished_packages(TRY(sys::open_dir(store.vservers(), *Name::check(merged)))));
+  const auto warn = [&](const std::string& line) {
+    if (request.engine.warn) request.engine.warn(line);
+  };
+  if (!found.unknown.empty()) warn("whether all packages are configured is not known: " + found.unknown);
+  if (found.packages.empty() && !found.interrupted) return {};
+  const std::string what = found.packages.empty() ? "dpkg was interrupted" : named(found.packages) + ": not finished";
+  if (request.unfinished == Unfinished::taken) {
+    warn(what);
+    return {};
+  }
+  return fail("split skel", request.skel.text(),
+              what + "; run dpkg --configure -a in " + path + ", or split with --force");
+}
 
 }  // namespace
 
@@ -504,6 +580,7 @@ Result<GenerationReport> split_skel(const Store& store, const GenerationRequest&
   if (!skel.merged()) return refuse("split skel", request.skel.text(), "the skel is not merged; merge-skel first");
   Arena arena(workers(request.engine));
   TRY(arena.execute([&] { return require_idle_merge(store, request.skel); }));
+  TRY(require_finished_packages(store, request));
   const unsigned newest = TRY(skel.newest_generation());
   const Manifest last = TRY(skel.manifest(newest));
   Split split(store, request, skel, last);

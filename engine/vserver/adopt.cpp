@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "engine/accounts/follow.h"
 #include "engine/seal/reflink.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/account_files.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/tree/listing.h"
@@ -48,6 +50,24 @@ Result<SealKind> seal_for(const Store& store, const Skel& skel, const AdoptReque
   return *seal;
 }
 
+/// By the names that the vserver has in common with the skel.
+Result<IdMap> ids_by_names(const Store& store, const Skel& skel, const AdoptRequest& request) {
+  const auto mapped = [&]() -> Result<NamedIds> {
+    const Accounts theirs = TRY(Accounts::parse(TRY(read_static_accounts(skel)), skel.path() + "/static/"));
+    const DirFd root = TRY(sys::open_dir(store.vservers(), request.name.name()));
+    const std::string path = store.paths().vservers + "/" + request.name.text() + "/";
+    return map_by_names(theirs, TRY(Accounts::parse(TRY(read_account_files(root)), path)), {});
+  }();
+  const auto& warn = request.engine.warn;
+  if (!mapped) {
+    if (warn) warn("users and groups are not compared with the skel's: " + mapped.error().line());
+    return IdMap();
+  }
+  for (const std::string& line : mapped->kept)
+    if (warn) warn(line);
+  return mapped->ids;
+}
+
 }  // namespace
 
 Result<Record> adopt_vserver(const Store& store, const AdoptRequest& request) {
@@ -74,6 +94,7 @@ Result<Record> adopt_vserver(const Store& store, const AdoptRequest& request) {
   record.generation = 0;
   record.share = request.share;
   record.seal = TRY(seal_for(store, skel, request));
+  record.ids = TRY(ids_by_names(store, skel, request));
   record.created = utc_now();
   if (!dry_run) TRY(save_record(skel, record));
   return record;

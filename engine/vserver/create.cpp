@@ -30,6 +30,7 @@
 #include "engine/vserver/contexts.h"
 #include "engine/vserver/create_intent.h"
 #include "engine/vserver/instances.h"
+#include "engine/vserver/record_tokens.h"
 #include "engine/vserver/remove.h"
 #include "engine/vserver/tenants.h"
 
@@ -47,19 +48,6 @@ struct Planned {
   TokenValues tokens;
   std::string configuration;  ///< filled in
 };
-
-TokenValues tokens_for(const Store& store, const FleetMember& member, const std::string& skel, std::uint32_t context) {
-  TokenValues tokens;
-  for (const auto& [column, value] : member.columns) tokens["VS_" + column] = value;
-  tokens["VS_NAME"] = member.name.text();
-  tokens["VS_FQDN"] = member.fqdn.text();
-  tokens["VS_IP"] = member.address.host();
-  tokens["VS_CIDR"] = member.address.text();
-  tokens["VS_CONTEXT"] = std::to_string(context);
-  tokens["VS_DIR"] = vserver_path(store, member.name.text());
-  tokens["VS_SKEL"] = skel;
-  return tokens;
-}
 
 Result<std::string> read_template(const Skel& skel, const CreateSettings& settings) {
   const Fd file = settings.template_path.empty() ? TRY(sys::open_file(skel.dir(), "configfile")) : TRY(sys::open_input(settings.template_path));
@@ -157,22 +145,22 @@ Result<std::vector<Planned>> plan_fleet(const Store& store, const CreateRequest&
   for (std::size_t at = 0; at < request.fleet.size(); ++at) {
     const FleetMember& member = request.fleet[at];
     Planned plan;
-    plan.tokens = tokens_for(store, member, request.skel.text(), contexts[at]);
-    Filled filled = TRY(fill_configuration(text, plan.tokens));
-    plan.configuration = std::move(filled.text);
-    unknown.insert(filled.unknown.begin(), filled.unknown.end());
     Record& record = plan.record;
     record.name = member.name.text();
     record.fqdn = member.fqdn.text();
     record.ip = member.address.text();
     record.skel = request.skel.text();
     record.context = contexts[at];
+    record.columns = member.columns;
+    plan.tokens = tokens_of(record, store.paths().vservers);
+    Filled filled = TRY(fill_configuration(text, plan.tokens));
+    plan.configuration = std::move(filled.text);
+    unknown.insert(filled.unknown.begin(), filled.unknown.end());
     record.config = config_path(store, request.settings, plan.tokens);
     record.generation = generation;
     record.share = request.share;
     record.seal = seal;
     record.created = utc_now();
-    record.columns = member.columns;
     for (const std::string& plugin : plugins) record.plugins.push_back({plugin, PluginStatus::pending, {}, {}});
     plans.push_back(std::move(plan));
   }

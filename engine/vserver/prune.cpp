@@ -56,7 +56,8 @@ std::optional<GenerationFile> taken_apart(std::string_view name) {
 }
 
 bool is_needed(const GenerationFile& part, const Needed& needed, unsigned newest) {
-  if (part.suffix == ".mtree") return needed.generations.contains(part.generation);
+  // Users and groups are the base of the vservers that name the generation, as its manifest is.
+  if (part.suffix == ".mtree" || part.suffix == ".accounts") return needed.generations.contains(part.generation);
   if (part.suffix == ".files" || part.suffix == ".leaders") return part.generation >= needed.oldest;
   if (part.suffix.starts_with(".set-aside")) return part.generation + 1 >= newest;
   return true;  // not ours

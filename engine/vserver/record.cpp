@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -88,6 +89,41 @@ Record from_json(const nlohmann::json& json) {
   return record;
 }
 
+using Numbers = std::map<std::uint32_t, std::uint32_t>;
+
+/// A key of a map of numbers: as printf has it, and nothing else.
+std::optional<std::uint32_t> account_number(const std::string& text) {
+  std::uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size() || std::to_string(number) != text) return std::nullopt;
+  return number;
+}
+
+Result<Numbers> numbers_from(const nlohmann::json& ids, const char* kind, const std::string& source) {
+  const auto bad = [&](const std::string& why) {
+    return fail("read record", source, std::string("ids.") + kind + why);
+  };
+  const nlohmann::json json = ids.value(kind, nlohmann::json::object());
+  if (!json.is_object()) return bad(": an object is wanted");
+  if (json.size() > kMostMapped) return bad(": more than " + std::to_string(kMostMapped) + " numbers");
+  Numbers out;
+  for (const auto& pair : json.items()) {
+    const auto from = account_number(pair.key());
+    const auto to = whole_number<std::uint32_t>(pair.value());
+    // Who could map a number to 0 would own what is root's.
+    if (!from || *from == 0 || *from > kHighestId || to == 0 || to > kHighestId)
+      return bad(" '" + printable(pair.key()) + "': numbers are 1 to " + std::to_string(kHighestId));
+    out.emplace(*from, to);
+  }
+  return out;
+}
+
+nlohmann::ordered_json json_of(const Numbers& numbers) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (const auto& [from, to] : numbers) json[std::to_string(from)] = to;
+  return json;
+}
+
 }  // namespace
 
 std::string_view share_name(Share share) { return kShares[static_cast<std::size_t>(share)]; }
@@ -135,6 +171,7 @@ std::string write_record(const Record& record) {
   for (const auto& [path, generation] : record.bases) json["bases"][encode_path(path)] = generation;
   if (!record.set_id.empty()) json["set_id"] = nlohmann::ordered_json::array();
   for (const std::string& path : record.set_id) json["set_id"].push_back(encode_path(path));
+  if (!record.ids.empty()) json["ids"] = {{"uid", json_of(record.ids.uid)}, {"gid", json_of(record.ids.gid)}};
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
@@ -167,6 +204,10 @@ Result<Record> read_record(std::string_view text, const std::string& source) {
         return bad("a path of set_id is no relative path, encoded as in a manifest: " + encoded.dump());
       record.set_id.insert(std::move(*path));
     }
+    const nlohmann::json ids = json.value("ids", nlohmann::json::object());
+    if (!ids.is_object()) return bad("ids: an object is wanted");
+    record.ids.uid = TRY(numbers_from(ids, "uid", source));
+    record.ids.gid = TRY(numbers_from(ids, "gid", source));
     for (const auto& plugin : json.at("plugins")) {
       const auto status = find_in<PluginStatus>(kStatuses, plugin.at("status").get<std::string>());
       if (!status) return bad("a plugin's status is not known");

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/accounts/id_map.h"
 #include "engine/model/sharing.h"
 #include "engine/sys/error.h"
 #include "engine/sys/kernel.h"
@@ -49,6 +50,7 @@ struct Record {
   std::map<std::string, unsigned> bases;
   /// Set-id files (relative paths) that were not the skel's when a relink last looked.
   std::set<std::string> set_id;
+  IdMap ids;          ///< numbers of the skel's accounts that are others in this vserver
   sys::Time written;  ///< when the record's file was written; not part of its text
 };
 

@@ -10,9 +10,11 @@
 
 #include "engine/content/hash.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/account_files.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/skel.h"
 #include "engine/tree/arena.h"
+#include "engine/tree/relative_path.h"
 #include "engine/tree/walk.h"
 #include "engine/txn/journal.h"
 #include "engine/vserver/inspect.h"
@@ -85,10 +87,19 @@ class PartCheck {
     out_.add("skel " + skel_.name().text(), std::string(part_name(part_)) + "/" + path, what);
   }
 
+  /// The administrator may edit users and groups in static, by hand or with a tool that puts a new file there: what
+  /// stands there is the skel's next state.
+  [[nodiscard]] bool is_edited_account(std::string_view path, const sys::Stat& stat) const {
+    return part_ == Part::static_part && stat.type == sys::FileType::regular && account_file_at(path).has_value();
+  }
+  [[nodiscard]] bool holds_accounts(std::string_view path) const { return part_ == Part::static_part && path == "etc"; }
+
   Result<> check(const std::string& path, const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs,
                  const WalkDirectory& directory, const WalkEntry* entry) {
+    if (entry != nullptr && part_ == Part::static_part && is_account_leftover(path)) return {};
     const auto found = find(path);
     if (found == expected_.end()) {
+      if (is_edited_account(path, stat)) return {};
       differ(path, "not in the manifest");
       return {};
     }
@@ -100,13 +111,15 @@ class PartCheck {
     }
     if (stat.type != sys::FileType::symlink && stat.mode != wanted.mode) differ(path, "mode differs");
     if (stat.uid != wanted.uid || stat.gid != wanted.gid) differ(path, "owner differs");
-    if (stat.mtime != wanted.mtime) differ(path, "time differs");
+    const bool edited = is_edited_account(path, stat);
+    if (stat.mtime != wanted.mtime && !edited && !holds_accounts(path)) differ(path, "time differs");
     if (stat.rdev != wanted.rdev()) differ(path, "device number differs");
     if (hash_xattrs(xattrs) != wanted.xattrs()) differ(path, "extended attributes differ");
     if (stat.type == sys::FileType::symlink &&
         TRY(sys::read_link(directory.top(), entry->name)) != wanted.link_target())
       differ(path, "link target differs");
-    if (stat.type == sys::FileType::regular) TRY(check_file(path, stat, xattrs, wanted, directory.top(), entry->name));
+    if (stat.type == sys::FileType::regular && !edited)
+      TRY(check_file(path, stat, xattrs, wanted, directory.top(), entry->name));
     return {};
   }
 
@@ -158,6 +171,29 @@ Result<> verify_kept_seals(const Skel& skel, Differences& out) {
   return {};
 }
 
+/// Hashes of generations are nobody's but root's.
+Result<> verify_kept_accounts(const Skel& skel, Differences& out) {
+  for (const unsigned generation : TRY(skel.all_generations())) {
+    const std::string name = generation_accounts_name(generation);
+    const DirFd accounts = TRY(open_dirs_if_there(skel.generations(), name));
+    if (!accounts.open()) continue;  // of version 0.1
+    const auto differ = [&](const std::string& below, const std::string& what) {
+      out.add("skel " + skel.name().text(), "generations/" + name + below, what);
+    };
+    const sys::Stat directory = TRY(sys::stat(accounts));
+    if (directory.mode != 0700 || directory.uid != 0) differ("", "not root's alone");
+    TRY(for_each_file(accounts, [&](const WalkDirectory& dir, const WalkEntry& entry) -> Result<> {
+      const std::string path = dir.path_to(entry.name);
+      const sys::Stat stat = TRY(sys::stat(dir.top(), entry.name));
+      if (entry.type != sys::FileType::regular || !account_file_at(path)) differ("/" + path, "no account file");
+      if (entry.type == sys::FileType::regular && (stat.mode != 0600 || stat.uid != 0))
+        differ("/" + path, "not root's alone");
+      return {};
+    }));
+  }
+  return {};
+}
+
 Result<> verify_skel(const Store& store, const Skel& skel, const std::vector<Record>& records, Differences& out) {
   const Manifest manifest = TRY(skel.manifest(TRY(skel.newest_generation())));
   (void)TRY(skel.layout());
@@ -170,6 +206,7 @@ Result<> verify_skel(const Store& store, const Skel& skel, const std::vector<Rec
   }
   for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
     TRY(PartCheck(skel, part, manifest, seal, out).run());
+  TRY(verify_kept_accounts(skel, out));
   return seal && seal != SealKind::none ? verify_kept_seals(skel, out) : Result<>{};
 }
 

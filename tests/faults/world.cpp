@@ -90,6 +90,7 @@ void upgrade(const fs::path& root) {
   write(root / "usr/lib/added/file", "added", kUpdated);
   replace(root / "etc/conf.d/local", "local, newer", kUpdated);
   write(root / "etc/added", "added", kUpdated);
+  replace(root / "etc/passwd", "root:x:0:0::/root:/bin/sh\nredis:x:104:108::/:/bin/false\n", kUpdated);
   set_directory_times(root, kUpdated);
 }
 
@@ -305,7 +306,7 @@ const std::vector<Scenario>& scenarios() {
        false,
        {{"vserver web1", {"etc/noted"}}}},
       {"merge", "fleet",
-       [](const World&, const Store& store) { return told(merge_skel(store, base(), MergeStatic::yes, engine())); }},
+       [](const World&, const Store& store) { return told(merge_skel(store, base(), MergeStatic::all, engine())); }},
       {"abort-merge", "merged",
        [](const World&, const Store& store) { return told(abort_merge(store, base(), engine())); }},
       {"split", "merged",
@@ -379,7 +380,8 @@ void World::make(const std::string& state) {
     fs::permissions(scripts / "10-note", fs::perms(0755));
   } else if (state == "merged") {
     lay_down("fleet");
-    run_or_throw(state, [](const Store& store) { return told(merge_skel(store, base(), MergeStatic::no, engine())); });
+    run_or_throw(state,
+                 [](const Store& store) { return told(merge_skel(store, base(), MergeStatic::accounts, engine())); });
     upgrade(places().vservers / "tmp_skel_base");
   } else if (state == "next") {
     lay_down("merged");

@@ -137,5 +137,13 @@ TEST(DamagedManifestTest, IsRefusedOrReadAsSomethingSafe) {
   for (const std::string& bytes : damaged(text)) ASSERT_NO_THROW(manifest(bytes)) << told(bytes);
 }
 
+TEST(DamagedStatusTest, OfPackagesIsRefusedOrReadAsSomethingSafe) {
+  const std::string one = "Package: one\nStatus: install ok half-configured\nMulti-Arch: same\nArchitecture: amd64\n";
+  const std::string text = one + "Version: 1:2.0-3\n\nPackage: two\nStatus: purge ok not-installed\n";
+  for (const std::string& bytes : damaged(text)) ASSERT_NO_THROW(packages(bytes)) << told(bytes);
+  for (const std::string& bytes : damaged("/.\n/usr\n/usr/bin\n/usr/bin/x-y\n"))
+    ASSERT_NO_THROW(packages(bytes)) << told(bytes);
+}
+
 }  // namespace
 }  // namespace vskel::test::fuzz

@@ -20,6 +20,9 @@ void record(std::string_view bytes) {
   for (const auto& [path, generation] : first->bases)
     must(path.empty() || is_safe_path(path), "a base's path leads nowhere else");
   for (const std::string& path : first->set_id) must(is_safe_path(path), "a set-id file's path leads nowhere else");
+  for (const auto* numbers : {&first->ids.uid, &first->ids.gid})
+    for (const auto& [from, to] : *numbers)
+      must(from != 0 && to != 0 && from <= kHighestId && to <= kHighestId, "numbers are none of root's");
   for (const auto& [column, value] : first->columns) {
     must(!column.empty() &&
              std::ranges::all_of(column,
@@ -32,7 +35,8 @@ void record(std::string_view bytes) {
   const auto second = read_record(text, "r");
   must(second.has_value(), "what was written can be read");
   must(write_record(*second) == text, "a record comes back as it was");
-  must(second->bases == first->bases && second->set_id == first->set_id && second->columns == first->columns,
+  must(second->bases == first->bases && second->set_id == first->set_id && second->columns == first->columns &&
+           second->ids == first->ids,
        "with all that it says of paths");
   must(base_of(*second, "usr/bin/tar") == base_of(*first, "usr/bin/tar"), "and means the same");
 }

@@ -22,12 +22,14 @@ inline void must(bool holds, const std::string& property) {
 /// Relative, of plain components: nothing that could lead out of the directory it is looked for in. "" is none.
 [[nodiscard]] bool is_safe_path(std::string_view path);
 
+void accounts(std::string_view bytes);
 void archive(std::string_view bytes);
 void fleet(std::string_view bytes);
 void identity(std::string_view bytes);
 void journal(std::string_view bytes);
 void layout(std::string_view bytes);
 void manifest(std::string_view bytes);
+void packages(std::string_view bytes);
 void record(std::string_view bytes);
 void settings(std::string_view bytes);
 void steps(std::string_view bytes);

@@ -93,6 +93,11 @@ Package& Package::hard_link(const std::string& path, const std::string& first) {
   return add(Kind::hard_link, path, first, 0);
 }
 
+Package& Package::script(const std::string& name, const std::string& text) {
+  scripts_.emplace_back(name, text);
+  return *this;
+}
+
 void Package::make_tree(const fs::path& tree) const {
   fs::create_directories(tree);
   for (const Entry& entry : entries_) {
@@ -128,6 +133,10 @@ fs::path Package::build_deb(const fs::path& scratch) const {
   for (const Entry& entry : entries_)
     if (entry.kind == Kind::config_file) conffiles += "/" + entry.path + "\n";
   if (!conffiles.empty()) write_text(tree / "DEBIAN/conffiles", conffiles);
+  for (const auto& [name, text] : scripts_) {
+    write_text(tree / "DEBIAN" / name, text);
+    set_mode(tree / "DEBIAN" / name, 0755);
+  }
   run_or_throw({"dpkg-deb", "-Zgzip", "-z1", "--root-owner-group", "-b", tree.string(), package.string()},
                package_environment());
   fs::remove_all(tree);

@@ -1,13 +1,14 @@
 // Real packages, made in a test and installed into a root by the host's dpkg or rpm.
 //
 // Nothing of the host's own package database is read or written: dpkg gets --root, rpm gets --root and --dbpath, and no
-// package has scripts, so that the root needs no programs in it.
+// package has scripts unless it is to fail, so that the root needs no programs in it.
 #pragma once
 
 #include <filesystem>
 #include <iosfwd>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/process.h"
@@ -39,6 +40,9 @@ class Package {
   /// A further name of `first`, a file of this package.
   Package& hard_link(const std::string& path, const std::string& first);
 
+  /// A script of dpkg ("postinst"); other managers get none. In a root without a shell every script fails.
+  Package& script(const std::string& name, const std::string& text);
+
   /// Builds it below `scratch`, a directory of the test's, and gives the package file's path. Throws std::runtime_error
   /// where the builder fails.
   [[nodiscard]] std::filesystem::path build(PackageManager manager, const std::filesystem::path& scratch) const;
@@ -57,6 +61,7 @@ class Package {
   [[nodiscard]] std::string rpm_spec(const std::filesystem::path& tree) const;
   std::string name_, version_;
   std::vector<Entry> entries_;
+  std::vector<std::pair<std::string, std::string>> scripts_;
 };
 
 /// Gives `root` an empty package database.

@@ -58,7 +58,7 @@ TEST_P(MergeSplitTest, TheMergedTreeIsTheSourceWithInodesOfItsOwn) {
   EXPECT_TRUE(fs::is_directory(skel() / "global.bak"));
   EXPECT_TRUE(fs::is_directory(skel() / "local.bak"));
   EXPECT_FALSE(fs::exists(skel() / "global"));
-  EXPECT_FALSE(fs::exists(merged() / "etc/passwd")) << "static is not merged";
+  EXPECT_FALSE(fs::exists(merged() / "etc/hosts")) << "static is not merged, but for users and groups";
   const TreeSnapshot global = snapshot_tree(skel() / "global.bak"), tree = snapshot_tree(merged());
   for (const auto& [path, node] : global) {
     if (S_ISDIR(node.mode)) continue;
@@ -203,17 +203,16 @@ TEST_P(MergeSplitTest, AMovedFileKeepsItsInodeAndEqualFilesStayApart) {
 
 TEST_P(MergeSplitTest, StaticFilesAreNeverTouchedAndTheTreesAreSetAside) {
   build_base();
-  const std::string passwd = read_file(skel() / "static/etc/passwd"), hosts = read_file(skel() / "static/etc/hosts");
+  const std::string hosts = read_file(skel() / "static/etc/hosts");
   merge({"--with-static"});
   EXPECT_EQ(read_file(merged() / "etc/hosts"), hosts) << "tokens stay as they are";
   EXPECT_EQ(as_foretold({"split-skel", "base"}).at("generation"), 1) << "taken back out as it was laid in";
   merge({"--with-static"});
-  write_file(merged() / "etc/passwd", passwd + "daemon:x:2:2::/:/bin/false\n");
+  write_file(merged() / "etc/hosts", hosts + "192.0.2.7 other\n");
   write_file(merged() / "etc/new", "new");
   const Json document = as_foretold({"split-skel", "base"});
   EXPECT_EQ(document.at("set_aside").size(), 1U) << document;
-  EXPECT_EQ(read_file(skel() / "static/etc/passwd"), passwd);
-  EXPECT_EQ(read_file(skel() / "generations/0002.set-aside/etc/passwd"), passwd + "daemon:x:2:2::/:/bin/false\n");
+  EXPECT_EQ(read_file(skel() / "generations/0002.set-aside/etc/hosts"), hosts + "192.0.2.7 other\n");
   EXPECT_EQ(read_file(skel() / "static/etc/hosts"), hosts);
   expect_verified();
 }
@@ -283,7 +282,7 @@ TEST_P(MergeSplitTest, RollbackGivesTheOldInodesBackAndPruneForgets) {
   EXPECT_EQ(inode_of(vserver("web1") / "usr/bin/new-tool"), inode_of(skel() / "global/usr/bin/new-tool"));
   const Json pruned = vskel_json({"prune", "base"});
   EXPECT_EQ(pruned.at("forgotten"), Json::array({1, 2, 3}));
-  EXPECT_EQ(names_in(skel() / "generations"), (std::set<std::string>{"0004.mtree"}));
+  EXPECT_EQ(names_in(skel() / "generations"), (std::set<std::string>{"0004.accounts", "0004.mtree"}));
   expect_verified();
   EXPECT_EQ(inconsistencies(), "");
 }

@@ -46,12 +46,13 @@ _vskel() {
       options="--fleet --count --name --fqdn --ip-from --share --seal --quiesce --context --no-plugins --strict-plugins"
       ((place == 0)) && skels=yes
       ;;
-    merge-skel) options="--with-static --abort"; ((place == 0)) && skels=yes ;;
-    split-skel | prune) options="--quiesce"; ((place == 0)) && skels=yes ;;
+    merge-skel) options="--with-static --without-static --abort"; ((place == 0)) && skels=yes ;;
+    split-skel) options="--quiesce --force"; ((place == 0)) && skels=yes ;;
+    prune) options="--quiesce"; ((place == 0)) && skels=yes ;;
     rollback) options="--quiesce"; ((place == 0)) && skels=yes ;;
     diff) ((place == 0)) && skels=yes ;;
     relink)
-      options="--share-only --global-only --pkgdb --anywhere --to --export-new --ack --quiesce"
+      options="--share-only --global-only --pkgdb --anywhere --to --export-new --ack --ignore-mtime --quiesce"
       if ((place == 0)); then skels=yes; else names=yes; fi
       ;;
     adopt)

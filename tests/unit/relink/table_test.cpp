@@ -13,6 +13,10 @@ constexpr Node file(std::uint64_t content, std::uint32_t mode = 0644) {
   return {FileType::regular, mode, 0, 0, content, 0};
 }
 constexpr Node directory_node(std::uint32_t mode = 0755) { return {FileType::directory, mode, 0, 0, 0, 0}; }
+constexpr Node at(Node node, std::int64_t seconds, std::uint32_t nanoseconds = 0) {
+  node.mtime = {seconds, nanoseconds};
+  return node;
+}
 constexpr Node link_to(std::uint64_t target) { return {FileType::symlink, 0777, 0, 0, target, 0}; }
 constexpr Node device(std::uint64_t number) { return {FileType::character, 0666, 0, 0, number, 0}; }
 
@@ -62,13 +66,6 @@ TEST(RelinkTableTest, Row8ADeletedFileThatTheSkelChangedIsReported) {
 TEST(RelinkTableTest, Row9AFileThatTheSkelRemovedGoes) {
   EXPECT_TRUE(is(ask(x, absent, x), 9, Action::remove, "", true));
 }
-TEST(RelinkTableTest, Row9ALocalFileThatTheSkelRemovedIsKept) {
-  Question question = ask(x, absent, x);
-  question.part = Part::local_part;
-  EXPECT_TRUE(is(question, 9, Action::keep, "removed in the skel", false));
-  question.in_database = true;  // a package's entry goes with the package
-  EXPECT_TRUE(is(question, 9, Action::remove, "", true));
-}
 TEST(RelinkTableTest, Row10AChangedFileThatTheSkelRemovedIsKept) {
   EXPECT_TRUE(is(ask(x, absent, y), 10, Action::keep, "removed in the skel, changed here", false));
 }
@@ -115,6 +112,34 @@ TEST(RelinkTableTest, Row23ARemovedDirectoryGoesIfItIsEmpty) {
 TEST(RelinkTableTest, Row24ADirectorysMetadataFollowsUnlessTheTenantChangedIt) {
   EXPECT_TRUE(is(ask(directory_node(), directory_node(0700), directory_node()), 24, Action::set_metadata, "", true));
   EXPECT_TRUE(is(ask(directory_node(), directory_node(0700), directory_node(0750)), 24, Action::nothing, "", true));
+}
+TEST(RelinkTableTest, EqualBytesOfAnotherTimeAreAnUpdate) {
+  EXPECT_TRUE(is(ask(at(x, 1), at(x, 2), at(x, 1)), 16, Action::replace, "", true));
+  EXPECT_TRUE(is(ask(at(link_to(1), 1), at(link_to(1), 2), at(link_to(1), 1)), 16, Action::replace, "", true));
+  // Touched, and nothing else.
+  EXPECT_TRUE(is(ask(at(x, 1), at(x, 2), at(x, 3)), 16, Action::replace, "", true));
+}
+TEST(RelinkTableTest, WhatDiffersInItsTimeAloneIsUntouched) {
+  EXPECT_TRUE(is(ask(at(x, 1), at(y, 2), at(x, 3)), 5, Action::replace, "", true));
+  EXPECT_TRUE(is(ask(at(x, 1), absent, at(x, 3)), 9, Action::remove, "", true));
+  EXPECT_TRUE(is(ask(at(x, 1), directory_node(), at(x, 3)), 19, Action::replace, "", true));
+  EXPECT_TRUE(is(ask(at(x, 1), at(x, 2), absent), 4, Action::nothing, "", true));
+}
+TEST(RelinkTableTest, AnotherTimeIsNotShared) {
+  EXPECT_TRUE(is(ask(at(x, 1), at(x, 1), at(x, 3)), 17, Action::nothing, "", true));
+  EXPECT_TRUE(is(ask(at(x, 1), at(y, 2), at(y, 3)), 6, Action::nothing, "", true));
+  EXPECT_TRUE(is(ask(absent, at(y, 2), at(y, 3)), 13, Action::nothing, "", true));
+  Question question = ask(absent, at(y, 2), at(y, 3));
+  question.base_known = false;
+  EXPECT_TRUE(is(question, 30, Action::nothing, "", true));
+}
+TEST(RelinkTableTest, ATimeIsComparedAsFarAsBothSidesHaveIt) {
+  EXPECT_TRUE(is(ask(at(x, 1, 5), at(x, 1, 5), at(x, 1)), 2, Action::share, "", true));
+  EXPECT_TRUE(is(ask(at(x, 1, 5), at(x, 1, 6), at(x, 1, 5)), 16, Action::replace, "", true));
+}
+TEST(RelinkTableTest, ADirectorysTimeSaysNothing) {
+  EXPECT_TRUE(is(ask(at(directory_node(), 1), at(directory_node(0700), 2), at(directory_node(), 3)), 24,
+                 Action::set_metadata, "", true));
 }
 TEST(RelinkTableTest, Row25NothingPassesThroughABlockedParent) {
   for (const auto& base : {absent, std::optional(x), std::optional(y)}) {

@@ -58,8 +58,28 @@ TEST(LayoutTest, ReadsWhatItWrote) {
 }
 
 TEST(LayoutTest, RefusesABadLineByItsNumber) {
-  for (const char* rule : {"global", "global usr", "globl /usr", "global /", "global /usr/", "global //usr",
-                           "global /usr/../etc", "/usr", "global /a/./b"}) {
+  for (const char* rule : {"bundle",
+                           "bundle var",
+                           "apart none",
+                           "omit",
+                           "omit /a//b",
+                           "clear x",
+                           "token /etc/hostname",
+                           "token hostname x",
+                           "keep",
+                           "keep a/../b",
+                           "identity",
+                           "identity some",
+                           "omit-keys none",
+                           "global",
+                           "global usr",
+                           "globl /usr",
+                           "global /",
+                           "global /usr/",
+                           "global //usr",
+                           "global /usr/../etc",
+                           "/usr",
+                           "global /a/./b"}) {
     const auto layout = Layout::parse("# first\nlocal /var\n"s + rule + "\n", "layout");
     ASSERT_FALSE(layout) << rule;
     EXPECT_EQ(layout.error().path, "layout:3") << rule;
@@ -104,6 +124,166 @@ TEST(LayoutTest, ALaterMoreSpecificRuleForAnotherPartIsTold) {
   const auto defaults = Layout::with_defaults({}, {});
   ASSERT_TRUE(defaults);
   EXPECT_EQ(defaults->ambiguity_of("usr/local/x"), std::nullopt) << "the order of the default rules is right";
+}
+
+TEST(BundleTest, EachDirectoryDirectlyBelowThoseOfStateIsOne) {
+  const Layout layout = defaults();
+  for (const char* path : {"var/lib/mysql", "var/lib/postgresql", "var/spool/postfix", "var/spool/cron", "var/www/html",
+                           "var/opt/x", "srv/ftp", "home/x", "opt/app", "var/lib/systemd/timers", "var/lib/apt/lists",
+                           "var/lib/private/x", "var/lib/php/sessions"})
+    EXPECT_TRUE(layout.is_bundle(path)) << path;
+  for (const char* path : {"", "var", "var/lib", "var/lib/mysql/mysql", "var/spool/cron/crontabs", "srv", "usr/lib",
+                           "etc", "var/log", "home"})
+    EXPECT_FALSE(layout.is_bundle(path)) << path;
+}
+
+TEST(BundleTest, OneWithSeveralStatesInItIsNone) {
+  const Layout layout = defaults();
+  for (const char* path : {"var/lib/systemd", "var/lib/apt", "var/lib/private", "var/lib/php"})
+    EXPECT_FALSE(layout.is_bundle(path)) << path;
+}
+
+TEST(BundleTest, PackageDatabasesAndListsOfPackageScriptsAreNone) {
+  const Layout layout = defaults();
+  for (const char* path : {"var/lib/dpkg", "var/lib/dpkg/info", "var/lib/rpm", "var/lib/pacman", "var/lib/apache2",
+                           "var/lib/alternatives", "var/lib/php/modules", "var/lib/systemd/deb-systemd-helper-enabled"})
+    EXPECT_FALSE(layout.is_bundle(path)) << path;
+  const Layout wide = *Layout::parse("bundle /lib/*\nbundle /usr/lib/*\n", "layout");
+  EXPECT_FALSE(wide.is_bundle("lib/apk")) << "a database is in it";
+  EXPECT_FALSE(wide.is_bundle("usr/lib/sysimage"));
+  EXPECT_TRUE(wide.is_bundle("usr/lib/x"));
+}
+
+TEST(BundleTest, ATextWithoutARuleMeansThoseThatAreBuiltIn) {
+  EXPECT_TRUE(Layout::parse("global /usr\n", "layout")->is_bundle("var/lib/mysql"));
+  EXPECT_TRUE(Layout::parse("apart /srv/list\n", "layout")->is_bundle("var/lib/mysql"));
+  EXPECT_FALSE(Layout::parse("apart /srv/list\n", "layout")->is_bundle("srv/list"));
+  EXPECT_FALSE(Layout::parse("bundle none\n", "layout")->is_bundle("var/lib/mysql"));
+  const Layout own = *Layout::parse("bundle /data/*\n", "layout");
+  EXPECT_TRUE(own.is_bundle("data/x"));
+  EXPECT_FALSE(own.is_bundle("var/lib/mysql"));
+}
+
+IdentityKind kind_of(const Layout& layout, std::string_view path) {
+  const auto rule = layout.identity_of(path);
+  return rule ? rule->kind : IdentityKind::omit_keys;  // which identity_of() never gives
+}
+
+TEST(IdentityTest, DefaultsAreTheTableOfTheDesign) {
+  const Layout layout = defaults();
+  using enum IdentityKind;
+  for (const auto& [path, kind] : std::vector<std::pair<const char*, IdentityKind>>{
+           {"etc/ssh/ssh_host_rsa_key", omit},
+           {"etc/ssh/ssh_host_ed25519_key.pub", omit},
+           {"etc/ssl/private/ssl-cert-snakeoil.key", omit},
+           {"etc/ssl/certs/ssl-cert-snakeoil.pem", omit},
+           {"etc/bind/rndc.key", omit},
+           {"var/lib/systemd/random-seed", omit},
+           {"var/lib/systemd/credential.secret", omit},
+           {"var/lib/dhcpcd/duid", omit},
+           {"var/lib/dhcp/dhclient.eth0.leases", omit},
+           {"etc/shadow-", omit},
+           {"etc/subgid-", omit},
+           {"root/.bash_history", omit},
+           {"home/somebody/.mysql_history", omit},
+           {"var/lib/dbus/machine-id", omit},
+           {"etc/machine-id", empty},
+           {"var/log/wtmp", empty},
+           {"etc/hostname", token},
+           {"etc/mailname", token},
+           {"etc/postfix/main.cf", token},
+           {"var/log/apt/history.log", clear},
+           {"var/lib/apt/lists/deb.debian.org_dists", clear},
+           {"var/cache/apt/archives/a.deb", clear},
+           {"var/cache/apt/pkgcache.bin", clear},
+           {"var/log/journal/0123/system.journal", scratch},
+           {"var/tmp/x", scratch},
+       })
+    EXPECT_EQ(kind_of(layout, path), kind) << path;
+  for (const char* path : {"", "etc", "etc/ssh/sshd_config", "etc/passwd", "etc/shadow", "etc/ssl/certs/a.pem", "root",
+                           "home/somebody/bash_history", "var/lib/apt/extended_states", "var/cache/apt/archives/lock",
+                           "var/cache/debconf/config.dat", "var/lib/dpkg/status-old", "usr/share/x"})
+    EXPECT_FALSE(layout.identity_of(path)) << path;
+}
+
+TEST(IdentityTest, ATokenMakesItsFileStatic) {
+  const Layout layout = defaults({}, {"/etc"});
+  EXPECT_EQ(layout.part_of("etc/hostname"), Part::static_part);
+  EXPECT_EQ(layout.part_of("etc/postfix/main.cf"), Part::static_part);
+  EXPECT_EQ(layout.part_of("etc/postfix/master.cf"), Part::local_part);
+  EXPECT_EQ(layout.identity_of("etc/postfix/main.cf")->token, "myhostname = %%VS_FQDN%%");
+  EXPECT_EQ(Layout::parse("keep /etc/hostname\n", "layout")->part_of("etc/hostname"), Part::local_part);
+}
+
+TEST(IdentityTest, KeepStandsAheadOfTheDefaults) {
+  const Layout layout = *Layout::with_defaults({}, {}, {}, std::vector{"/etc/ssh"s, "*.deb"s});
+  EXPECT_EQ(kind_of(layout, "etc/ssh/ssh_host_rsa_key"), IdentityKind::keep);
+  EXPECT_EQ(kind_of(layout, "var/cache/apt/archives/a.deb"), IdentityKind::keep);
+  EXPECT_FALSE(layout.left_out("etc/ssh/ssh_host_rsa_key", sys::FileType::regular));
+  EXPECT_FALSE(layout.may_hold_key("etc/ssh/x"));
+  EXPECT_EQ(kind_of(layout, "etc/bind/rndc.key"), IdentityKind::omit);
+}
+
+TEST(IdentityTest, ATextWithoutARuleOrWithKeepAloneMeansThoseThatAreBuiltIn) {
+  EXPECT_EQ(kind_of(*Layout::parse("global /usr\n", "layout"), "etc/shadow-"), IdentityKind::omit);
+  const Layout kept = *Layout::parse("keep /etc/shadow-\n", "layout");
+  EXPECT_EQ(kind_of(kept, "etc/shadow-"), IdentityKind::keep);
+  EXPECT_EQ(kind_of(kept, "etc/passwd-"), IdentityKind::omit);
+  for (const char* text : {"identity none\n", "identity none\nkeep /x\n", "omit /etc/x\n"})
+    EXPECT_FALSE(Layout::parse(text, "layout")->identity_of("etc/shadow-")) << text;
+}
+
+TEST(IdentityTest, RegularFilesAreLeftOutAndAllBelowAScratchDirectory) {
+  const Layout layout = defaults();
+  using enum sys::FileType;
+  EXPECT_TRUE(layout.left_out("etc/ssh/ssh_host_rsa_key", regular));
+  EXPECT_FALSE(layout.left_out("etc/ssh/ssh_host_rsa_key", symlink));
+  EXPECT_FALSE(layout.left_out("etc/ssh/ssh_host_rsa_key", fifo));
+  EXPECT_TRUE(layout.left_out("var/log/a/b", regular));
+  EXPECT_FALSE(layout.left_out("var/log/a", directory));
+  EXPECT_FALSE(layout.left_out("var/log/README", symlink));
+  EXPECT_FALSE(layout.left_out("var/tmp", directory));
+  EXPECT_TRUE(layout.left_out("var/tmp/a", directory));
+  EXPECT_TRUE(layout.left_out("var/tmp/a/b", symlink));
+  EXPECT_FALSE(layout.left_out("etc/machine-id", regular)) << "it is there, empty";
+  EXPECT_FALSE(layout.left_out("etc/hostname", regular));
+  EXPECT_FALSE(layout.left_out("usr/bin/tar", regular));
+}
+
+TEST(IdentityTest, KeysAreLookedForWhereNoOtherRuleDecides) {
+  const Layout layout = defaults();
+  EXPECT_TRUE(layout.may_hold_key("etc/ssl/private/own.key"));
+  EXPECT_TRUE(layout.may_hold_key("var/lib/app/tls.pem"));
+  EXPECT_FALSE(layout.may_hold_key("etc/hostname"));
+  EXPECT_FALSE(layout.may_hold_key("usr/share/doc/x"));
+  EXPECT_FALSE(layout.may_hold_key("var/lib/dpkg/info/x.templates")) << "a package database";
+}
+
+TEST(IdentityTest, OmittedPathsAreAddedToTheTextThatIsThere) {
+  const std::vector found{"etc/a b.key"s, "var/lib/[x]*\n"s};
+  const auto text = Layout::with_omitted("# Mine.\nglobal /usr", "layout", found);
+  ASSERT_TRUE(text) << text.error().line();
+  EXPECT_TRUE(text->starts_with("# Mine.\nglobal /usr\n")) << *text;
+  const auto layout = Layout::parse(*text, "layout");
+  ASSERT_TRUE(layout) << layout.error().line();
+  for (const std::string& path : found) EXPECT_TRUE(layout->left_out(path, sys::FileType::regular)) << path;
+  EXPECT_FALSE(layout->left_out("var/lib/x*\n", sys::FileType::regular));
+  EXPECT_EQ(kind_of(*layout, "etc/shadow-"), IdentityKind::omit) << "what is built in still is";
+  const auto none = Layout::with_omitted("identity none\n", "layout", found);
+  ASSERT_TRUE(none);
+  EXPECT_FALSE(Layout::parse(*none, "layout")->identity_of("etc/shadow-"));
+}
+
+TEST(LayoutTest, AllRulesAreWrittenOutWithAReason) {
+  const std::string text = defaults().text();
+  for (const char* line : {"\nbundle /var/lib/*\n", "\napart /var/lib/apache2\n", "\nomit /etc/ssh/ssh_host_*\n",
+                           "\ntoken /etc/hostname %%VS_NAME%%\n", "\nomit-keys /etc\n"})
+    EXPECT_TRUE(text.contains(line)) << line;
+  for (const char* empty : {"bundle none\n", "identity none\nkeep /x\n"}) {
+    const std::string again = Layout::parse(empty, "layout")->text();
+    EXPECT_EQ(Layout::parse(again, "layout")->text(), again) << empty;
+    EXPECT_TRUE(again.contains(empty)) << again;
+  }
 }
 
 }  // namespace

@@ -53,6 +53,40 @@ TEST(RecordTest, KeepsBasesOfPathsThatAreNotText) {
   EXPECT_EQ(read->set_id, record.set_id);
 }
 
+TEST(RecordTest, KeepsNumbersOfAccountsAndIsAsBeforeWithoutAny) {
+  EXPECT_EQ(write_record(full_record()).find("ids"), std::string::npos);
+  Record record = full_record();
+  record.ids = {{{104, 998}, {1, kHighestId}}, {{108, 997}}};
+  const auto read = read_record(write_record(record), "web1.json");
+  ASSERT_TRUE(read) << read.error().line();
+  EXPECT_EQ(read->ids, record.ids);
+  EXPECT_EQ(read->ids.user(104), 998U);
+  EXPECT_EQ(read->ids.user(105), 105U);
+  EXPECT_EQ(read->ids.group(108), 997U);
+  EXPECT_EQ(read->ids.group(104), 104U);
+}
+
+TEST(RecordTest, NoNumberIsMappedToRootNorFromIt) {
+  using Json = nlohmann::json;
+  const std::vector<Json> wrong{{{"uid", {{"104", 0}}}},
+                                {{"uid", {{"0", 104}}}},
+                                {{"gid", {{"0104", 998}}}},
+                                {{"gid", {{"104", 4294967295}}}},
+                                {{"gid", {{"+1", 998}}}},
+                                {{"uid", {{"4294967295", 1}}}},
+                                {{"uid", {{"104", -1}}}},
+                                {{"uid", {{"104", "1"}}}},
+                                {{"uid", Json::array({1})}},
+                                {{"uid", {{"", 1}}}},
+                                Json::array({1}),
+                                "104"};
+  for (const Json& ids : wrong) {
+    const auto read = read_record(with("ids", ids), "web1.json");
+    ASSERT_FALSE(read) << ids;
+    EXPECT_EQ(read.error().path, "web1.json") << ids;
+  }
+}
+
 TEST(RecordTest, TheBaseOfADirectoryHoldsForAllBelowThatHasNoneOfItsOwn) {
   Record record = full_record();
   record.generation = 5;

@@ -1,0 +1,223 @@
+// Base, theirs and mine are walked side by side, directory by directory. Most names of most vservers end at the first
+// test: the directory entry carries the skel's inode number. What the skel did not change and does not share is not
+// even looked at.
+
+#include <algorithm>
+#include <cerrno>
+
+#include "engine/relink/database.h"
+#include "engine/relink/planner.h"
+#include "engine/seal/seal.h"
+#include "engine/skel/layout.h"
+
+namespace vskel {
+
+namespace {
+
+using sys::FileType;
+
+constexpr std::uint32_t kSetIdBits = 06000;
+
+std::vector<const Listed*> by_name(const Listing& listing) {
+  std::vector<const Listed*> sorted;
+  sorted.reserve(listing.entries().size());
+  for (const Listed& listed : listing.entries()) sorted.push_back(&listed);
+  std::ranges::sort(sorted, {}, [](const Listed* listed) { return listed->name.view(); });
+  return sorted;
+}
+
+bool is_static(const TreeNode* node) {
+  return node != nullptr && !node->is_directory() && node->entry->part == Part::static_part;
+}
+
+}  // namespace
+
+Result<std::size_t> Planner::plan_directory(const Path3& place, const DirFd& dir) {
+  const Listing listing = TRY(Listing::read(dir));
+  const std::vector<const Listed*> mine = by_name(listing);
+  const bool exceptions = sides_.has_exceptions_in(place.path);
+  std::size_t staying = mine.size();
+  auto next = mine.begin();
+  const auto plan_name = [&](std::string_view name, const TreeNode* base, const TreeNode* theirs) -> Result<> {
+    // Names come in their order, so that mine are gone through once.
+    while (next != mine.end() && (*next)->name.view() < name) ++next;
+    const Listed* const found = next != mine.end() && (*next)->name.view() == name ? *next : nullptr;
+    if (found != nullptr && !exceptions && goes_on_as_it_is(base, theirs, *found)) return {};
+    const Path3 child = sides_.child(place, name, base, theirs);
+    if (child.base == nullptr && child.theirs == nullptr) return {};
+    if (TRY(plan_child(child, dir, found)) && found != nullptr) --staying;
+    return {};
+  };
+  if (place.base == place.theirs && place.theirs != nullptr && !exceptions) {
+    for (const TreeNode* child : place.theirs->children()) TRY(plan_name(child->name(), child, child));
+    return staying;
+  }
+  for (const std::string_view name : sides_.names_in(place)) {
+    const TreeNode* const base = place.base != nullptr ? GenerationTree::child(*place.base, name) : nullptr;
+    const TreeNode* const theirs = place.theirs != nullptr ? GenerationTree::child(*place.theirs, name) : nullptr;
+    TRY(plan_name(name, base, theirs));
+  }
+  return staying;
+}
+
+bool Planner::goes_on_as_it_is(const TreeNode* base, const TreeNode* theirs, const Listed& mine) {
+  if (!options_.freeze.empty() || base == nullptr || theirs == nullptr || !base->as_newest) return false;
+  if (mine.type == FileType::directory || theirs->is_directory()) return false;
+  if (is_inode_of(*theirs, mine)) {
+    if (options_.share != Share::hardlink || !theirs->linkable) return false;
+    ++plan_.shared_before;
+    ++plan_.shared_now;
+    return true;
+  }
+  return !is_to_be_shared(*theirs) && (theirs->entry->mode & kSetIdBits) == 0;
+}
+
+Result<bool> Planner::plan_child(const Path3& place, const DirFd& dir, const Listed* mine) {
+  const bool their_directory = place.becomes_directory(), base_directory = place.was_directory();
+  if (is_vservers_own(place, mine)) return false;
+  if (is_frozen(place)) {
+    settle(place, decide(question_for(place, Obstacle::frozen)));
+    if (their_directory || base_directory) stay_below(place);
+    return false;
+  }
+  if (in_database(place.path) && is_database_leftover(place.any().name())) return false;
+  if (mine == nullptr) return plan_absent(place);
+  if (is_bundle(place)) return plan_bundle(place, dir, *mine);
+  const bool my_directory = mine->type == FileType::directory;
+  if (my_directory && (their_directory || (base_directory && place.theirs == nullptr)))
+    return plan_common_directory(place, dir, *mine);
+  if (my_directory || their_directory) return plan_type_change(place, dir, *mine);
+  return plan_file(place, dir, *mine);
+}
+
+bool Planner::is_vservers_own(const Path3& place, const Listed* mine) {
+  if (place.becomes_directory() || (place.theirs == nullptr && place.was_directory())) return false;
+  const auto stays = [&] {
+    if (!place.unchanged()) bases_.move(place.path, place.base_generation);
+    return true;
+  };
+  if (is_static(place.theirs)) {
+    // One that came with an update, and that the vserver lacks, is added with its tokens filled in.
+    if (mine == nullptr && place.base_known && place.base == nullptr) return false;
+    // What was shared is somebody else's too: its place takes one of the vserver's own.
+    const bool was_shared = place.base != nullptr && place.base->entry->part == Part::global_part;
+    return mine != nullptr && was_shared && !place.was_directory() ? false : stays();
+  }
+  if (is_static(place.base)) return stays();
+  if (!is_identity(place)) return false;
+  // What must be each vserver's own: a skel that has it still is older than the rule.
+  if (mine == nullptr && place.base == nullptr && place.base_known)
+    settle(place, {Action::keep, 12, why::kIdentity, false});
+  return true;
+}
+
+bool Planner::is_identity(const Path3& place) const {
+  const Layout& layout = view_.layout();
+  if (layout.left_out(place.path, place.any().type())) return true;
+  const auto rule = layout.identity_of(place.path);
+  return rule && rule->kind != IdentityKind::keep;
+}
+
+bool Planner::plan_absent(const Path3& place) {
+  const bool both_directories = place.was_directory() && place.becomes_directory();
+  Decision decision = decide(question_for(place));
+  // A directory that the tenant deleted stays deleted with all below it, and is told of once.
+  if (both_directories && decision.row == 4 && !same_subtree(*place.base, *place.theirs))
+    decision = {Action::keep, 8, why::kDeletedHere, false};
+  if (decision.action == Action::add) {
+    Step step;
+    step.kind = Step::Kind::put_new;
+    step.change = Change::added;
+    add_step(place, std::move(step));
+    count_shared_below(*place.theirs);
+  }
+  settle(place, decision);
+  if (both_directories && decision.action == Action::keep) stay_below(place);
+  return false;
+}
+
+Result<DirFd> Planner::enter(const DirFd& parent, Name name) const {
+  auto opened = sys::open_dir(parent, name);
+  const auto is_blocked = [](int code) {
+    return code == ELOOP || code == ENOTDIR || code == EXDEV || code == ENOENT;
+  };
+  if (!opened && is_blocked(opened.error().code)) return DirFd();
+  DirFd dir = TRY(std::move(opened));
+  // RESOLVE_NO_XDEV lets btrfs subvolumes pass; their device number tells.
+  if (has_subvolumes_ && TRY(sys::stat(dir)).device != root_device_) return DirFd();
+  return dir;
+}
+
+Result<bool> Planner::plan_common_directory(const Path3& place, const DirFd& parent, const Listed& mine) {
+  const DirFd dir = TRY(enter(parent, mine.name));
+  if (!dir.open()) {
+    plan_blocked(place);
+    return false;
+  }
+  if (place.theirs == nullptr) return plan_removed_directory(place, dir);
+  if (!place.unchanged() && place.theirs->entry->part != Part::static_part) {
+    Question question = question_for(place);
+    const Observed observed = TRY(observe_directory(dir, place.base, place.theirs));
+    question.mine = observed.node;
+    const Decision decision = decide(question);
+    if (decision.action == Action::set_metadata) {
+      Step step;
+      step.kind = Step::Kind::set_metadata;
+      step.change = Change::updated;
+      step.mine = identity_of(observed.stat);
+      add_step(place, std::move(step));
+    }
+    // Its own base goes along with what is below it in any case but a conflict.
+    if (decision.action == Action::keep || decision.action == Action::hold) settle(place, decision);
+  }
+  // An unknown or absent base of the directory is one of all below it.
+  Path3 below = place;
+  if (place.base != nullptr && !place.base->is_directory()) below.base = nullptr;
+  (void)TRY(plan_directory(below, dir));
+  return false;
+}
+
+Result<bool> Planner::plan_removed_directory(const Path3& place, const DirFd& dir) {
+  const std::size_t staying = TRY(plan_directory(place, dir));
+  Question question = question_for(place);
+  const sys::Stat stat = TRY(sys::stat(dir));
+  question.mine = Node{stat.type, stat.mode, stat.uid, stat.gid, 0, 0};
+  Decision decision = decide(question);
+  if (decision.action == Action::remove_dir && staying > 0) decision = {Action::keep, 23, why::kNotEmpty, false};
+  if (decision.action == Action::remove_dir) {
+    Step step;
+    step.kind = Step::Kind::remove_dir;
+    step.change = Change::removed;
+    step.mine = identity_of(stat);
+    add_step(place, std::move(step));
+  }
+  settle(place, decision);
+  return decision.action == Action::remove_dir;
+}
+
+void Planner::plan_blocked(const Path3& place) {
+  if (sides_.unchanged_below(place)) return;
+  tear(place, decide(question_for(place, Obstacle::blocked)));
+  stay_below(place);
+}
+
+void Planner::plan_times(std::uint32_t bundle) {
+  const auto add = [&](const TreeNode* theirs) {
+    if (theirs == nullptr || !theirs->is_directory()) return;
+    Step step;
+    step.kind = Step::Kind::set_times;
+    step.change = Change::none;
+    step.theirs = theirs;
+    step.bundle = bundle;
+    steps_.add(bundle != 0 ? Turn::bundles : Turn::times, std::move(step));
+  };
+  bool below_usr = false;
+  for (const auto& [path, of] : changed_directories_) {
+    below_usr = below_usr || path.starts_with("usr/");
+    if (of == bundle) add(view_.newest().find(path));
+  }
+  // systemd(1) updates caches by the time of /usr (ConditionNeedsUpdate=), whatever was changed below it.
+  if (bundle == 0 && below_usr && !changed_directories_.contains("usr")) add(view_.newest().find("usr"));
+}
+
+}  // namespace vskel
