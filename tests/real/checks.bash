@@ -60,8 +60,15 @@ removed_by() {
   esac
 }
 
-# what the untouched one differs in from the copy by hand.
-as_by_hand() { "$here/inspect" hand "$vservers/$1" "$work/hand" "$since"; }
+# as_by_hand TENANT STEP: what an untouched one differs in from the copy by hand; after a rollback from what it was at first, but for the accounts of
+# what was installed meanwhile, which stay, as they do when packages are removed.
+as_by_hand() {
+  if [ "$2" = rollback ]; then
+    "$here/inspect" hand "$vservers/$1" "$work/first" "$since" 'etc/(passwd|shadow|group|gshadow)'
+  else
+    "$here/inspect" hand "$vservers/$1" "$work/hand" "$since"
+  fi
+}
 
 status_of() { "$here/inspect" status "$work/relink.json" "$1"; }
 
@@ -152,7 +159,7 @@ check_all() {
   dpkg_verify "$work/hand" >"$work/verify.hand"
   packages_of "$work/hand" >"$work/packages.hand"
   "$here/inspect" links "$work/hand" >"$work/links.hand"
-  [ "$1" = rollback ] || check "untouched: as by hand, entry by entry" as_by_hand untouched
+  check "untouched: as by hand, entry by entry" as_by_hand untouched "$1"
   for name in "${tenants[@]}"; do check_vserver "$name" "$1"; done
   check_own_secrets
   [ "$1" = rollback ] || check_new_vserver "$1"
