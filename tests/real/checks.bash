@@ -77,25 +77,24 @@ servers_of() {
   local name=$1 page=- rows=- admin=-
   [ ! -e "$work/page.$name" ] || page=$(cat "$work/page.$name")
   [ ! -e "$work/rows.$name" ] || rows=$(cat "$work/rows.$name")
-  case $name:$2 in
-    database:*) admin=no ;;
-    untouched:security | untouched:purge | untouched:trixie) admin=yes ;;
-    untouched:*) admin=no ;;
+  case $name in
+    database) admin=no ;;
+    untouched) [ "$2" = rollback ] && admin=no || admin=$skel_has_admin ;;
   esac
   "$here/enter" --scratch --bind "$root/lab:/mnt" "$vservers/$name" bash -s -- "$page" "$rows" "$admin" <"$work/inside" >"$work/inside.out" 2>&1 ||
     fail "$name: tests/real/inside came to an end with status $?"
   counted "$work/inside.out" "$name"
 }
 
-# has_accounts TENANT STEP: users of what has been installed.
+# has_accounts TENANT: the users of what has been installed.
 has_accounts() {
   local user
-  for user in redis $([ "$2" = daemon ] || echo labd); do
+  for user in "${!installed[@]}"; do
     grep -q "^$user:" "$vservers/$1/etc/passwd" || echo "no user $user"
     grep -q "^$user:" "$vservers/$1/etc/group" || echo "no group $user"
     grep -q "^$user:" "$vservers/$1/etc/shadow" || echo "no shadow entry of $user"
+    [ "$(owner_of "$vservers/$1" "${installed[$user]}")" = "$user:$user" ] || echo "${installed[$user]} belongs to $(owner_of "$vservers/$1" "${installed[$user]}")"
   done
-  [ "$(owner_of "$vservers/$1" /etc/redis/redis.conf)" = redis:redis ] || echo "/etc/redis/redis.conf belongs to $(owner_of "$vservers/$1" /etc/redis/redis.conf)"
 }
 
 check_vserver() {
@@ -104,7 +103,7 @@ check_vserver() {
   case $status in
     done)
       check "$name: the skel's packages" same_packages "$name" "$step"
-      [ "$step" = rollback ] || check "$name: has the accounts of what was installed" has_accounts "$name" "$step"
+      [ "$step" = rollback ] || check "$name: has the accounts of what was installed" has_accounts "$name"
       ;;
     skipped)
       [ -e "$work/may-stay.$name" ] || fail "$name: was skipped: $("$here/inspect" error "$work/relink.json" "$name")"

@@ -2,6 +2,11 @@
 # `merged` or `hand`: the merged skel or a copy of a vserver in which the same is done by hand.
 # shellcheck shell=bash
 
+# What users the steps made, each with something that belongs to it.
+declare -A installed=()
+# Whether the skel's database has the account that step security makes in it.
+skel_has_admin=no
+
 # apt TREE ARGUMENT...: apt-get in a tree, with the packages of the cache at hand; what else it needs comes from the network.
 apt() {
   local tree=$1 made=''
@@ -39,10 +44,15 @@ run_database() {
 
 # A daemon that adds a user.
 step_daemon() { apt "$1" install redis-server; }
+made_by_daemon() { installed[redis]=/etc/redis/redis.conf; }
 
 # The security updates of this day, the lab's second package, and an account in the skel's database.
 step_security() {
   apt "$1" dist-upgrade && apt "$1" install /mnt/lab-tree_2_all.deb && run_database "$1" "CREATE USER 'skeladmin'@'localhost'"
+}
+made_by_security() {
+  installed[labd]=/var/lib/labd
+  skel_has_admin=yes
 }
 
 # A module of a server, with its configuration.
