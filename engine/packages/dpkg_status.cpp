@@ -16,13 +16,13 @@ constexpr std::array<std::string_view, 8> kStates{"not-installed",    "config-fi
                                                   "unpacked",         "half-configured", "triggers-awaited",
                                                   "triggers-pending", "installed"};
 constexpr std::size_t kMaxFields = 256;  // a paragraph's; policy knows some forty
-constexpr std::size_t kMaxName = 255;
-constexpr std::size_t kMaxTold = 80;
+constexpr std::size_t kMaxPackageName = 255;
+constexpr std::size_t kMaxShownWord = 80;
 
 bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 bool is_word_of(std::string_view text, std::string_view also) {
-  return !text.empty() && text.size() <= kMaxName && is_letter_or_digit(text.front()) &&
+  return !text.empty() && text.size() <= kMaxPackageName && is_letter_or_digit(text.front()) &&
          std::ranges::all_of(text, [also](char c) { return is_letter_or_digit(c) || also.contains(c); });
 }
 
@@ -83,7 +83,7 @@ class StatusReader {
   };
 
   [[nodiscard]] std::unexpected<Error> bad(std::size_t line, std::string_view what, std::string_view why) const {
-    std::string reason(what.substr(0, kMaxTold));
+    std::string reason(what.substr(0, kMaxShownWord));
     if (!reason.empty()) reason += ": ";
     return fail("read package status", source_ + ":" + std::to_string(line), reason.append(why));
   }

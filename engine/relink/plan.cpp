@@ -10,8 +10,6 @@ namespace vskel {
 
 namespace {
 
-constexpr std::uint32_t kSetIdBits = 06000;
-
 bool is_library(std::string_view path) {
   if (path.starts_with("usr/")) path.remove_prefix(4);
   return path.starts_with("lib");

@@ -16,8 +16,6 @@ namespace {
 
 using sys::FileType;
 
-constexpr std::uint32_t kSetIdBits = 06000;
-
 std::vector<const Listed*> by_name(const Listing& listing) {
   std::vector<const Listed*> sorted;
   sorted.reserve(listing.entries().size());
@@ -214,7 +212,7 @@ void Planner::plan_times(std::uint32_t bundle) {
   bool below_usr = false;
   for (const auto& [path, of] : changed_directories_) {
     below_usr = below_usr || path.starts_with("usr/");
-    if (of == bundle) add(view_.newest().find(path));
+    if (of == bundle && !path.empty()) add(view_.newest().find(path));  // the root holds mount points besides
   }
   // systemd(1) updates caches by the time of /usr (ConditionNeedsUpdate=), whatever was changed below it.
   if (bundle == 0 && below_usr && !changed_directories_.contains("usr")) add(view_.newest().find("usr"));

@@ -8,8 +8,6 @@ namespace {
 
 using sys::FileType;
 
-constexpr std::uint32_t kSetIdBits = 06000;
-
 Decision decide_with_use(Question& question, bool in_use) {
   if (in_use) question.obstacle = Obstacle::in_use;
   return decide(question);

@@ -129,7 +129,7 @@ Result<bool> Planner::find_own_entries(const TreeNode* base, const TreeNode* tar
       if (!TRY(find_own_entries(was, both_directories ? there : nullptr, inner, own_path, out))) return false;
       continue;
     }
-    if (target == nullptr || there != nullptr || !TRY(is_free(*target, name))) return false;
+    if (target == nullptr || there != nullptr || !TRY(is_free(*target, listed.name))) return false;
     const auto stat = TRY(sys::stat_if_there(dir, listed.name));
     if (!stat || stat->mount_root) return false;
     out.push_back({own_path, joined_path(target->path(), name), identity_of(*stat)});
@@ -137,11 +137,11 @@ Result<bool> Planner::find_own_entries(const TreeNode* base, const TreeNode* tar
   return true;
 }
 
-Result<bool> Planner::is_free(const TreeNode& target, std::string_view name) const {
+Result<bool> Planner::is_free(const TreeNode& target, Name name) const {
   const auto dir = sys::open_dirs(*root_, target.path());
   // It comes with the update; but nothing of the tenant's may be in its way.
   if (!dir) return dir.error().code == ENOENT;
-  return !TRY(sys::stat_if_there(*dir, *Name::check(std::string(name)))).has_value();
+  return !TRY(sys::stat_if_there(*dir, name)).has_value();
 }
 
 void Planner::plan_moves(std::vector<OwnEntry> entries, const Path3& place) {

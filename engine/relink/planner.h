@@ -67,7 +67,7 @@ class Planner {
   /// he changed what the skel had there, or a name is taken.
   Result<bool> find_own_entries(const TreeNode* base, const TreeNode* target, const DirFd& dir, const std::string& path,
                                 std::vector<OwnEntry>& out);
-  Result<bool> is_free(const TreeNode& target, std::string_view name) const;
+  Result<bool> is_free(const TreeNode& target, Name name) const;
   void plan_moves(std::vector<OwnEntry> entries, const Path3& place);
 
   // --- plan_files.cpp

@@ -13,6 +13,9 @@
 
 namespace vskel {
 
+/// A mode with one of these lets whoever runs the file be somebody else.
+inline constexpr std::uint32_t kSetIdBits = 06000;
+
 /// What is to be found at a path when its step is carried out.
 struct Identity {
   std::uint64_t inode = 0, size = 0;

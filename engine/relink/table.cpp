@@ -55,7 +55,7 @@ Decision decide_equal(const Question& q) {
 
 /// One of theirs and mine is a directory, or both are.
 Decision decide_directory(const Question& q) {
-  const bool unchanged = same(q.mine, q.base);
+  const bool unchanged = same_but_time(q.mine, q.base);
   if (is_directory(q.theirs) && is_directory(q.mine)) return unchanged ? act(Action::set_metadata, 24) : nothing(24);
   if (is_directory(q.theirs)) return unchanged ? act(Action::replace, 19) : keep(20, why::kTypeChanged);
   if (!is_directory(q.base)) return keep(7, why::kChangedOnBothSides);

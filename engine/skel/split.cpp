@@ -91,7 +91,8 @@ class OldFiles {
   Result<bool> is_same(const ManifestEntry& entry, const Candidate& candidate) const {
     const sys::Stat& stat = candidate.stat;
     if (entry.type != sys::FileType::regular || entry.size != stat.size || entry.mode != stat.mode ||
-        entry.uid != stat.uid || entry.gid != stat.gid || entry.xattrs() != hash_xattrs(candidate.metadata.xattrs))
+        entry.uid != stat.uid || entry.gid != stat.gid || !same_time(entry.mtime, stat.mtime) ||
+        entry.xattrs() != hash_xattrs(candidate.metadata.xattrs))
       return false;
     const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry.part), parent_path(entry.path)));
     const Fd old = TRY(sys::open_trusted_file(dir, last_name(entry.path)));

@@ -116,6 +116,8 @@ struct Pinned {
 [[nodiscard]] Result<std::string> read_link(const DirFd& dir, Name name);
 /// Fills `buffer` with raw linux_dirent64 records; 0 bytes at the end. See tree/listing.h for the parsed form.
 [[nodiscard]] Result<std::size_t> get_dents(const DirFd& dir, std::span<std::byte> buffer);
+/// From the first record again: where get_dents() goes on belongs to the descriptor.
+[[nodiscard]] Result<> rewind(const DirFd& dir);
 /// All extended attributes, sorted by name; empty where the file system has none (ENOTSUP).
 [[nodiscard]] Result<std::vector<Xattr>> xattrs(const Fd& fd);
 /// The same for a name that must not be opened (symlinks, devices), through O_PATH and /proc/self/fd.

@@ -217,6 +217,12 @@ Result<std::size_t> get_dents(const DirFd& dir, std::span<std::byte> buffer) {
   })));
 }
 
+Result<> rewind(const DirFd& dir) {
+  (void)TRY(detail::attempt("read directory", "lseek", Effect::looks, dir, "",
+                            [&] { return ::lseek(dir.number(), 0, SEEK_SET); }));
+  return {};
+}
+
 Result<std::vector<Xattr>> xattrs(const Fd& fd) {
   // The f-forms work on open descriptors without /proc; the first call answers for the common file, which has none.
   std::array<char, 1> probe{};

@@ -47,6 +47,8 @@ Result<Listing> Listing::read(const DirFd& dir) {
   Listing listing;
   // What stays is as large as the names are: most directories are small, and fresh memory is a page fault each time.
   thread_local const auto scratch = std::make_unique_for_overwrite<std::byte[]>(kBufferSize);
+  // A directory that was read before would seem empty, and what seems to have nothing in it is removed.
+  TRY(sys::rewind(dir));
   for (;;) {
     const std::size_t filled = TRY(sys::get_dents(dir, {scratch.get(), kBufferSize}));
     if (filled == 0) return listing;
