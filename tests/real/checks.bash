@@ -48,17 +48,24 @@ dpkg_verify() { "$here/enter" --scratch "$1" dpkg --verify 2>&1 || true; }
 # What dpkg --verify says of a vserver and not of the copy by hand, but for what the tenant keeps, removed or edited.
 verify_as_by_hand() {
   local pattern
+  pattern=$(tenants_own "$1")
   dpkg_verify "$vservers/$1" >"$work/verify"
   grep -vxFf "$work/verify.hand" "$work/verify" >"$work/verify.new" || true
-  pattern=$( (sed 's/^/ /; s/$/$/' "$work/keeps.$1" 2>/dev/null; removed_by "$1") | paste -sd '|')
-  grep -vE "${pattern:-^$}" "$work/verify.new" || true
+  grep -vE " /($pattern)\$" "$work/verify.new" || true
 }
-removed_by() {
+# tenants_own TENANT: an expression for what the tenant keeps, removed or edited of what packages own.
+tenants_own() {
+  local kept=''
+  [ ! -e "$work/keeps.$1" ] || kept=$(sed 's,^/,,' "$work/keeps.$1" | paste -sd '|')
   case $1 in
-    editor) echo ' /usr/share/doc(/|$)' ;;
-    remover) echo ' /(usr/share/man|usr/share/perl|usr/share/locale|etc/cron.daily)(/|$)' ;;
+    editor) echo "$kept|usr/share/doc(/.*)?" ;;
+    remover) echo "(usr/share/man|usr/share/perl|usr/share/locale|etc/cron.daily)(/.*)?" ;;
+    *) echo "${kept:-nothing}" ;;
   esac
 }
+
+# packages_as_by_hand TENANT STEP: what packages own, as after the same by hand but for what is the tenant's.
+packages_as_by_hand() { "$here/inspect" packages "$vservers/$1" "$work/$([ "$2" = rollback ] && echo first || echo hand)" "$since" "$(tenants_own "$1")"; }
 
 # as_by_hand TENANT STEP: what an untouched one differs in from the copy by hand; after a rollback from what it was at first, but for the accounts of
 # what was installed meanwhile, which stay, as they do when packages are removed.
@@ -103,6 +110,7 @@ check_vserver() {
   case $status in
     done)
       check "$name: the skel's packages" same_packages "$name" "$step"
+      [ "$name" = untouched ] || check "$name: files of packages as by hand" packages_as_by_hand "$name" "$step"
       [ "$step" = rollback ] || check "$name: has the accounts of what was installed" has_accounts "$name"
       ;;
     skipped)

@@ -59,8 +59,8 @@ tenant_library() {
 # A database with data; its server runs again before every step (year, work_of_tenants). He has no accounts in it, so that the server wrote its logs and
 # tablespaces, and not the table of accounts: what relink must not take from the skel by itself.
 tenant_database() {
-  run_database "$1" "CREATE DATABASE lab; CREATE TABLE lab.things (name VARCHAR(20) PRIMARY KEY) ENGINE=InnoDB;
-    INSERT INTO lab.things VALUES ('anvil'), ('bolt')"
+  run_database "$1" "CREATE DATABASE lab; CREATE TABLE lab.things (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(20)) ENGINE=InnoDB;
+    INSERT INTO lab.things (name) VALUES ('anvil'), ('bolt')"
   echo 'anvil bolt' >"$work/rows.$tenant"
 }
 
