@@ -14,7 +14,8 @@ fail() {
   failed=$((failed + 1))
 }
 
-# check WHAT COMMAND...: the check holds if the command does and prints nothing; what it printed is the reason, and the first lines of it are shown.
+# check WHAT COMMAND...: the check holds if the command does and prints nothing; what it printed is the reason. The first lines of it are shown, and all of them
+# go into the file $details, if it is set.
 check() {
   local what=$1 output status=0
   shift
@@ -23,6 +24,7 @@ check() {
     ok "$what"
     return
   fi
+  [ -z "${details:-}" ] || printf '%s\n%s\n\n' "== $what" "$output" >>"$details"
   fail "$what: $(head -n 8 <<<"${output:-exit status $status}" | cut -c 1-200 | paste -sd '|' | sed 's/|/ | /g')$(more_than 8 "$output")"
 }
 

@@ -58,6 +58,12 @@ made_by_security() {
 # A module of a server, with its configuration.
 step_purge() { apt "$1" purge libapache2-mod-wsgi-py3; }
 
+# /bin, /lib and /sbin become links into /usr.
+step_usrmerge() {
+  rm -f "$1/etc/unsupported-skip-usrmerge-conversion"
+  apt "$1" install usrmerge && apt "$1" dist-upgrade
+}
+
 # The next release.
 step_trixie() {
   sed -i 's/bookworm/trixie/g' "$1/etc/apt/sources.list"

@@ -46,14 +46,15 @@ tenant_editor() {
   echo "$tenants_page" >"$work/page.$tenant"
 }
 
-# Tools and libraries of his own between the packages', some in a directory that becomes a link.
+# Tools and libraries of his own among the packages', some in directories that become links.
 tenant_library() {
-  printf '#!/bin/sh\necho own\n' >"$1/usr/bin/own-tool"
-  printf 'own\n' >"$1/lib/libown.so.1"
-  printf 'own\n' >"$1/usr/lib/lab/becomes-link/own"
-  printf 'own\n' >"$1/usr/lib/lab/becomes-link/deep/own"
-  chmod 755 "$1/usr/bin/own-tool"
-  keeps /usr/bin/own-tool /lib/libown.so.1 /usr/lib/lab/becomes-link/own /usr/lib/lab/becomes-link/deep/own
+  local path
+  for path in /bin/own-tool /lib/libown.so.1 /usr/lib/lab/becomes-link/own /usr/lib/lab/becomes-link/deep/own; do
+    [ -d "$1${path%/*}" ] || continue
+    printf '#!/bin/sh\necho own\n' >"$1$path"
+    chmod 755 "$1$path"
+    keeps "$path"
+  done
 }
 
 # A database with data; its server runs again before every step (year, work_of_tenants). He has no accounts in it, so that the server wrote its logs and
