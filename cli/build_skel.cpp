@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "cli/commands.h"
+#include "cli/left_out_report.h"
 
 namespace vskel::cli {
 
@@ -13,7 +14,8 @@ namespace {
 
 struct BuildOptions {
   std::string skel, source = "/";
-  std::vector<std::string> exclude, global, local;
+  std::vector<std::string> exclude, global, local, static_paths, keep;
+  bool empty_homes = false;
 };
 
 /// Step 11 of the 2003 page: "a nice big warning explaining how you need to double check everything".
@@ -48,6 +50,13 @@ void warn_big(Output& output, const std::string& skel_path, const std::vector<st
   output.message(border);
 }
 
+/// "/etc/shadow-: one machine's own"
+std::vector<std::string> omitted_lines(const BuildReport& report) {
+  std::vector<std::string> out;
+  for (const Omitted& one : report.omitted) out.push_back("/" + one.path + ": " + one.reason());
+  return out;
+}
+
 Json fields_of(const BuildReport& report) {
   return {{"skel", report.skel},
           {"generation", report.generation},
@@ -58,7 +67,16 @@ Json fields_of(const BuildReport& report) {
           {"global_files", report.global_files},
           {"local_files", report.local_files},
           {"static_files", report.static_files},
+          {"omitted", omitted_lines(report)},
+          {"left_out", left_out_json(report.left_out)},
+          {"look_at", report.look_at},
           {"elapsed_s", report.elapsed_s}};
+}
+
+/// What the skel has not got, beside the summary.
+void tell_what_stays_behind(Output& output, const BuildReport& report) {
+  tell_left_out(output, report.left_out);
+  for (const std::string& line : omitted_lines(report)) output.text("  left out " + safe_line(line) + "\n");
 }
 
 std::string summary_of(const BuildReport& report) {
@@ -75,6 +93,9 @@ Result<ExitStatus> build(Session& session, const BuildOptions& options) {
                              .exclude = options.exclude,
                              .global = options.global,
                              .local = options.local,
+                             .static_paths = options.static_paths,
+                             .keep = options.keep,
+                             .homes = options.empty_homes ? Homes::emptied : Homes::as_they_are,
                              .engine = session.engine()};
   const Store store = TRY(session.store_to_change(Needs::nothing));
   TRY(session.confine());
@@ -88,10 +109,12 @@ Result<ExitStatus> build(Session& session, const BuildOptions& options) {
   if (session.dry_run()) {
     session.output.text("would build " + report.skel + " from " + safe_line(options.source) + ": " +
                         summary_of(report) + "\n");
+    tell_what_stays_behind(session.output, report);
     return ExitStatus::done;
   }
   session.output.text(report.skel + ": generation " + std::to_string(report.generation) + ", " + summary_of(report) +
                       ", in " + human_seconds(report.elapsed_s) + "\n");
+  tell_what_stays_behind(session.output, report);
   if (session.output.verbosity() != Verbosity::quiet)
     warn_big(session.output, session.options.paths.vservers + "/.skel/" + report.skel, report.look_at);
   return ExitStatus::done;
@@ -112,6 +135,12 @@ Action build_skel_command(CLI::App& command) {
   add_list("--exclude", options->exclude, "Leave out what matches; may be repeated")->type_name("GLOB");
   add_list("--global", options->global, "Make PATH and what is below it global; may be repeated")->type_name("PATH");
   add_list("--local", options->local, "Make PATH and what is below it local; may be repeated")->type_name("PATH");
+  add_list("--static", options->static_paths, "Make PATH and what is below it static; may be repeated")
+      ->type_name("PATH");
+  add_list("--keep", options->keep,
+           "Take what matches, though it is one machine's own, a cache or a log; may be repeated")
+      ->type_name("GLOB");
+  command.add_flag("--empty-homes", options->empty_homes, "Empty /home and /root, as is done from the host anyway");
   return [options](Session& session) { return build(session, *options); };
 }
 

@@ -1,5 +1,7 @@
 #include "cli/generation_report.h"
 
+#include "cli/left_out_report.h"
+
 namespace vskel::cli {
 
 namespace {
@@ -35,6 +37,7 @@ Json generation_json(const GenerationReport& report) {
   fields["moved"] = report.moved;
   fields["ambiguous"] = report.ambiguous;
   fields["set_aside"] = report.set_aside;
+  fields["left_out"] = left_out_json(report.left_out);
   fields["look_at"] = report.look_at;
   return fields;
 }
@@ -44,6 +47,7 @@ void tell_generation(Output& output, const GenerationReport& report, DryRun dry_
   if (!report.new_generation) {
     output.text(report.skel + ": nothing was changed, generation " + std::to_string(report.generation) + " stays\n");
     tell_accounts(output, report.accounts);
+    tell_left_out(output, report.left_out);
     tell_list(output, "Set aside:", report.set_aside);
     return;
   }
@@ -57,6 +61,7 @@ void tell_generation(Output& output, const GenerationReport& report, DryRun dry_
                 std::to_string(changes.unchanged) + " unchanged\n");
   }
   tell_accounts(output, report.accounts);
+  tell_left_out(output, report.left_out);
   tell_list(output, "Moved between parts (see the skel's layout):", report.moved);
   tell_list(output, "By rules that may be in the wrong order:", report.ambiguous);
   tell_list(output, "Set aside:", report.set_aside);

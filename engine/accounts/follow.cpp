@@ -15,12 +15,12 @@ namespace {
 using namespace account_field;
 
 /// Users, or groups: what they are called, where their numbers stand.
-struct Kind {
+struct AccountKind {
   AccountFile file;
   std::size_t number;
   const char* word;
 };
-constexpr Kind kUsers{AccountFile::passwd, kUid, "user"}, kGroups{AccountFile::group, kGroupNumber, "group"};
+constexpr AccountKind kUsers{AccountFile::passwd, kUid, "user"}, kGroups{AccountFile::group, kGroupNumber, "group"};
 
 /// 16 bits of ones and what stands for nobody; systems that can't tell them from an account are not rare.
 bool is_reserved(std::uint32_t number) { return number == 0 || number == 65534 || number == 65535; }
@@ -29,7 +29,7 @@ bool is_reserved(std::uint32_t number) { return number == 0 || number == 65534 |
 /// second is another name of the first's in the vserver, too.
 class Numbers {
  public:
-  Numbers(Kind kind, const Accounts& theirs, const Accounts& mine, NumberRange system, NumberRange others,
+  Numbers(AccountKind kind, const Accounts& theirs, const Accounts& mine, NumberRange system, NumberRange others,
           std::map<std::uint32_t, std::uint32_t>& map)
       : kind_(kind), mine_(mine), system_(system), others_(others), map_(map) {
     for (const AccountEntry* entry : theirs.table(kind.file)->entries()) {
@@ -106,7 +106,7 @@ class Numbers {
                 "no number from " + std::to_string(range.lowest) + " to " + std::to_string(range.highest) + " is free");
   }
 
-  Kind kind_;
+  AccountKind kind_;
   const Accounts& mine_;
   NumberRange system_, others_;
   std::map<std::uint32_t, std::uint32_t>& map_;
@@ -115,10 +115,10 @@ class Numbers {
   std::set<std::uint32_t> avoided_;                   ///< by a number that is made up
 };
 
-std::string subject(Kind kind, std::string_view name) { return std::string(kind.word) + " " + printable(name); }
+std::string subject(AccountKind kind, std::string_view name) { return std::string(kind.word) + " " + printable(name); }
 
 /// A name that both sides have.
-void map_name(Kind kind, Numbers& numbers, const AccountEntry& theirs, const AccountEntry& mine,
+void map_name(AccountKind kind, Numbers& numbers, const AccountEntry& theirs, const AccountEntry& mine,
               std::vector<std::string>& done, std::vector<std::string>& kept) {
   const std::uint32_t skels = theirs.number(kind.number), own = mine.number(kind.number);
   if (!numbers.is_owner(skels, theirs.name())) return;
@@ -160,7 +160,7 @@ class Following {
     for (const AccountEntry* entry : theirs_.table(AccountFile::passwd)->entries()) TRY(one(kUsers, *users_, *entry));
     for (const AccountEntry* entry : theirs_.table(AccountFile::group)->entries()) members(*entry);
     for (const AccountFile file : {AccountFile::subuid, AccountFile::subgid}) ranges(file);
-    for (const Kind kind : {kGroups, kUsers}) gone(kind);
+    for (const AccountKind kind : {kGroups, kUsers}) gone(kind);
     return std::move(out_);
   }
 
@@ -173,7 +173,7 @@ class Following {
   }
   void put(AccountFile file, AccountEntry entry) { out_.accounts.table(file)->put(std::move(entry)); }
 
-  Result<> one(Kind kind, Numbers& numbers, const AccountEntry& theirs) {
+  Result<> one(AccountKind kind, Numbers& numbers, const AccountEntry& theirs) {
     const AccountEntry *const then = base(kind.file, theirs.name()), *const own = mine(kind.file, theirs.name());
     if (own != nullptr) {
       map_name(kind, numbers, theirs, *own, out_.done, out_.kept);
@@ -185,7 +185,7 @@ class Following {
     return {};
   }
 
-  Result<> add(Kind kind, Numbers& numbers, const AccountEntry& theirs) {
+  Result<> add(AccountKind kind, Numbers& numbers, const AccountEntry& theirs) {
     const auto number = TRY(numbers.give(theirs.number(kind.number), theirs.name()));
     if (!number) {
       out_.kept.push_back(subject(kind, theirs.name()) +
@@ -309,7 +309,7 @@ class Following {
     }
   }
 
-  void gone(Kind kind) {
+  void gone(AccountKind kind) {
     if (request_.base == nullptr || request_.base->table(kind.file) == nullptr) return;
     for (const AccountEntry* then : request_.base->table(kind.file)->entries())
       if (theirs_.find(kind.file, then->name()) == nullptr && mine(kind.file, then->name()) != nullptr)
@@ -346,7 +346,7 @@ Result<Followed> follow_accounts(const FollowRequest& request, Accounts mine) {
 
 NamedIds map_by_names(const Accounts& theirs, const Accounts& mine, IdMap ids) {
   NamedIds out{std::move(ids), {}, {}};
-  const auto map = [&](Kind kind, std::map<std::uint32_t, std::uint32_t>& numbers_map) {
+  const auto map = [&](AccountKind kind, std::map<std::uint32_t, std::uint32_t>& numbers_map) {
     if (theirs.table(kind.file) == nullptr || mine.table(kind.file) == nullptr) return;
     Numbers numbers(kind, theirs, mine, {}, {}, numbers_map);
     for (const AccountEntry* entry : theirs.table(kind.file)->entries())

@@ -31,7 +31,7 @@ class ManifestEntry {
   std::uint64_t size = 0;  ///< regular files
   sys::Time mtime;
   std::uint32_t mode = 0, uid = 0, gid = 0;
-  std::uint32_t nlink = 1;  ///< regular files: names of this inode within its part of the skel; 1 for all else
+  std::uint32_t nlink = 1;  ///< names of this inode within its part of the skel; 1 for directories
   sys::FileType type = sys::FileType::unknown;
   Part part = Part::local_part;
   std::optional<Hash128> content;  ///< regular files: XXH3-128

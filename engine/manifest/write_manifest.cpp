@@ -55,7 +55,8 @@ void append_entry(std::string& out, const ManifestEntry& entry, std::string_view
   append_number(out, " gid=", entry.gid);
   const bool regular = entry.type == sys::FileType::regular;
   if (regular) append_number(out, " size=", entry.size);
-  if (regular) append_number(out, " nlink=", entry.nlink);
+  const bool has_names = entry.type != sys::FileType::directory && entry.nlink != 1;
+  if (regular || has_names) append_number(out, " nlink=", entry.nlink);
   std::snprintf(text.data(), text.size(), " time=%lld.%09u", static_cast<long long>(entry.mtime.seconds),
                 entry.mtime.nanoseconds);
   out.append(text.data());

@@ -7,8 +7,8 @@ namespace vskel {
 
 namespace {
 
-constexpr std::size_t kMaxName = 255;
-constexpr std::size_t kMaxTold = 80;
+constexpr std::size_t kMaxPathName = 255;
+constexpr std::size_t kMaxToldOfPath = 80;
 
 /// Why a path ("usr/bin/ls", "" the root) is none; nullptr if it is one.
 const char* bad_path(std::string_view path) {
@@ -16,7 +16,7 @@ const char* bad_path(std::string_view path) {
   while (!path.empty()) {
     const std::string_view component = path.substr(0, path.find('/'));
     if (component.empty() || component == "." || component == "..") return "a path has no empty, . or .. components";
-    if (component.size() > kMaxName) return "a name is too long";
+    if (component.size() > kMaxPathName) return "a name is too long";
     if (component.size() + 1 == path.size()) return "a path does not end with /";
     path.remove_prefix(std::min(path.size(), component.size() + 1));
   }
@@ -35,7 +35,7 @@ Result<> DpkgFileLists::add(const std::string& package, std::string_view list, c
     const std::size_t end = list.find('\n');
     const std::string_view text = list.substr(0, end);
     const auto bad = [&](const char* why) {
-      return fail(kWhat, source + ":" + std::to_string(line), std::string(text.substr(0, kMaxTold)) + ": " + why);
+      return fail(kWhat, source + ":" + std::to_string(line), std::string(text.substr(0, kMaxToldOfPath)) + ": " + why);
     };
     if (end == list.npos) return bad("the file ends within a line");
     list.remove_prefix(end + 1);

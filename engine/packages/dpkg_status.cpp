@@ -16,13 +16,13 @@ constexpr std::array<std::string_view, 8> kStates{"not-installed",    "config-fi
                                                   "unpacked",         "half-configured", "triggers-awaited",
                                                   "triggers-pending", "installed"};
 constexpr std::size_t kMaxFields = 256;  // a paragraph's; policy knows some forty
-constexpr std::size_t kMaxPackageName = 255;
-constexpr std::size_t kMaxShownWord = 80;
+constexpr std::size_t kMaxWord = 255;
+constexpr std::size_t kMaxToldOfLine = 80;
 
 bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
 bool is_word_of(std::string_view text, std::string_view also) {
-  return !text.empty() && text.size() <= kMaxPackageName && is_letter_or_digit(text.front()) &&
+  return !text.empty() && text.size() <= kMaxWord && is_letter_or_digit(text.front()) &&
          std::ranges::all_of(text, [also](char c) { return is_letter_or_digit(c) || also.contains(c); });
 }
 
@@ -47,7 +47,7 @@ std::optional<Word> word_of(std::string_view text, std::span<const std::string_v
   return static_cast<Word>(found - words.begin());
 }
 
-std::string_view take_word(std::string_view& text) {
+std::string_view next_word(std::string_view& text) {
   const std::string_view word = text.substr(0, text.find(' '));
   text.remove_prefix(std::min(text.size(), word.size() + 1));
   return word;
@@ -83,7 +83,7 @@ class StatusReader {
   };
 
   [[nodiscard]] std::unexpected<Error> bad(std::size_t line, std::string_view what, std::string_view why) const {
-    std::string reason(what.substr(0, kMaxShownWord));
+    std::string reason(what.substr(0, kMaxToldOfLine));
     if (!reason.empty()) reason += ": ";
     return fail("read package status", source_ + ":" + std::to_string(line), reason.append(why));
   }
@@ -140,8 +140,8 @@ class StatusReader {
   }
 
   Result<> set_status(std::string_view value) {
-    const auto want = word_of<DpkgWant>(take_word(value), kWants);
-    const auto flag = word_of<DpkgFlag>(take_word(value), kFlags);
+    const auto want = word_of<DpkgWant>(next_word(value), kWants);
+    const auto flag = word_of<DpkgFlag>(next_word(value), kFlags);
     const auto state = word_of<DpkgState>(value, kStates);
     if (!want || !flag || !state) return bad("a status is WANT FLAG STATE, of words that dpkg has");
     package_.want = *want;

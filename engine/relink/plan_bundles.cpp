@@ -137,6 +137,12 @@ Result<> Planner::look_at_packages(const Path3& place) {
   if (gate_ != Gate::open || !place.base_known || place.base_generation == view_.newest().generation()) return {};
   const SkelPackages& then = *TRY(view_.packages(place.base_generation));
   const SkelPackages& now = *TRY(view_.packages(view_.newest().generation()));
+  for (const SkelPackages* packages : {&then, &now}) {
+    if (packages->doubt().empty()) continue;
+    const KeptPath doubt{"/" + place.path, "whether the packages that serve it stay is not known: " + packages->doubt()};
+    if (std::ranges::find(plan_.kept, doubt) == plan_.kept.end()) plan_.kept.push_back(doubt);
+    return {};
+  }
   const auto is_gone = [&](const std::string& package) { return !now.versions().contains(package); };
   std::set<std::string> gone;
   const std::vector<std::string> owners = then.owners(place.path), servers = then.servers(place.path);

@@ -15,7 +15,7 @@ constexpr std::array<std::string_view, 4> kScripts{".preinst", ".postinst", ".pr
 constexpr std::size_t kMostScript = std::size_t{1} << 20;
 
 /// nullopt if no file of the path is left.
-Result<std::optional<std::string>> read(const SkelView& view, const TreeNode* node, std::size_t limit) {
+Result<std::optional<std::string>> read_text(const SkelView& view, const TreeNode* node, std::size_t limit) {
   const bool at_hand = node != nullptr && node->type() == sys::FileType::regular && (node->as_newest || node->kept_in != 0);
   if (!at_hand || node->entry->size > limit) return std::nullopt;
   return TRY(sys::read_whole(TRY(view.open(*node)), limit));
@@ -47,27 +47,36 @@ bool is_called_after(std::string_view package, std::string_view name) {
 
 Result<SkelPackages> SkelPackages::load(const SkelView& view, const GenerationTree& tree) {
   SkelPackages out;
-  const auto status = TRY(read(view, tree.find("var/lib/dpkg/status"), kMaxDpkgStatus));
-  if (!status || status->empty()) return out;
+  auto read = out.read(view, tree);
+  if (read) return out;
+  if (read.error().code != 0) return std::unexpected(std::move(read).error());
+  SkelPackages unknown;
+  unknown.doubt_ = read.error().line();
+  return unknown;
+}
+
+Result<> SkelPackages::read(const SkelView& view, const GenerationTree& tree) {
+  const auto status = TRY(read_text(view, tree.find("var/lib/dpkg/status"), kMaxDpkgStatus));
+  if (!status || status->empty()) return {};
   const std::string source = "generation " + std::to_string(tree.generation()) + ", /var/lib/dpkg/";
   DpkgFileLists lists;
   const TreeNode* const info = tree.find(kInfo);
   for (const DpkgPackage& package : TRY(parse_dpkg_status(*status, source + "status"))) {
     if (package.state == DpkgState::not_installed || package.state == DpkgState::config_files) continue;
-    out.versions_[package.name] = package.version;
+    versions_[package.name] = package.version;
     if (info == nullptr) continue;
     const std::string list_name = dpkg_list_name(package);
-    if (const auto list = TRY(read(view, GenerationTree::child(*info, list_name), kMaxDpkgList)))
+    if (const auto list = TRY(read_text(view, GenerationTree::child(*info, list_name), kMaxDpkgList)))
       TRY(lists.add(package.name, *list, source + "info/" + list_name));
     const std::string stem = list_name.substr(0, list_name.rfind('.'));
     for (const std::string_view script : kScripts) {
       const std::string name = stem + std::string(script);
-      if (const auto text = TRY(read(view, GenerationTree::child(*info, name), kMostScript)))
-        out.scripts_[package.name] += *text + "\n";
+      if (const auto text = TRY(read_text(view, GenerationTree::child(*info, name), kMostScript)))
+        scripts_[package.name] += *text + "\n";
     }
   }
-  out.files_ = std::move(lists).finish();
-  return out;
+  files_ = std::move(lists).finish();
+  return {};
 }
 
 std::vector<std::string> SkelPackages::servers(std::string_view directory) const {

@@ -17,10 +17,12 @@ namespace vskel {
 class SkelPackages {
  public:
   /// Reads status, file lists and maintainer scripts of the installed packages of `tree`, which is one of `view`'s.
-  /// Where it has no dpkg database, or no file of it is kept any more, there are none. The skel is the administrator's:
-  /// a status that cannot be parsed is an error.
+  /// Where it has no dpkg database, or no file of it is kept any more, there are none; where one is not understood,
+  /// doubt() says why.
   [[nodiscard]] static Result<SkelPackages> load(const SkelView& view, const GenerationTree& tree);
 
+  /// One line; "" if all was understood.
+  [[nodiscard]] const std::string& doubt() const { return doubt_; }
   /// Package -> version, of what is installed.
   [[nodiscard]] const std::map<std::string, std::string, std::less<>>& versions() const { return versions_; }
   /// The packages that `directory` ("var/lib/mysql") is of: those that list it or something below it.
@@ -32,6 +34,8 @@ class SkelPackages {
   [[nodiscard]] std::vector<std::string> servers(std::string_view directory) const;
 
  private:
+  [[nodiscard]] Result<> read(const SkelView& view, const GenerationTree& tree);
+  std::string doubt_;
   std::map<std::string, std::string, std::less<>> versions_;
   std::map<std::string, std::string> scripts_;  // package -> the text of all its maintainer scripts
   DpkgFiles files_;

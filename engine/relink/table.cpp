@@ -68,7 +68,8 @@ Decision decide_different(const Question& q) {
   const bool as_theirs = same_but_time(q.mine, q.theirs);
   if (!q.base_known) return as_theirs ? nothing(30) : keep(30, why::kAddedOnBothSides);
   if (!q.base) return as_theirs ? nothing(13) : keep(14, why::kAddedOnBothSides);
-  if (same(q.base, q.theirs))
+  // A new time of the skel's is for those who left the file alone.
+  if (same_but_time(q.base, q.theirs) && (same(q.base, q.theirs) || !same_but_time(q.mine, q.base)))
     return nothing(q.mine->type == q.base->type && q.mine->content == q.base->content ? 17 : 3);
   if (is_special(q.mine->type)) return keep(31, why::kSpecialFile);
   if (is_directory(q.theirs) || is_directory(q.mine)) return decide_directory(q);

@@ -1,7 +1,10 @@
 #include "engine/seal/reseal.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <mutex>
+#include <vector>
 
 #include "engine/seal/seal.h"
 #include "engine/tree/walk.h"
@@ -70,9 +73,17 @@ Result<> prove_no_writers_below(const DirFd& tree) {
   });
 }
 
-Result<> unseal_all(const DirFd& tree) {
-  return for_each_file(tree, [](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
-    if (entry.type != sys::FileType::regular) return {};
+Result<> unseal_staged(const DirFd& tree, const DirFd& staged) {
+  std::mutex mutex;
+  std::vector<std::uint64_t> inodes;
+  TRY(for_each_file(staged, [&](const WalkDirectory&, const WalkEntry& entry) -> Result<> {
+    const std::scoped_lock lock(mutex);
+    inodes.push_back(entry.inode);
+    return {};
+  }));
+  std::ranges::sort(inodes);
+  return for_each_file(tree, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+    if (entry.type != sys::FileType::regular || !std::ranges::binary_search(inodes, entry.inode)) return {};
     TRY(clear_seal(directory.top(), entry.name, SealKind::guard));
     if (!TRY(sys::stat(directory.top(), entry.name)).immutable) return {};
     return clear_seal(directory.top(), entry.name, SealKind::immutable);

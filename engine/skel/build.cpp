@@ -20,9 +20,12 @@
 #include "engine/skel/default_templates.h"
 #include "engine/skel/devices.h"
 #include "engine/skel/distribute.h"
+#include "engine/skel/host_traces.h"
+#include "engine/skel/sieve.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/suspects.h"
 #include "engine/tree/arena.h"
+#include "engine/tree/relative_path.h"
 #include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
@@ -34,15 +37,21 @@ namespace {
 
 enum class SourceKind { host, directory, archive };
 
-/// Directories that every skel has, empty: the page's /home, /root and /tmp, and the mount points of a running system.
+/// Directories that are emptied, or that every skel has: the page's /home, /root and /tmp, and the mount points of a
+/// running system. /tmp is emptied by the layout's rules.
 struct EmptyDirectory {
+  enum class Emptied { never, with_homes, always };
   Name name;
   std::uint32_t mode;
   bool made_if_missing;
+  Emptied emptied;
 };
-constexpr std::array kEmptyDirectories{EmptyDirectory{"home", 0755, true}, EmptyDirectory{"root", 0700, true},
-                                       EmptyDirectory{"tmp", 01777, true}, EmptyDirectory{"proc", 0555, false},
-                                       EmptyDirectory{"sys", 0555, false}};
+constexpr std::array kEmptyDirectories{
+    EmptyDirectory{"home", 0755, true, EmptyDirectory::Emptied::with_homes},
+    EmptyDirectory{"root", 0700, true, EmptyDirectory::Emptied::with_homes},
+    EmptyDirectory{"tmp", 01777, true, EmptyDirectory::Emptied::never},
+    EmptyDirectory{"proc", 0555, false, EmptyDirectory::Emptied::always},
+    EmptyDirectory{"sys", 0555, false, EmptyDirectory::Emptied::always}};
 
 constexpr std::string_view kHosts =
     "127.0.0.1\tlocalhost\n"
@@ -58,14 +67,22 @@ sys::Time current_time() {
   return {seconds.count(), static_cast<std::uint32_t>(std::chrono::nanoseconds(now - seconds).count())};
 }
 
-/// Which names of a source are taken. Asked from many tasks; changes nothing.
+/// Which names of a source are taken. Asked from many tasks.
 class SourceRules {
  public:
-  SourceRules(const BuildRequest& request, SourceKind kind,
+  /// `sieve` hears of what is left out by the layout's rules. Both outlive this.
+  SourceRules(const BuildRequest& request, SourceKind kind, Sieve& sieve,
               std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories)
-      : request_(request), kind_(kind), own_directories_(std::move(own_directories)) {}
+      : request_(request), kind_(kind), sieve_(sieve), own_directories_(std::move(own_directories)) {}
 
   Treatment operator()(const WalkDirectory& directory, const WalkEntry& entry) const {
+    const Treatment treatment = by_place(directory, entry);
+    const bool by_request = directory.depth == 0 && asked_for(entry.name.view());
+    return treatment == Treatment::take && !by_request ? sieve_.treat(directory, entry) : treatment;
+  }
+
+  /// Where a name stands decides, and nothing else: what the layout's rules will say is not asked, nor is anybody told.
+  [[nodiscard]] Treatment by_place(const WalkDirectory& directory, const WalkEntry& entry) const {
     const std::string path = directory.path_to(entry.name);
     if (excluded(path) || is_own_directory(directory, entry)) return Treatment::leave_out;
     if (path == "etc/hosts") return Treatment::leave_out;  // a static one with tokens takes its place
@@ -74,7 +91,8 @@ class SourceRules {
     if (name == "dev") return Treatment::leave_out;  // only the devices of a container, made anew
     const bool is_directory = entry.type == sys::FileType::directory;
     for (const EmptyDirectory& empty : kEmptyDirectories)
-      if (is_directory && name == empty.name.view()) return asked_for(path) ? Treatment::take : Treatment::keep_empty;
+      if (is_directory && name == empty.name.view())
+        return is_emptied(empty) && !asked_for(path) ? Treatment::keep_empty : Treatment::take;
     if (kind_ != SourceKind::host) return Treatment::take;
     if (name == "run" && is_directory) return Treatment::keep_empty;
     const bool of_the_page =
@@ -86,12 +104,21 @@ class SourceRules {
   bool excluded(std::string_view path) const {
     return std::ranges::any_of(request_.exclude, [&](const std::string& glob) { return glob_matches(glob, path); });
   }
-  /// Named by a --global or --local of the administrator's: then he wants what is in it.
+  bool is_emptied(const EmptyDirectory& directory) const {
+    using enum EmptyDirectory::Emptied;
+    const bool no_homes = kind_ == SourceKind::host || request_.homes == Homes::emptied;
+    return directory.emptied == always || (directory.emptied == with_homes && no_homes);
+  }
+  /// Named by a --global, --local or --static of the administrator's, or covered by a --keep: then he wants what is in
+  /// it.
   bool asked_for(std::string_view path) const {
     const auto begins = [&](const std::string& pattern) {
       return glob_matches(pattern, path) || pattern.starts_with("/" + std::string(path) + "/");
     };
-    return std::ranges::any_of(request_.global, begins) || std::ranges::any_of(request_.local, begins);
+    return std::ranges::any_of(request_.global, begins) || std::ranges::any_of(request_.local, begins) ||
+           std::ranges::any_of(request_.static_paths, begins) || std::ranges::any_of(request_.keep, [&](const auto& glob) {
+             return glob_matches(glob, path);  // a file of somebody's home is not all of it
+           });
   }
   /// The vservers and their configuration are no part of a skel. Most names are told apart by their inode number alone.
   bool is_own_directory(const WalkDirectory& directory, const WalkEntry& entry) const {
@@ -104,8 +131,13 @@ class SourceRules {
 
   const BuildRequest& request_;
   SourceKind kind_;
+  Sieve& sieve_;
   std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories_;
 };
+
+Result<Layout> layout_for(const BuildRequest& request) {
+  return Layout::with_defaults(request.global, request.local, request.static_paths, request.keep);
+}
 
 Result<SourceKind> kind_of(const std::string& source) {
   if (source == "-") return SourceKind::archive;
@@ -258,8 +290,34 @@ Result<> look_at_passwords(const DirFd& static_tree, BuildReport& report) {
   return {};
 }
 
+/// What to look for to find the name of the host that the source is of.
+Result<std::string> host_label(const DirFd& source, SourceKind kind) {
+  constexpr std::size_t kMostName = 4096;
+  if (kind == SourceKind::host) return own_host_label();
+  const DirFd etc = TRY(open_dirs_if_there(source, "etc"));
+  const auto there = etc.open() ? TRY(sys::stat_if_there(etc, "hostname")) : std::nullopt;
+  if (!there || there->type != sys::FileType::regular || there->size > kMostName) return std::string();
+  return own_label(TRY(sys::read_whole(TRY(sys::open_file(etc, "hostname")), kMostName)));
+}
+
+Result<> tell_left_out(Sieve& sieve, const DirFd& source, BuildReport& report) {
+  TRY(sieve.count_scratch(source));
+  report.omitted = sieve.omitted();
+  report.left_out = sieve.left_out();
+  return {};
+}
+
+/// With what was found by its content as rules, which say of the path alone that it is no part of a skel.
+Result<std::string> layout_text(const Layout& layout, const Sieve& sieve) {
+  const std::vector<std::string> keys = sieve.paths_with_keys();
+  if (keys.empty()) return layout.text();
+  return Layout::with_omitted(layout.text(), "layout", keys);
+}
+
+using Rules = std::function<Treatment(const WalkDirectory& directory, const WalkEntry& entry)>;
+
 /// Calls `see` for every name that the rules take, from many tasks; without those in directories that are kept empty.
-Result<> for_each_taken(const DirFd& source, const SourceRules& rules,
+Result<> for_each_taken(const DirFd& source, const Rules& rules,
                         const std::function<Result<>(const WalkDirectory& directory, const WalkEntry& entry)>& see) {
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void>) -> Result<> {
@@ -291,7 +349,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   } else {
     source = TRY(sys::open_root(request.source));
   }
-  const Layout layout = TRY(Layout::with_defaults(request.global, request.local));
+  const Layout layout = TRY(layout_for(request));
   const auto executor = TRY(make_executor(request.engine, store.vservers()));
   std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories;
   for (const DirFd* own : {&store.vservers(), &store.etc()}) {
@@ -304,12 +362,20 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   distribution.layout = &layout;
   distribution.transfer = kind == SourceKind::archive ? Transfer::move : Transfer::copy;
   distribution.seal = TRY(choose_seal(staging, std::nullopt));
-  const SourceRules rules(request, kind, std::move(own_directories));
-  distribution.treatment = rules;
+  Sieve sieve(layout);
+  const SourceRules rules(request, kind, sieve, std::move(own_directories));
+  distribution.treatment = std::ref(rules);
+  distribution.put_instead = [&sieve](const Candidate& candidate, const DirFd& target, Name name) {
+    return sieve.put(candidate, target, name);
+  };
   if (Progress* const progress = request.engine.progress; progress != nullptr) {
     // A second walk of the names, only where somebody looks on; what it reads is in the cache for the walk that copies.
     std::atomic<std::uint64_t> files{0};
-    TRY(for_each_taken(source, rules, [&files](const WalkDirectory&, const WalkEntry& entry) -> Result<> {
+    const Rules by_name = [&](const WalkDirectory& directory, const WalkEntry& entry) {
+      const bool left_out = layout.left_out(directory.path_to(entry.name), entry.type);
+      return left_out ? Treatment::leave_out : rules.by_place(directory, entry);
+    };
+    TRY(for_each_taken(source, by_name, [&files](const WalkDirectory&, const WalkEntry& entry) -> Result<> {
       if (entry.type != sys::FileType::directory && entry.type != sys::FileType::socket)
         files.fetch_add(1, std::memory_order_relaxed);
       return {};
@@ -320,20 +386,27 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   distribution.progress = request.engine.progress;
   if (!distribution.seal)
     report.warnings.push_back("this file system takes no seal: global is not sealed; use --share copy or --seal none");
-  distribution.add = [&](ManifestEntries& entries) { return add_own_files(staged, source, current_time(), entries); };
+  distribution.add = [&](ManifestEntries& entries) {
+    std::ranges::move(sieve.entries(), std::back_inserter(entries));
+    return add_own_files(staged, source, current_time(), entries);
+  };
+  const std::string host = TRY(host_label(source, kind));
   Distributed distributed = TRY(distribute(distribution));
+  TRY(tell_left_out(sieve, source, report));
 
   TRY(link_plugins_and_template(store, staged, request.engine.wait));
-  TRY(write_small_file(staged.dir, "layout", layout.text(), 0644));
   const std::string accounts_name = generation_accounts_name(1);
   TRY(write_private_accounts(staged.generations, *Name::check(accounts_name),
                              TRY(read_account_files(staged.tree(Part::static_part)))));
+  TRY(write_small_file(staged.dir, "layout", TRY(layout_text(layout, sieve)), 0644));
   const Manifest manifest{1, std::move(distributed.entries)};
   const std::string file_name = generation_file_name(1);
   const Fd file = TRY(sys::create_file(staged.generations, *Name::check(file_name), 0644));
   TRY(write_manifest(manifest, [&file](std::string_view piece) { return sys::write_all(file, piece); }));
   count(manifest, report);
   TRY(look_at_passwords(staged.tree(Part::static_part), report));
+  for (const Part part : {Part::local_part, Part::static_part})
+    TRY(look_for_host(staged.tree(part), part, manifest.entries, host, report.look_at));
   std::ranges::move(distributed.notes, std::back_inserter(report.notes));
   return {};
 }
@@ -344,11 +417,11 @@ Result<> refuse_existing(const Store& store, const SkelName& skel) {
   return {};
 }
 
-/// A dry run reads the source's names only.
+/// A dry run reads the source's names, and what of it may hold a private key.
 Result<BuildReport> look_only(const Store& store, const BuildRequest& request, SourceKind kind) {
   BuildReport report;
   report.skel = request.skel.text();
-  const Layout layout = TRY(Layout::with_defaults(request.global, request.local));
+  const Layout layout = TRY(layout_for(request));
   if (kind == SourceKind::archive) {
     report.notes.push_back(request.source + ": an archive is not read in a dry run");
     return report;
@@ -357,9 +430,10 @@ Result<BuildReport> look_only(const Store& store, const BuildRequest& request, S
   std::set<std::pair<std::uint64_t, std::uint64_t>> own_directories;
   for (const DirFd* own : {&store.vservers(), &store.etc()})
     if (own->open()) own_directories.emplace(TRY(sys::stat(*own)).device, TRY(sys::stat(*own)).inode);
-  const SourceRules rules(request, kind, std::move(own_directories));
+  Sieve sieve(layout);
+  const SourceRules rules(request, kind, sieve, std::move(own_directories));
   std::mutex mutex;
-  TRY(for_each_taken(source, rules, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+  TRY(for_each_taken(source, std::ref(rules), [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
     const bool regular = entry.type == sys::FileType::regular;
     const std::uint64_t size = regular ? TRY(sys::stat(directory.top(), entry.name))
     .size : 0;
@@ -370,6 +444,7 @@ Result<BuildReport> look_only(const Store& store, const BuildRequest& request, S
     if (regular) report.add_file(part, size);
     return {};
   }));
+  TRY(tell_left_out(sieve, source, report));
   return report;
 }
 
@@ -426,7 +501,7 @@ void BuildReport::add_file(Part part, std::uint64_t size) {
 Result<BuildReport> build_skel(const Store& store, const BuildRequest& request) {
   const auto start = std::chrono::steady_clock::now();
   const SourceKind kind = TRY(kind_of(request.source));
-  TRY(Layout::with_defaults(request.global, request.local));
+  TRY(layout_for(request));
   for (const std::string& glob : request.exclude) TRY(check_glob(glob));
   TRY(refuse_existing(store, request.skel));
   Arena arena(workers(request.engine));

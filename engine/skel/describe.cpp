@@ -23,7 +23,12 @@ ManifestEntry entry_of(std::string path, Part part, const sys::Stat& stat, const
   return entry;
 }
 
-Result<ManifestEntry> describe_file(const WalkDirectory& directory, const WalkEntry& entry, Part part) {
+struct Described {
+  ManifestEntry entry;
+  sys::Stat stat;
+};
+
+Result<Described> describe_file(const WalkDirectory& directory, const WalkEntry& entry, Part part) {
   const Fd file = TRY(sys::open_trusted_file(directory.top(), entry.name));
   const sys::Stat stat = TRY(sys::stat(file));
   ManifestEntry out = entry_of(directory.path_to(entry.name), part, stat, TRY(sys::xattrs(file)));
@@ -32,30 +37,31 @@ Result<ManifestEntry> describe_file(const WalkDirectory& directory, const WalkEn
   const ContentHash hash = TRY(hash_file(file, part == Part::local_part ? WithSha256::yes : WithSha256::no));
   out.content = hash.xxh128;
   out.set_sha256(hash.sha256);
-  return out;
+  return Described{std::move(out), stat};
 }
 
-Result<ManifestEntry> describe_other(const WalkDirectory& directory, const WalkEntry& entry, Part part) {
+Result<Described> describe_other(const WalkDirectory& directory, const WalkEntry& entry, Part part) {
   const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
   ManifestEntry out =
       entry_of(directory.path_to(entry.name), part, stat, TRY(sys::xattrs(directory.top(), entry.name)));
+  out.nlink = stat.nlink;
   if (stat.type == sys::FileType::symlink) out.set_link_target(TRY(sys::read_link(directory.top(), entry.name)));
   if (stat.type == sys::FileType::character || stat.type == sys::FileType::block) out.set_rdev(stat.rdev);
-  return out;
+  return Described{std::move(out), stat};
 }
 
 }  // namespace
 
-Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& part_of,
-                                      const std::function<bool(const ManifestEntry& entry)>& is_wanted) {
+Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& part_of, const WantedEntry& is_wanted) {
   ManifestEntries out;
   std::mutex mutex;
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void> context) -> Result<> {
     const Part own_part = context == nullptr ? Part::local_part : *std::static_pointer_cast<Part>(context);
-    ManifestEntries found;
-    found.push_back(
-        entry_of(directory->path, own_part, TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top()))));
+    std::vector<Described> found;
+    const sys::Stat own = TRY(sys::stat(directory->top()));
+    const std::vector<sys::Xattr> own_xattrs = TRY(sys::xattrs(directory->top()));
+    found.push_back({entry_of(directory->path, own_part, own, own_xattrs), own});
     for (const WalkEntry& entry : directory->entries) {
       if (entry.type == sys::FileType::socket) continue;
       const std::optional<Part> part = part_of(*directory, entry);
@@ -68,8 +74,8 @@ Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& pa
       }
     }
     const std::scoped_lock lock(mutex);
-    for (ManifestEntry& entry : found)
-      if (is_wanted(entry)) out.push_back(std::move(entry));
+    for (Described& one : found)
+      if (is_wanted(one.entry, one.stat)) out.push_back(std::move(one.entry));
     return {};
   };
   (void)TRY(Walk::run({&tree}, Mounts::stop, nullptr, visitor));
@@ -78,7 +84,7 @@ Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& pa
 }
 
 Result<ManifestEntries> describe_tree(const DirFd& tree, const DescribedPart& part_of) {
-  return describe_tree(tree, part_of, [](const ManifestEntry&) { return true; });
+  return describe_tree(tree, part_of, [](const ManifestEntry&, const sys::Stat&) { return true; });
 }
 
 Result<ManifestEntries> describe_tree(const DirFd& tree, Part part) {

@@ -21,7 +21,7 @@ class Differ {
 
   Result<> compare(const ManifestEntry& then, const ManifestEntry& now, GenerationDiff& out) const {
     const bool same_metadata = (then.mode == now.mode || then.type == sys::FileType::symlink) && then.uid == now.uid &&
-                               then.gid == now.gid && then.xattrs() == now.xattrs();
+                               then.gid == now.gid && then.xattrs() == now.xattrs() && then.nlink == now.nlink;
     if (!TRY(has_same_content(then, now))) {
       out.changed.push_back(label(now));
     } else if (!same_metadata) {

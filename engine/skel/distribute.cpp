@@ -20,7 +20,6 @@
 #include "engine/issue/cloning.h"
 #include "engine/seal/reseal.h"
 #include "engine/seal/seal.h"
-#include "engine/tree/first_names.h"
 #include "engine/tree/for_pieces.h"
 #include "engine/tree/relative_path.h"
 
@@ -46,11 +45,12 @@ struct LastParent {
   std::optional<DirFd> dir;
 };
 
-/// A name of a file that has several in the source.
+/// A name of an inode that has several in the source. It waits for the others.
 struct OneOfManyNames {
-  std::size_t entry;    ///< index in the entries
+  Part part;
   std::uint64_t inode;  ///< in the source
-  bool seal;            ///< once it has all its names
+  std::string path;
+  friend auto operator<=>(const OneOfManyNames&, const OneOfManyNames&) = default;
 };
 
 /// A directory in a part that still has the metadata it was made with.
@@ -61,13 +61,13 @@ struct MadeDir {
 
 struct Distribution {
   const DistributeRequest& request;
-  std::array<FirstNames, kParts> first_names;
   Cloning cloning;
   tbb::enumerable_thread_specific<std::array<LastParent, kParts>> last_parents;
   std::atomic<bool> seals_wait{false};  ///< files of global with one name are still to be sealed
   std::mutex mutex;                     ///< guards what follows
   Distributed result;
   std::vector<OneOfManyNames> many_names;
+  std::vector<std::string> many_names_to_seal;  ///< a path of each such file of global that is still to be sealed
   std::vector<MadeDir> made_dirs;  ///< without the roots of the parts
 };
 
@@ -119,6 +119,22 @@ Result<DirFd> open_in_part(Distribution& shared, PartDirs& dirs, Part part) {
   return own;
 }
 
+WithSha256 with_sha256_in(Part part) { return part == Part::local_part ? WithSha256::yes : WithSha256::no; }
+
+void record_hash(ManifestEntry& entry, const ContentHash& hash) {
+  entry.content = hash.xxh128;
+  entry.set_sha256(hash.sha256);
+}
+
+/// In the source that is ours no flag is a seal.
+void note_lost_flag(Distribution& shared, std::string_view path, const sys::Stat& stat) {
+  if (shared.request.transfer != Transfer::move) return;
+  auto line = lost_flag(path, stat);
+  if (!line) return;
+  const std::scoped_lock lock(shared.mutex);
+  shared.result.notes.push_back(std::move(*line));
+}
+
 /// The batch of one directory for one part, while it is being planned. Deques, because operations point into them.
 class PartBatch {
  public:
@@ -128,6 +144,8 @@ class PartBatch {
   Result<> add(const WalkEntry& entry) {
     const DirFd& source = directory_.top();
     const sys::Stat stat = TRY(sys::stat(source, entry.name));
+    if (stat.nlink > 1 && stat.type != sys::FileType::directory) return put_off(entry, stat);
+    if (stat.immutable || stat.append) note_lost_flag(shared_, directory_.path_to(entry.name), stat);
     switch (stat.type) {
       case sys::FileType::regular:
         return add_file(entry, stat);
@@ -157,12 +175,8 @@ class PartBatch {
     if (!target_ && entries_.empty()) return {};
     TRY(flush());
     const std::scoped_lock lock(shared_.mutex);
-    const std::size_t first = shared_.result.entries.size();
     for (ManifestEntry& entry : entries_) shared_.result.entries.push_back(std::move(entry));
-    for (OneOfManyNames name : many_names_) {
-      name.entry += first;
-      shared_.many_names.push_back(name);
-    }
+    std::ranges::move(many_names_, std::back_inserter(shared_.many_names));
     return {};
   }
 
@@ -178,7 +192,7 @@ class PartBatch {
   };
 
   const Metadata& keep(Metadata metadata) { return metadata_.emplace_back(std::move(metadata)); }
-  WithSha256 with_sha256() const { return part_ == Part::local_part ? WithSha256::yes : WithSha256::no; }
+  [[nodiscard]] WithSha256 with_sha256() const { return with_sha256_in(part_); }
 
   ManifestEntry& note(const WalkEntry& entry, sys::FileType type, const Metadata& metadata) {
     return entries_.emplace_back(entry_for(directory_.path_to(entry.name), part_, type, metadata));
@@ -187,13 +201,14 @@ class PartBatch {
   Result<> add_file(const WalkEntry& entry, const sys::Stat& stat) {
     Fd file = TRY(sys::open_trusted_file(directory_.top(), entry.name));
     const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(file))));
-    if (shared_.request.put_known && TRY(put_known(entry, stat, metadata, file))) return {};
+    if (shared_.request.known != nullptr && TRY(put_known(entry, stat, metadata, file))) return {};
+    if (shared_.request.put_instead && TRY(put_instead(entry, stat, metadata, file))) return {};
     ManifestEntry& noted = note(entry, sys::FileType::regular, metadata);
     noted.size = stat.size;
     const bool seal = part_ == Part::global_part && shared_.request.seal && is_linkable(stat, metadata.xattrs);
-    const bool moved = shared_.request.transfer == Transfer::move && stat.nlink == 1;
-    pending_.push_back({entries_.size() - 1, entry.name, seal && stat.nlink == 1, true, moved, nullptr, {}});
-    if (stat.nlink > 1) return add_file_of_many_names(entry, stat, file, metadata, seal);
+    // A file with a flag can't be linked, and keeps its flag where it lies: it is copied.
+    const bool moved = shared_.request.transfer == Transfer::move && !stat.immutable && !stat.append;
+    pending_.push_back({entries_.size() - 1, entry.name, seal, true, moved, nullptr, {}});
     if (moved) {
       operations_.emplace_back(LinkName{entry.name, &directory_.top(), entry.name});
     } else {
@@ -202,10 +217,30 @@ class PartBatch {
     return bytes_ >= kBatchBytes || files_.size() >= kBatchOpenFiles ? flush() : Result<>{};
   }
 
+  /// Whether all names of an inode are one in the skel already is known when all are known; and a further name, in
+  /// whatever directory, has to find the first one complete.
+  Result<> put_off(const WalkEntry& entry, const sys::Stat& stat) {
+    TRY(open_target());
+    many_names_.push_back({part_, stat.inode, directory_.path_to(entry.name)});
+    return {};
+  }
+
   Result<bool> put_known(const WalkEntry& entry, const sys::Stat& stat, const Metadata& metadata, const Fd& file) {
+    KnownFiles& files = *shared_.request.known;
+    const std::string path = directory_.path_to(entry.name);
+    const Candidate candidate{std::span(&path, 1), part_, stat, metadata, file};
+    const auto known = TRY(files.find(candidate));
+    if (!known) return false;
+    TRY(open_target());
+    if (!TRY(files.link(*known, *target_, entry.name))) return false;
+    TRY(files.keep(*known, candidate));
+    return true;
+  }
+
+  Result<bool> put_instead(const WalkEntry& entry, const sys::Stat& stat, const Metadata& metadata, const Fd& file) {
     TRY(open_target());
     const std::string path = directory_.path_to(entry.name);
-    return shared_.request.put_known({path, part_, stat, metadata, file}, *target_, entry.name);
+    return shared_.request.put_instead({std::span(&path, 1), part_, stat, metadata, file}, *target_, entry.name);
   }
 
   Result<> plan_copy(const WalkEntry& entry, const sys::Stat& stat, Fd file, const Metadata& metadata) {
@@ -240,30 +275,6 @@ class PartBatch {
     record_hash(entries_.back(), hash_bytes(content, with_sha256()));
     pending_.back().hash = false;
     return {};
-  }
-
-  /// Done at once and under the inode's lock, so that a further name, in whatever directory, finds the first one
-  /// complete. Sealed when all names are made, because a sealed inode can't be linked.
-  Result<> add_file_of_many_names(const WalkEntry& entry, const sys::Stat& stat, const Fd& file,
-                                  const Metadata& metadata, bool seal) {
-    many_names_.push_back({entries_.size() - 1, stat.inode, seal});
-    pending_.back().hash = false;
-    TRY(open_target());
-    const CopyFile copy{entry.name, &file, stat.size, stat.blocks, CopyBy::either, &metadata};
-    const auto make_first = [&] { return issue(std::array<Operation, 1>{copy}); };
-    const auto make_further = [&](const FirstNames::Place& place) -> Result<> {
-      const DirFd dir = TRY(sys::open_dirs(*shared_.request.parts[index_of(part_)], place.dir));
-      return issue(std::array<Operation, 1>{LinkName{entry.name, &dir, *Name::check(place.name)}});
-    };
-    TRY(shared_.first_names[index_of(part_)].make(stat.inode, directory_.path, entry.name.view(), make_first,
-                                                  make_further));
-    record_hash(entries_.back(), TRY(hash_file(file, with_sha256())));
-    return {};
-  }
-
-  static void record_hash(ManifestEntry& entry, const ContentHash& hash) {
-    entry.content = hash.xxh128;
-    entry.set_sha256(hash.sha256);
   }
 
   Result<> open_target() {
@@ -352,15 +363,17 @@ std::shared_ptr<PartDirs> child_of(const std::shared_ptr<PartDirs>& parent, cons
   return child;
 }
 
-Result<> read_metadata(PartDirs& dirs, const DirFd& source) {
-  dirs.metadata = metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source)));
+Result<> read_metadata(Distribution& shared, PartDirs& dirs, const DirFd& source) {
+  const sys::Stat stat = TRY(sys::stat(source));
+  note_lost_flag(shared, dirs.path, stat);
+  dirs.metadata = metadata_of(stat, TRY(sys::xattrs(source)));
   return {};
 }
 
 Result<> visit(Distribution& shared, Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                const std::shared_ptr<PartDirs>& dirs) {
   const DistributeRequest& request = shared.request;
-  TRY(read_metadata(*dirs, directory->top()));
+  TRY(read_metadata(shared, *dirs, directory->top()));
   (void)TRY(open_in_part(shared, *dirs, request.layout->part_of(directory->path)));
   std::array<std::optional<PartBatch>, kParts> batches;
   for (const WalkEntry& entry : directory->entries) {
@@ -373,7 +386,7 @@ Result<> visit(Distribution& shared, Walk& walk, const std::shared_ptr<const Wal
         walk.descend(directory, entry, std::move(child));
         continue;
       }
-      TRY(read_metadata(*child, TRY(sys::open_dir_crossing(directory->top(), entry.name))));
+      TRY(read_metadata(shared, *child, TRY(sys::open_dir_crossing(directory->top(), entry.name))));
       (void)TRY(open_in_part(shared, *child, request.layout->part_of(path)));
       continue;
     }
@@ -393,32 +406,159 @@ Result<> visit(Distribution& shared, Walk& walk, const std::shared_ptr<const Wal
   return {};
 }
 
+/// All names of one inode of the source that go to one part: they become one inode there.
+class NameGroup {
+ public:
+  /// `names` differ in nothing but their paths.
+  NameGroup(Distribution& shared, std::span<const OneOfManyNames> names)
+      : shared_(shared), part_(names.front().part), inode_(names.front().inode) {
+    for (const OneOfManyNames& name : names) paths_.push_back(name.path);
+  }
+
+  Result<> put() {
+    const DirFd source = TRY(sys::open_dirs(*shared_.request.source, parent_path(paths_.front())));
+    const Name name = last_name(paths_.front());
+    const sys::Stat stat = TRY(sys::stat(source, name));
+    if (stat.inode != inode_)
+      return fail("copy", sys::path_of(source) + "/" + std::string(name.view()), "was replaced while it was read");
+    note_lost_flag(shared_, paths_.front(), stat);
+    if (stat.type == sys::FileType::regular) return put_file(TRY(sys::open_trusted_file(source, name)), stat);
+    const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(source, name)));
+    ManifestEntry entry = entry_for({}, part_, stat.type, metadata);
+    if (stat.type == sys::FileType::symlink) {
+      const std::string target = TRY(sys::read_link(source, name));
+      entry.set_link_target(target);
+      return make(entry, [&](Name made) { return MakeSymlink{made, &target, &metadata}; });
+    }
+    if (stat.type != sys::FileType::fifo) entry.set_rdev(stat.rdev);
+    return make(entry, [&](Name made) { return MakeNode{made, stat.type, stat.rdev, &metadata}; });
+  }
+
+ private:
+  Result<> put_file(const Fd& file, const sys::Stat& stat) {
+    const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
+    if (shared_.request.known != nullptr && TRY(put_known({paths_, part_, stat, metadata, file}))) return {};
+    if (shared_.request.put_instead) TRY(put_instead(stat, metadata, file));
+    if (paths_.empty()) return {};
+    ManifestEntry entry = entry_for({}, part_, stat.type, metadata);
+    entry.size = stat.size;
+    record_hash(entry, TRY(hash_file(file, with_sha256_in(part_))));
+    seal_ = part_ == Part::global_part && shared_.request.seal && is_linkable(stat, metadata.xattrs);
+    return make(entry,
+                [&](Name made) { return CopyFile{made, &file, stat.size, stat.blocks, CopyBy::either, &metadata}; });
+  }
+
+  /// Names for which there is another file are none of the group any more.
+  Result<> put_instead(const sys::Stat& stat, const Metadata& metadata, const Fd& file) {
+    std::vector<std::string> left;
+    for (std::string& path : paths_) {
+      const Candidate candidate{std::span(&path, 1), part_, stat, metadata, file};
+      if (!TRY(shared_.request.put_instead(candidate, TRY(directory_of(path)), last_name(path))))
+        left.push_back(std::move(path));
+    }
+    paths_ = std::move(left);
+    return {};
+  }
+
+  [[nodiscard]] Result<DirFd> directory_of(const std::string& path) const {
+    return sys::open_dirs(*shared_.request.parts[index_of(part_)], parent_path(path));
+  }
+
+  /// All names or none: two inodes are not one.
+  Result<bool> put_known(const Candidate& candidate) {
+    KnownFiles& files = *shared_.request.known;
+    const auto known = TRY(files.find(candidate));
+    if (!known) return false;
+    for (std::size_t at = 0; at < paths_.size(); ++at) {
+      if (TRY(files.link(*known, TRY(directory_of(paths_[at])), last_name(paths_[at])))) continue;
+      for (std::size_t made = 0; made < at; ++made)
+        TRY(files.unlink(*known, TRY(directory_of(paths_[made])), last_name(paths_[made])));
+      return false;
+    }
+    TRY(files.keep(*known, candidate));
+    return true;
+  }
+
+  /// `operation_for(name)` makes the first name, and another first one where an inode has all the names that its file
+  /// system allows (ext4: 65,000).
+  template <class OperationFor>
+  Result<> make(const ManifestEntry& entry, OperationFor operation_for) {
+    std::vector<std::size_t> firsts;
+    for (std::size_t at = 0; at < paths_.size(); ++at) {
+      const DirFd dir = TRY(directory_of(paths_[at]));
+      const Name name = last_name(paths_[at]);
+      if (!firsts.empty() && TRY(link_to(paths_[firsts.back()], dir, name))) continue;
+      TRY(issue(dir, operation_for(name)));
+      firsts.push_back(at);
+    }
+    const std::scoped_lock lock(shared_.mutex);
+    for (std::size_t inode = 0; inode < firsts.size(); ++inode) {
+      const std::size_t first = firsts[inode], end = inode + 1 < firsts.size() ? firsts[inode + 1] : paths_.size();
+      if (seal_) shared_.many_names_to_seal.push_back(paths_[first]);
+      for (std::size_t at = first; at < end; ++at) {
+        ManifestEntry& added = shared_.result.entries.emplace_back(entry);
+        added.path = paths_[at];
+        added.nlink = static_cast<std::uint32_t>(end - first);
+      }
+    }
+    return {};
+  }
+
+  /// False: it has all names that it can have.
+  Result<bool> link_to(const std::string& first, const DirFd& dir, Name name) {
+    const DirFd first_dir = TRY(directory_of(first));
+    auto linked = issue(dir, LinkName{name, &first_dir, last_name(first)});
+    if (linked) return true;
+    if (linked.error().code == EMLINK) return false;
+    return std::unexpected(std::move(linked).error());
+  }
+
+  Result<> issue(const DirFd& dir, Operation operation) {
+    Results results = shared_.request.executor->issue({&dir, std::span(&operation, 1)}, OnFailure::stop);
+    if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
+    return {};
+  }
+
+  Distribution& shared_;
+  const Part part_;
+  const std::uint64_t inode_;
+  std::vector<std::string> paths_;
+  bool seal_ = false;
+};
+
+/// What was put off.
+Result<> put_many_names(Distribution& shared) {
+  constexpr std::size_t kGroupsPerTask = 16;
+  std::vector<OneOfManyNames>& names = shared.many_names;
+  std::ranges::sort(names);
+  std::vector<std::span<const OneOfManyNames>> groups;
+  for (auto at = names.cbegin(); at != names.cend();) {
+    const auto next = std::find_if(at, names.cend(), [at](const OneOfManyNames& name) {
+      return name.part != at->part || name.inode != at->inode;
+    });
+    groups.emplace_back(at, next);
+    at = next;
+  }
+  return for_pieces(std::span(groups), kGroupsPerTask, [&shared](auto piece) -> Result<> {
+    for (const auto& group : piece) TRY(NameGroup(shared, group).put());
+    return {};
+  });
+}
+
 /// More are found faster by a walk of many tasks.
 constexpr std::size_t kFewNames = 256;
 
-/// Seals the copies of files with several names one by one.
-Result<> seal_files_of_many_names(const Distribution& shared) {
-  const DirFd& root = *shared.request.parts[index_of(Part::global_part)];
-  std::unordered_set<std::uint64_t> sealed;
-  for (const OneOfManyNames& one : shared.many_names) {
-    if (!one.seal || !sealed.insert(one.inode).second) continue;
-    const std::string& path = shared.result.entries[one.entry].path;
-    TRY(set_seal(TRY(sys::open_dirs(root, parent_path(path))), last_name(path), *shared.request.seal));
-  }
-  return {};
-}
-
-/// What waits for the last name and the last byte: link counts of the manifest, and seals.
-Result<> finish_files(Distribution& shared) {
-  for (const OneOfManyNames& one : shared.many_names) {
-    ManifestEntry& entry = shared.result.entries[one.entry];
-    entry.nlink = shared.first_names[index_of(entry.part)].names_of(one.inode);
-  }
+/// What waits for the last name and the last byte: a sealed inode can't be linked.
+Result<> seal_files(const Distribution& shared) {
   if (!shared.request.seal) return {};
-  if (!shared.seals_wait && shared.many_names.size() <= kFewNames) return seal_files_of_many_names(shared);
   const DirFd& root = *shared.request.parts[index_of(Part::global_part)];
-  TRY(sys::sync_file_system(root));
-  (void)TRY(seal_again(root, *shared.request.seal));
+  if (shared.seals_wait || shared.many_names_to_seal.size() > kFewNames) {
+    TRY(sys::sync_file_system(root));
+    (void)TRY(seal_again(root, *shared.request.seal));
+    return {};
+  }
+  for (const std::string& path : shared.many_names_to_seal)
+    TRY(set_seal(TRY(sys::open_dirs(root, parent_path(path))), last_name(path), *shared.request.seal));
   return {};
 }
 
@@ -441,6 +581,12 @@ Result<> finish_dirs(Distribution& shared, PartDirs& root) {
 
 }  // namespace
 
+std::optional<std::string> lost_flag(std::string_view path, const sys::Stat& stat) {
+  if (!stat.immutable && !stat.append) return std::nullopt;
+  return "/" + std::string(path) + (stat.immutable ? ": immutable (chattr +i)" : ": append-only (chattr +a)") +
+         " in the merged tree; its flag is not kept";
+}
+
 Result<Distributed> distribute(const DistributeRequest& request) {
   Distribution shared{request, {}, {}, {}, {}, {}, {}, {}, {}};
   auto root = std::make_shared<PartDirs>();
@@ -451,8 +597,9 @@ Result<Distributed> distribute(const DistributeRequest& request) {
   const auto mount_points = TRY(Walk::run({request.source}, Mounts::stop, root, visitor));
   for (const std::string& path : mount_points)
     shared.result.notes.push_back("/" + path + ": another file system, left out");
+  TRY(put_many_names(shared));
   if (request.add) TRY(request.add(shared.result.entries));
-  TRY(finish_files(shared));
+  TRY(seal_files(shared));
   TRY(finish_dirs(shared, *root));
   std::ranges::sort(shared.result.entries, by_path_and_part);
   std::ranges::sort(shared.result.notes);

@@ -14,6 +14,7 @@
 #include "engine/model/options.h"
 #include "engine/model/sharing.h"
 #include "engine/quiesce/quiescence.h"
+#include "engine/skel/left_out.h"
 #include "engine/skel/skel.h"
 
 namespace vskel {
@@ -47,7 +48,10 @@ struct GenerationReport {
   std::array<PartChanges, kParts> parts{};  ///< indexed by Part
   std::vector<std::string> moved;           ///< "/opt/x: from local to global"
   std::vector<std::string> ambiguous;       ///< "/usr/local/x: global by an earlier rule than 'local /usr/local'"
-  std::vector<std::string> set_aside;       ///< "/etc/passwd: static has it; the tree's is in SKEL/generations/..."
+  /// "/etc/passwd: static has it and stays as it is; the merged tree's is in SKEL/generations/...", and what is one
+  /// machine's own.
+  std::vector<std::string> set_aside;
+  std::vector<LeftOut> left_out;            ///< caches and logs of the merged tree
   std::vector<std::string> look_at;         ///< leftovers of machine and package manager: "/root/.bash_history: ..."
   std::vector<std::string> accounts;        ///< users and groups: "user redis (104:108) added"
   std::vector<std::string> notes;           ///< what was left out

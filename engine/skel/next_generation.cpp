@@ -133,6 +133,7 @@ class Finish {
     const std::string files = kept_files_name(last), manifest = generation_file_name(last + 1);
     TRY(move_once(staging, "files", skel_.generations(), *Name::check(files)));
     TRY(publish_set_aside(staging));
+    if (TRY(sys::stat_if_there(staging, "layout"))) TRY(sys::rename_over(staging, "layout", skel_.dir(), "layout"));
     const DirFd added = TRY(open_dirs_if_there(staging, "static"));
     if (added.open()) TRY(move_into(added, skel_.tree(Part::static_part)));
     TRY(publish_accounts(staging, generation_accounts_name(last + 1)));
@@ -216,7 +217,8 @@ class Finish {
     TRY(quiescence.release());
     // What was to be new is the merged tree's still, where no seal may be in a package manager's way.
     const DirFd merged = TRY(open_dirs_if_there(store_.vservers(), merged_));
-    return merged.open() ? unseal_all(merged) : Result<>{};
+    const DirFd staged = TRY(open_dirs_if_there(staging, "global"));
+    return merged.open() && staged.open() ? unseal_staged(merged, staged) : Result<>{};
   }
 
   Result<> empty_own_trash() {
@@ -261,11 +263,26 @@ Result<bool> NextGeneration::link(const DirFd& source, Name source_name, const D
   return std::unexpected(std::move(linked).error());
 }
 
-Result<> NextGeneration::copy(const DirFd& source, Name name, const DirFd& target) {
+Result<> NextGeneration::unlink(const DirFd& source, Name source_name, const DirFd& target, Name name) {
+  const sys::Stat stat = TRY(sys::stat(source, source_name));
+  const auto turn = TRY(quiescence_->turn());
+  const bool lifted = TRY(seals_->lift_if_sealed(source, source_name, stat.inode));
+  auto gone = sys::unlink(target, name);
+  if (lifted) TRY(seals_->restore(source, source_name, stat.inode));
+  return gone;
+}
+
+Result<> NextGeneration::copy(const DirFd& source, Name name, const DirFd& root, const std::string& path) {
   const Fd file = TRY(sys::open_trusted_file(source, name));
   const sys::Stat stat = TRY(sys::stat(file));
+  const DirFd target = TRY(make_dirs(root, parent_path(path)));
+  const auto [first, is_first] = copies_.emplace(std::pair(&root, stat.inode), path);
+  if (!is_first) {
+    const DirFd dir = TRY(sys::open_dirs(root, parent_path(first->second)));
+    return sys::link(dir, last_name(first->second), target, last_name(path));
+  }
   const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
-  const Operation copy = CopyFile{name, &file, stat.size, stat.blocks, CopyBy::either, &metadata};
+  const Operation copy = CopyFile{last_name(path), &file, stat.size, stat.blocks, CopyBy::either, &metadata};
   Results results = executor_->issue({&target, std::span(&copy, 1)}, OnFailure::stop);
   if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
   return {};
@@ -282,13 +299,13 @@ Result<> NextGeneration::move_old(const DirFd& source, Name name, const sys::Sta
 Result<> NextGeneration::keep_old(const ManifestEntry& entry) {
   const DirFd source = TRY(sys::open_dirs(skel_->tree(entry.part), parent_path(entry.path)));
   const Name name = last_name(entry.path);
-  const std::string parent(parent_path(entry.path)), part(part_name(entry.part));
-  const DirFd files = TRY(sys::ensure_dir(*staging_, "files", kPrivateMode));
-  const DirFd target = TRY(make_dirs(files, parent.empty() ? part : part + "/" + parent));
+  if (!files_.open()) files_ = TRY(sys::ensure_dir(*staging_, "files", kPrivateMode));
+  const std::string path = joined_path(part_name(entry.part), entry.path);
   const sys::Stat stat = TRY(sys::stat(source, name));
   // A further name would change the number of links of what stays in the local part.
   if (entry.part != Part::global_part && stat.type == sys::FileType::regular && stat.nlink > 1)
-    return copy(source, name, target);
+    return copy(source, name, files_, path);
+  const DirFd target = TRY(make_dirs(files_, parent_path(path)));
   if (TRY(link(source, name, target, name))) return {};
   return move_old(source, name, stat, target);
 }

@@ -9,8 +9,10 @@
 
 #include <array>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "engine/issue/executor.h"
 #include "engine/manifest/manifest.h"
@@ -33,8 +35,11 @@ class NextGeneration {
   /// A further name in `target` for `source_name` in `source`, of a tree of the skel's. False where the inode takes
   /// none. Thread-safe.
   [[nodiscard]] Result<bool> link(const DirFd& source, Name source_name, const DirFd& target, Name name);
-  /// A copy of `name` in `source`, of a tree of the skel's, with its metadata and the same name. Thread-safe.
-  [[nodiscard]] Result<> copy(const DirFd& source, Name name, const DirFd& target);
+  /// Takes a name back that link() made. Thread-safe.
+  [[nodiscard]] Result<> unlink(const DirFd& source, Name source_name, const DirFd& target, Name name);
+  /// A copy of `name` in `source`, of a tree of the skel's, with its metadata, at `path` below `root`, which outlives
+  /// this. All names that are copied of one inode are one inode there. Not thread-safe.
+  [[nodiscard]] Result<> copy(const DirFd& source, Name name, const DirFd& root, const std::string& path);
   /// What the last generation has at `entry` goes into staging/ID/files. Not thread-safe.
   [[nodiscard]] Result<> keep_old(const ManifestEntry& entry);
   /// Static's account files as the new generation has them.
@@ -57,6 +62,9 @@ class NextGeneration {
   unsigned last_ = 0;
   std::array<DirFd, kParts> trees_;
   std::unique_ptr<LiftedSeals> seals_;
+  DirFd files_;  ///< staging/ID/files, once it is there
+  /// Root and source's inode -> the first path of its copy.
+  std::map<std::pair<const DirFd*, std::uint64_t>, std::string> copies_;
 };
 
 /// What becomes of trees that are not needed any more: their names of sealed inodes may go only while the tenants that

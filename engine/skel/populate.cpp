@@ -83,14 +83,7 @@ class DirectoryPlan {
       subdirectories_.push_back({&entry, metadata_of(stat, {})});
       return {};
     }
-    const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(source, entry.name))));
-    if (stat.type == sys::FileType::symlink) {
-      const std::string& target = link_targets_.emplace_back(TRY(sys::read_link(source, entry.name)));
-      push(MakeSymlink{entry.name, &target, &metadata}, Kind::copy, 0);
-      return {};
-    }
-    push(MakeNode{entry.name, stat.type, stat.rdev, &metadata}, Kind::copy, 0);
-    return {};
+    return add_node(entry, source, stat);
   }
 
   /// Issues what is left, the directory's own metadata last.
@@ -135,6 +128,21 @@ class DirectoryPlan {
     if (global && share == Share::hardlink && is_linkable(stat, metadata.xattrs)) return add_link(entry, source, stat);
     if (stat.nlink > 1) return add_file_of_many_names(entry, stat, file, metadata);
     return add_copy(entry, stat, std::move(file), metadata);
+  }
+
+  /// A symlink, FIFO or device.
+  Result<> add_node(const WalkEntry& entry, const DirFd& source, const sys::Stat& stat) {
+    const Metadata& metadata = keep(metadata_of(stat, TRY(sys::xattrs(source, entry.name))));
+    std::optional<Operation> operation;
+    if (stat.type == sys::FileType::symlink) {
+      const std::string& target = link_targets_.emplace_back(TRY(sys::read_link(source, entry.name)));
+      operation = MakeSymlink{entry.name, &target, &metadata};
+    } else {
+      operation = MakeNode{entry.name, stat.type, stat.rdev, &metadata};
+    }
+    if (stat.nlink > 1) return add_many_names(entry, stat, *operation, {Kind::copy, 0});
+    push(std::move(*operation), Kind::copy, 0);
+    return {};
   }
 
   Result<> add_link(const WalkEntry& entry, const DirFd& source, const sys::Stat& stat) {
@@ -197,15 +205,19 @@ class DirectoryPlan {
     return {};
   }
 
-  /// Done at once and under the inode's lock: see FirstNames.
   Result<> add_file_of_many_names(const WalkEntry& entry, const sys::Stat& stat, const Fd& file,
                                   const Metadata& metadata) {
     const CopyBy by = stat.size == 0 ? CopyBy::data : copy_by(entry);
     const CopyFile copy{entry.name, &file, stat.size, stat.blocks, by, &metadata};
-    const std::pair<Kind, std::uint64_t> kind{by == CopyBy::clone ? Kind::clone : Kind::copy,
-                                              by == CopyBy::clone ? 0 : stat.size};
+    return add_many_names(entry, stat, copy,
+                          {by == CopyBy::clone ? Kind::clone : Kind::copy, by == CopyBy::clone ? 0 : stat.size});
+  }
+
+  /// Done at once and under the inode's lock: see FirstNames. `make` makes the first name.
+  Result<> add_many_names(const WalkEntry& entry, const sys::Stat& stat, const Operation& make,
+                          std::pair<Kind, std::uint64_t> kind) {
     const auto make_first = [&]() -> Result<> {
-      for (Targets::Target& target : targets_.all) issue(target, std::array<Operation, 1>{copy}, std::array{kind});
+      for (Targets::Target& target : targets_.all) issue(target, std::span(&make, 1), std::array{kind});
       return {};
     };
     const auto make_further = [&](const FirstNames::Place& place) -> Result<> {

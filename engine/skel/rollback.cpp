@@ -118,8 +118,8 @@ class Restoration {
     const bool copy = holder && entry.part != Part::global_part && stat.type == sys::FileType::regular;
     if (!copy && TRY(next.link(source, name, target, name))) return stat.inode;
     entry.nlink = 1;
-    TRY(next.copy(source, name, target));
-    return 0;
+    TRY(next.copy(source, name, next.tree(entry.part), entry.path));
+    return TRY(sys::stat(target, name)).inode;
   }
 
   /// Static as it lies there, its directories as the restored trees have them.

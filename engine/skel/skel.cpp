@@ -130,9 +130,11 @@ Result<std::uint64_t> Skel::count_paths() const {
   return lines - std::min(lines, kNotBelow);
 }
 
-Result<Layout> Skel::layout() const {
+Result<std::string> Skel::layout_text() const {
   const Fd file = TRY(sys::open_file(dir_, "layout"));
-  return Layout::parse(TRY(sys::read_whole(file, kMostLayout)), path_ + "/layout");
+  return sys::read_whole(file, kMostLayout);
 }
+
+Result<Layout> Skel::layout() const { return Layout::parse(TRY(layout_text()), path_ + "/layout"); }
 
 }  // namespace vskel

@@ -37,6 +37,8 @@ class Skel {
   /// How many paths below its root the newest generation has, by the lines of its manifest: for a progress display.
   [[nodiscard]] Result<std::uint64_t> count_paths() const;
   [[nodiscard]] Result<Layout> layout() const;
+  /// As its administrator wrote it.
+  [[nodiscard]] Result<std::string> layout_text() const;
   /// "VSERVERS/.skel/NAME", for messages.
   [[nodiscard]] const std::string& path() const { return path_; }
 

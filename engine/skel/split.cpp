@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -17,10 +18,12 @@
 #include "engine/skel/account_files.h"
 #include "engine/skel/describe.h"
 #include "engine/skel/distribute.h"
+#include "engine/skel/host_traces.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/merge.h"
 #include "engine/skel/next_entries.h"
 #include "engine/skel/next_generation.h"
+#include "engine/skel/sieve.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/skel/suspects.h"
 #include "engine/skel/unfinished_packages.h"
@@ -31,61 +34,125 @@ namespace vskel {
 
 namespace {
 
-/// The old inodes of a skel, asked for every file of the merged tree.
-class OldFiles {
+/// The last generation as it lies in the skel's parts, to compare the merged tree's files with.
+class OldEntries {
  public:
-  OldFiles(const Skel& skel, const DirFd& merged, NextGeneration& next, const Manifest& last, NextEntries& entries)
-      : skel_(skel),
-        merged_(merged),
-        next_(next),
-        last_(last.entries),
-        entries_(entries),
-        inode_at_(last.entries.size()) {
+  OldEntries(const Skel& skel, const ManifestEntries& last) : skel_(skel), last_(last) {}
+
+  /// The entry of that path, if it is no directory and of that part.
+  [[nodiscard]] const ManifestEntry* find(std::string_view path, Part part) const {
+    const auto found = find_path(last_, path);
+    const bool fits = found != last_.end() && found->part == part && found->type != sys::FileType::directory;
+    return fits ? &*found : nullptr;
+  }
+  [[nodiscard]] std::size_t index_of(const ManifestEntry& entry) const {
+    const auto found = std::ranges::lower_bound(last_, entry, by_path_and_part);
+    return static_cast<std::size_t>(found - last_.begin());
+  }
+  [[nodiscard]] Result<DirFd> directory_of(const ManifestEntry& entry) const {
+    return sys::open_dirs(skel_.tree(entry.part), parent_path(entry.path));
+  }
+  [[nodiscard]] Result<sys::Stat> stat(const ManifestEntry& entry) const {
+    return sys::stat(TRY(directory_of(entry)), last_name(entry.path));
+  }
+
+  /// Whether the names of one inode of the merged tree that go to `part` are the very names that one inode of the skel
+  /// has there. Whoever writes to a name writes to all of them: which they are belongs to what a file is.
+  [[nodiscard]] Result<bool> has_names(std::span<const std::string> paths, Part part) const {
+    std::optional<std::uint64_t> inode;
+    for (const std::string& path : paths) {
+      const ManifestEntry* const entry = find(path, part);
+      if (entry == nullptr || entry->nlink != paths.size()) return false;
+      if (paths.size() == 1) return true;
+      const std::uint64_t own = TRY(stat(*entry))
+      .inode;
+      if (inode.value_or(own) != own) return false;
+      inode = own;
+    }
+    return true;
+  }
+
+ private:
+  const Skel& skel_;
+  const ManifestEntries& last_;
+};
+
+/// The old inodes of a skel, asked for every file of the merged tree. One goes along with all of its names or with
+/// none.
+class OldFiles final : public KnownFiles {
+ public:
+  OldFiles(const Skel& skel, const DirFd& merged, const Sieve& sieve, NextGeneration& next, const Manifest& last,
+           NextEntries& entries)
+      : merged_(merged), sieve_(sieve), next_(next), last_(last.entries), old_(skel, last.entries), entries_(entries) {
     for (std::size_t at = 0; at < last_.size(); ++at)
       if (last_[at].part == Part::global_part && last_[at].type == sys::FileType::regular && last_[at].size > 0)
         by_shape_.push_back(static_cast<std::uint32_t>(at));
     std::ranges::sort(by_shape_, {}, [this](std::uint32_t at) { return shape_of(last_[at]); });
   }
 
-  /// True if an old inode has become `name` in `target`.
-  Result<bool> put(const Candidate& candidate, const DirFd& target, Name name) {
-    const auto same_path = find_path(last_, candidate.path);
-    if (same_path != last_.end() && same_path->part == candidate.part && candidate.part != Part::static_part &&
-        TRY(is_same(*same_path, candidate)))
-      return link(index_of(same_path), candidate, target, name);
-    if (candidate.part != Part::global_part || !is_linkable(candidate.stat, candidate.metadata.xattrs)) return false;
-    return put_moved(candidate, target, name);
+  Result<std::optional<std::size_t>> find(const Candidate& candidate) override {
+    if (candidate.part == Part::static_part) return std::nullopt;
+    const ManifestEntry* const entry = old_.find(candidate.paths.front(), candidate.part);
+    if (candidate.paths.size() == 1 && sieve_.empties(candidate.paths.front()))
+      return entry != nullptr && is_emptied(*entry, candidate) ? std::optional(old_.index_of(*entry)) : std::nullopt;
+    const bool same = entry != nullptr && TRY(is_same(*entry, candidate));
+    if (same && TRY(old_.has_names(candidate.paths, candidate.part))) return old_.index_of(*entry);
+    // A package took its names apart, or joined others with it.
+    if (same || (candidate.paths.size() > 1 && has_old_name(candidate))) return std::nullopt;
+    if (candidate.part != Part::global_part || !is_linkable(candidate.stat, candidate.metadata.xattrs))
+      return std::nullopt;
+    return find_moved(candidate);
   }
 
-  /// When all files are put: numbers of links of what was kept, and the entries of what got an old inode at another
-  /// path than before.
-  void finish(ManifestEntries& others) {
-    for (std::size_t at = 0; at < last_.size(); ++at)
-      if (inode_at_[at] != 0) entries_.set_nlink(at, names_of(at, inode_at_[at]));
-    for (Moved& moved : elsewhere_) {
-      moved.entry.nlink = names_of(moved.old, moved.inode);
-      others.push_back(std::move(moved.entry));
+  /// Of a file that becomes an empty one, and was one before. Nothing is known of when it was emptied.
+  static bool is_emptied(const ManifestEntry& old, const Candidate& candidate) {
+    const sys::Stat& stat = candidate.stat;
+    return old.type == sys::FileType::regular && old.size == 0 && old.mode == stat.mode && old.uid == stat.uid &&
+           old.gid == stat.gid && old.xattrs() == hash_xattrs(candidate.metadata.xattrs);
+  }
+
+  Result<bool> link(std::size_t known, const DirFd& target, Name name) override {
+    const ManifestEntry& old = last_[known];
+    // It has all the names that its file system allows: the merged tree's inode leads from now on.
+    return next_.link(TRY(old_.directory_of(old)), last_name(old.path), target, name);
+  }
+
+  Result<> unlink(std::size_t known, const DirFd& target, Name name) override {
+    const ManifestEntry& old = last_[known];
+    return next_.unlink(TRY(old_.directory_of(old)), last_name(old.path), target, name);
+  }
+
+  Result<> keep(std::size_t known, const Candidate& candidate) override {
+    const ManifestEntry& old = last_[known];
+    const sys::Time mtime = TRY(old_.stat(old))
+    .mtime;
+    const auto names = static_cast<std::uint32_t>(candidate.paths.size());
+    const std::scoped_lock lock(mutex_);
+    for (const std::string& path : candidate.paths) {
+      if (old.path == candidate.paths.front()) {
+        const std::size_t at = old_.index_of(*old_.find(path, candidate.part));
+        entries_.keep(at);
+        entries_.set_mtime(at, mtime);
+        continue;
+      }
+      ManifestEntry& entry = elsewhere_.emplace_back(old);
+      entry.path = path;
+      entry.mtime = mtime;
+      entry.nlink = names;
     }
+    return {};
+  }
+
+  /// When all files are put: the entries of what got an old inode at another path than before.
+  void finish(ManifestEntries& others) {
+    std::ranges::move(elsewhere_, std::back_inserter(others));
     elsewhere_.clear();
   }
 
  private:
   using Shape = std::array<std::uint64_t, 4>;
-  struct Moved {
-    ManifestEntry entry;
-    std::size_t old;  ///< index in last_
-    std::uint64_t inode;
-  };
 
   static Shape shape_of(const ManifestEntry& entry) { return {entry.size, entry.mode, entry.uid, entry.gid}; }
-
-  /// How many names of the new generation an old inode has in its part: those counted, and the one at its only old
-  /// path.
-  [[nodiscard]] std::uint32_t names_of(std::size_t old, std::uint64_t inode) const {
-    const auto counted = names_.find(inode);
-    const bool only_name_kept = last_[old].nlink <= 1 && inode_at_[old] != 0;
-    return (counted == names_.end() ? 0 : counted->second) + (only_name_kept ? 1 : 0);
-  }
 
   /// Sizes and metadata first; what they leave open the bytes decide, and no hash (relink.md).
   Result<bool> is_same(const ManifestEntry& entry, const Candidate& candidate) const {
@@ -94,36 +161,38 @@ class OldFiles {
         entry.uid != stat.uid || entry.gid != stat.gid || !same_time(entry.mtime, stat.mtime) ||
         entry.xattrs() != hash_xattrs(candidate.metadata.xattrs))
       return false;
-    const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry.part), parent_path(entry.path)));
-    const Fd old = TRY(sys::open_trusted_file(dir, last_name(entry.path)));
+    const Fd old = TRY(sys::open_trusted_file(TRY(old_.directory_of(entry)), last_name(entry.path)));
     if (!candidate.metadata.xattrs.empty() && TRY(sys::xattrs(old)) != candidate.metadata.xattrs) return false;
     return TRY(compare_content(old, candidate.file))
     .same;
   }
 
+  [[nodiscard]] bool has_old_name(const Candidate& candidate) const {
+    return std::ranges::any_of(candidate.paths,
+                               [&](const std::string& path) { return old_.find(path, candidate.part) != nullptr; });
+  }
+
   /// What merely equals another file does not become one inode with it: private copies of the two would be one as well.
   /// So an old inode goes along with one inode of the merged tree, and not while an old path of it still has another.
-  Result<bool> put_moved(const Candidate& candidate, const DirFd& target, Name name) {
+  Result<std::optional<std::size_t>> find_moved(const Candidate& candidate) {
     const sys::Stat& stat = candidate.stat;
     const auto found = std::ranges::equal_range(by_shape_, Shape{stat.size, stat.mode, stat.uid, stat.gid}, {},
                                                 [this](std::uint32_t at) { return shape_of(last_[at]); });
-    if (found.empty()) return false;
+    if (found.empty()) return std::nullopt;
     const ContentHash hash = TRY(hash_file(candidate.file, WithSha256::no));
     std::map<std::uint64_t, std::size_t> free;
     std::set<std::uint64_t> taken;
     for (const std::uint32_t at : found) {
       const ManifestEntry& entry = last_[at];
       if (entry.content != hash.xxh128) continue;
-      const DirFd dir = TRY(sys::open_dirs(skel_.tree(entry.part), parent_path(entry.path)));
-      const std::uint64_t inode = TRY(sys::stat(dir, last_name(entry.path)))
+      const std::uint64_t inode = TRY(old_.stat(entry))
       .inode;
       if (TRY(stays_as_another(entry, candidate))) taken.insert(inode);
       free.emplace(inode, at);
     }
     for (const auto& [inode, at] : free)
-      if (!taken.contains(inode) && TRY(is_same(last_[at], candidate)) && claim(inode, stat.inode))
-        return link(at, candidate, target, name);
-    return false;
+      if (!taken.contains(inode) && TRY(is_same(last_[at], candidate)) && claim(inode, stat.inode)) return at;
+    return std::nullopt;
   }
 
   /// Does the merged tree have a file at an old path, as far as stat(2) tells unchanged, that is not the candidate?
@@ -140,44 +209,16 @@ class OldFiles {
     return moved_.emplace(old_inode, merged_inode).first->second == merged_inode;
   }
 
-  Result<bool> link(std::size_t at, const Candidate& candidate, const DirFd& target, Name name) {
-    const ManifestEntry& old = last_[at];
-    const DirFd dir = TRY(sys::open_dirs(skel_.tree(old.part), parent_path(old.path)));
-    const Name old_name = last_name(old.path);
-    const sys::Stat stat = TRY(sys::stat(dir, old_name));
-    // It has all the names that its file system allows: the merged tree's inode leads from now on.
-    if (!TRY(next_.link(dir, old_name, target, name))) return false;
-    const bool same_path = old.path == candidate.path;
-    const std::scoped_lock lock(mutex_);
-    if (!same_path || old.nlink > 1) ++names_[stat.inode];
-    if (same_path) {
-      inode_at_[at] = stat.inode;
-      entries_.keep(at);
-      entries_.set_mtime(at, stat.mtime);
-      return true;
-    }
-    ManifestEntry entry = old;
-    entry.path = candidate.path;
-    entry.mtime = stat.mtime;
-    elsewhere_.push_back({std::move(entry), at, stat.inode});
-    return true;
-  }
-
-  [[nodiscard]] std::size_t index_of(ManifestEntries::const_iterator entry) const {
-    return static_cast<std::size_t>(entry - last_.begin());
-  }
-
-  const Skel& skel_;
   const DirFd& merged_;
+  const Sieve& sieve_;
   NextGeneration& next_;
   const ManifestEntries& last_;
+  const OldEntries old_;
   std::vector<std::uint32_t> by_shape_;  // indices in last_
   std::mutex mutex_;                     // guards what follows
   NextEntries& entries_;
-  std::vector<std::uint64_t> inode_at_;  // by place in last_: the old inode that its path has again; 0: another
-  std::vector<Moved> elsewhere_;
-  std::unordered_map<std::uint64_t, std::uint32_t> names_;  // but for one at the only path that its inode had
-  std::map<std::uint64_t, std::uint64_t> moved_;            // old inode -> the merged tree's that it stands for
+  ManifestEntries elsewhere_;
+  std::map<std::uint64_t, std::uint64_t> moved_;  // old inode -> the merged tree's that it stands for
 };
 
 /// One split under way.
@@ -193,14 +234,16 @@ class Split {
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_.generation, seal, *executor, quiescence));
     NextEntries entries(last_.entries);
-    OldFiles old_files(skel_, source, next, last_, entries);
+    OldFiles old_files(skel_, source, *sieve_, next, last_, entries);
     Distributed distributed = TRY(distribute_merged(source, next, seal, *executor, old_files));
     old_files.finish(distributed.entries);
     std::ranges::move(distributed.notes, std::back_inserter(report_.notes));
+    std::ranges::move(sieve_->entries(), std::back_inserter(distributed.entries));
     entries.add(with_static(std::move(distributed.entries)));
     TRY(compare(entries));
-    TRY(look_beside_static(source));
-    if (!aside_.empty()) TRY(set_aside(source, staging));
+    TRY(tell_what_stays_behind(source));
+    if (!aside_.empty()) TRY(set_aside(source, staging, next));
+    TRY(write_down_keys(staging));
     if (report_.new_generation) {
       for (const ManifestEntry* entry : displaced_) TRY(next.keep_old(*entry));
       TRY(next.keep_accounts(TRY(all_accounts(next.tree(Part::static_part)))));
@@ -215,23 +258,31 @@ class Split {
   /// The same report from a look at the merged tree as it stands. Hashes are good enough to say what would be done.
   Result<GenerationReport> preview() {
     const DirFd source = TRY(look_at_trees());
+    const OldEntries old(skel_, last_.entries);
     const auto part_of = [this](const WalkDirectory& directory, const WalkEntry& entry) -> std::optional<Part> {
-      if (treat(directory, entry) == Treatment::leave_out) return std::nullopt;
-      return layout_->part_of(directory.path_to(entry.name));
+      const std::string path = directory.path_to(entry.name);
+      if (treat(directory, entry) == Treatment::leave_out || layout_->left_out(path, entry.type)) return std::nullopt;
+      return layout_->part_of(path);
     };
     NextEntries entries(last_.entries);
-    const auto is_new = [&](const ManifestEntry& entry) {
-      const auto same_path = find_path(last_.entries, entry.path);
-      if (entry.type == sys::FileType::directory || same_path == last_.entries.end()) return true;
-      if (same_path->part != entry.part || !look_the_same(*same_path, entry)) return true;
-      entries.keep(static_cast<std::size_t>(same_path - last_.entries.begin()));
+    NamesOfInodes many_names;
+    const auto is_new = [&](const ManifestEntry& entry, const sys::Stat& stat) {
+      note_lost_flag(entry.path, stat);
+      if (entry.type == sys::FileType::directory) return true;
+      if (stat.nlink > 1) many_names[{entry.part, stat.inode}].push_back(entry.path);
+      const ManifestEntry* const before = old.find(entry.path, entry.part);
+      const bool stays_empty = before != nullptr && before->size == 0 && sieve_->empties(entry.path);
+      if (before == nullptr || stat.nlink > 1 || before->nlink > 1) return true;
+      if (!look_the_same(*before, entry) && !stays_empty) return true;
+      entries.keep(old.index_of(*before));
       return false;
     };
     ManifestEntries others = TRY(describe_tree(source, part_of, is_new));
+    TRY(keep_many_names(many_names, old, others, entries));
     add_directories_of_parts(others, entries);
     entries.add(with_static(std::move(others)));
     TRY(compare(entries));
-    TRY(look_beside_static(source));
+    TRY(tell_what_stays_behind(source));
     report_.generation = last_.generation + (report_.new_generation ? 1 : 0);
     return std::move(report_);
   }
@@ -241,12 +292,16 @@ class Split {
   Result<DirFd> look_at_trees() {
     report_.skel = skel_.name().text();
     layout_.emplace(TRY(skel_.layout()));
+    sieve_.emplace(*layout_);
     static_entries_ = TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part));
     // A tool of the administrator's may have left them there.
     std::erase_if(static_entries_, [](const ManifestEntry& entry) { return is_account_leftover(entry.path); });
     for (const ManifestEntry& entry : static_entries_) static_types_.emplace(entry.path, entry.type);
     const std::string merged = merged_name(skel_.name());
     DirFd source = TRY(sys::open_dir(store_.vservers(), *Name::check(merged)));
+    const sys::Stat root = TRY(sys::stat(source));
+    if (root.immutable || root.append)
+      return fail("split skel", sys::path_of(source), "immutable or append-only itself; chattr -ia it first");
     accounts_ = TRY(split_accounts(skel_, source, last_.generation));
     report_.accounts = accounts_.told;
     for (const SplitAccounts::Changed& changed : accounts_.changed) describe_changed(changed);
@@ -286,6 +341,34 @@ class Split {
     for (std::size_t at = 0; at < texts.size(); ++at)
       if (!texts[at]) texts[at] = std::move(fresh[at]);
     return texts;
+  }
+
+  using NamesOfInodes = std::map<std::pair<Part, std::uint64_t>, std::vector<std::string>>;
+
+  void note_lost_flag(std::string_view path, const sys::Stat& stat) {
+    if (auto line = lost_flag(path, stat)) report_.notes.push_back(std::move(*line));
+  }
+
+  /// Moves those of `others` to what is kept that are the names of one inode as before; all get their number of names.
+  static Result<> keep_many_names(NamesOfInodes& many_names, const OldEntries& old, ManifestEntries& others,
+                                  NextEntries& entries) {
+    std::map<std::pair<Part, std::string_view>, std::uint32_t> counts;  // 0: kept
+    for (auto& [inode, paths] : many_names) {
+      const Part part = inode.first;
+      std::ranges::sort(paths);
+      const bool same = TRY(old.has_names(paths, part));
+      for (const std::string& path : paths) counts[{part, path}] = static_cast<std::uint32_t>(same ? 0 : paths.size());
+    }
+    std::erase_if(others, [&](ManifestEntry& entry) {
+      if (entry.type == sys::FileType::directory) return false;
+      const auto found = counts.find({entry.part, entry.path});
+      entry.nlink = found == counts.end() ? 1 : std::max(found->second, 1U);
+      const ManifestEntry* const before = old.find(entry.path, entry.part);
+      if (found == counts.end() || found->second != 0 || !look_the_same(*before, entry)) return false;
+      entries.keep(old.index_of(*before));
+      return true;
+    });
+    return {};
   }
 
   /// As distribution makes them: every part has the directories on the way to what it has, and the root.
@@ -330,8 +413,9 @@ class Split {
     distribution.treatment = [this](const WalkDirectory& directory, const WalkEntry& entry) {
       return treat(directory, entry);
     };
-    distribution.put_known = [&old_files](const Candidate& candidate, const DirFd& target, Name name) {
-      return old_files.put(candidate, target, name);
+    distribution.known = &old_files;
+    distribution.put_instead = [this](const Candidate& candidate, const DirFd& target, Name name) {
+      return sieve_->put(candidate, target, name);
     };
     distribution.executor = &executor;
     distribution.progress = request_.engine.progress;
@@ -356,7 +440,7 @@ class Split {
     // merge-skel made these, to have something to mount on.
     const bool mount_point = directory.depth == 0 && (path == "proc" || path == "sys");
     if (mount_point && entry.type == sys::FileType::directory && !had_directory(path)) return Treatment::leave_out;
-    return Treatment::take;
+    return sieve_->treat(directory, entry);
   }
 
   [[nodiscard]] bool had_directory(std::string_view path) const {
@@ -439,8 +523,9 @@ class Split {
   /// A regular file that only looks like the last generation's, and was not kept, is another.
   void count(const ManifestEntry& now, const ManifestEntry* before, bool kept) {
     const bool moved_part = before != nullptr && before->part != now.part;
+    const bool same_names = now.type == sys::FileType::regular ? kept : before != nullptr && now.nlink == before->nlink;
     const bool same = before != nullptr && !moved_part && look_the_same(*before, now) &&
-                      (now.type != sys::FileType::regular || now.part == Part::static_part || kept);
+                      (now.part == Part::static_part || same_names);
     if (same) {
       ++report_.changes(now.part).unchanged;
       return;
@@ -453,24 +538,57 @@ class Split {
     if (const auto rule = layout_->ambiguity_of(now.path))
       report_.ambiguous.push_back(path + ": " + std::string(part_name(now.part)) + " by a rule that stands before '" +
                                   *rule + "'");
+    if (now.path.starts_with("etc/")) new_configuration_.push_back(now);
     if (const auto reason = reason_to_look(now)) report_.look_at.push_back(path + ": " + std::string(*reason));
     if (before != nullptr && before->part != Part::static_part) displaced_.push_back(before);
   }
 
+  /// What the merged tree has and the skel does not get, and what of it has the name of this host in it, which package
+  /// scripts have asked.
+  Result<> tell_what_stays_behind(const DirFd& source) {
+    TRY(sieve_->count_scratch(source));
+    report_.left_out = sieve_->left_out();
+    TRY(look_beside_static(source));
+    TRY(look_at_omitted());
+    const std::string label = TRY(own_host_label());
+    for (const Part part : {Part::global_part, Part::local_part})
+      TRY(look_for_host(source, part, new_configuration_, label, report_.look_at));
+    return {};
+  }
+
   /// What the merged tree has where static has a file: static is not touched, and the tree's is kept to be looked at,
-  /// unless it is the same.
+  /// unless it is the same, or would be, with its tokens.
   Result<> look_beside_static(const DirFd& source) {
-    if (beside_static_.empty()) return {};
-    aside_name_ = TRY(free_set_aside_name());
     for (const std::string& path : beside_static_) {
       const DirFd dir = TRY(sys::open_dirs(source, parent_path(path)));
       const DirFd static_dir = TRY(sys::open_dirs(skel_.tree(Part::static_part), parent_path(path)));
-      if (TRY(is_the_same_file(dir, static_dir, last_name(path)))) continue;
-      aside_.push_back(path);
-      report_.set_aside.push_back("/" + path + ": static has it and stays as it is; the merged tree's is in " +
-                                  skel_.path() + "/generations/" + aside_name_ + "/" + path);
+      const Name name = last_name(path);
+      if (TRY(is_the_same_file(dir, static_dir, name)) || TRY(is_the_same_token(path, dir, static_dir, name))) continue;
+      TRY(put_aside(path, "static has it and stays as it is"));
     }
     return {};
+  }
+
+  Result<> look_at_omitted() {
+    for (const Omitted& omitted : sieve_->omitted()) TRY(put_aside(omitted.path, omitted.reason() + ", left out"));
+    return {};
+  }
+
+  Result<> put_aside(const std::string& path, const std::string& reason) {
+    if (aside_name_.empty()) aside_name_ = TRY(free_set_aside_name());
+    aside_.push_back(path);
+    report_.set_aside.push_back("/" + path + ": " + reason + "; the merged tree's is in " + skel_.path() +
+                                "/generations/" + aside_name_ + "/" + path);
+    return {};
+  }
+
+  /// The layout says from now on that no generation has them: relink knows paths only.
+  Result<> write_down_keys(const DirFd& staging) const {
+    const std::vector<std::string> keys = sieve_->paths_with_keys();
+    if (keys.empty()) return {};
+    const std::string text = TRY(Layout::with_omitted(TRY(skel_.layout_text()), skel_.path() + "/layout", keys));
+    const Fd file = TRY(sys::create_file(staging, "layout", 0644));
+    return sys::write_all(file, text);
   }
 
   Result<std::string> free_set_aside_name() const {
@@ -482,36 +600,58 @@ class Split {
     return name;
   }
 
-  Result<> set_aside(const DirFd& source, const DirFd& staging) {
+  /// By further names of the merged tree's inodes, or copies of what has a flag and can't be linked. Directories have
+  /// the originals' owners, modes and times; the one at the top is nobody else's to enter.
+  Result<> set_aside(const DirFd& source, const DirFd& staging, NextGeneration& next) {
     const DirFd aside = TRY(sys::ensure_dir(staging, "set-aside", 0700));
+    std::set<std::string, std::greater<>> parents;
     for (const std::string& path : aside_) {
       const DirFd dir = TRY(sys::open_dirs(source, parent_path(path)));
       const DirFd target = TRY(make_dirs(aside, parent_path(path)));
       const Name name = last_name(path);
       if (TRY(sys::stat(dir, name)).type == sys::FileType::directory) {
-        TRY(link_tree(TRY(sys::open_dir(dir, name)), TRY(sys::ensure_dir(target, name, 0700))));
+        TRY(sys::make_dir(target, name, 0700));
+        TRY(set_tree_aside(TRY(sys::open_dir(dir, name)), aside, path, next));
       } else {
-        TRY(sys::link(dir, name, target, name));
+        TRY(set_file_aside(dir, name, aside, path, next));
       }
+      for (std::string_view parent = parent_path(path); !parent.empty(); parent = parent_path(parent))
+        parents.emplace(parent);
     }
+    // Those further down first: each name made in a directory moves its time.
+    for (const std::string& parent : parents)
+      TRY(take_metadata(TRY(sys::open_dirs(source, parent)), TRY(sys::open_dirs(aside, parent))));
     return {};
   }
 
-  /// All that is below `from`, by further names of its inodes.
-  static Result<> link_tree(const DirFd& from, const DirFd& to) {
+  static Result<> take_metadata(const DirFd& from, const DirFd& to) {
+    return apply_metadata(to, metadata_of(TRY(sys::stat(from)), TRY(sys::xattrs(from))), Fresh::no);
+  }
+
+  static Result<> set_file_aside(const DirFd& dir, Name name, const DirFd& aside, const std::string& path,
+                                 NextGeneration& next) {
+    const sys::Stat stat = TRY(sys::stat(dir, name));
+    if (stat.immutable || stat.append) return next.copy(dir, name, aside, path);
+    return sys::link(dir, name, TRY(sys::open_dirs(aside, parent_path(path))), last_name(path));
+  }
+
+  /// All that is below `from`, which is at `path`.
+  static Result<> set_tree_aside(const DirFd& from, const DirFd& aside, const std::string& path, NextGeneration& next) {
+    std::mutex mutex;  // copies are made one at a time
     const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                                 std::shared_ptr<void>) -> Result<> {
-      const DirFd target = TRY(sys::open_dirs(to, directory->path));
+      const std::string own = directory->path.empty() ? path : joined_path(path, directory->path);
+      const DirFd target = TRY(sys::open_dirs(aside, own));
       for (const WalkEntry& entry : directory->entries) {
         if (entry.type != sys::FileType::directory) {
-          TRY(sys::link(directory->top(), entry.name, target, entry.name));
+          const std::scoped_lock lock(mutex);
+          TRY(set_file_aside(directory->top(), entry.name, aside, joined_path(own, entry.name.view()), next));
           continue;
         }
         TRY(sys::make_dir(target, entry.name, 0700));
         walk.descend(directory, entry, nullptr);
       }
-      return apply_metadata(target, metadata_of(TRY(sys::stat(directory->top())), TRY(sys::xattrs(directory->top()))),
-                            Fresh::no);
+      return take_metadata(directory->top(), target);
     };
     (void)TRY(Walk::run({&from}, Mounts::stop, nullptr, visitor));
     return {};
@@ -528,11 +668,23 @@ class Split {
     .same;
   }
 
+  /// Would a token rule make of the merged tree's file what static has?
+  [[nodiscard]] Result<bool> is_the_same_token(const std::string& path, const DirFd& dir, const DirFd& static_dir,
+                                               Name name) const {
+    constexpr std::size_t kMostStatic = 1 << 20;
+    const sys::Stat own = TRY(sys::stat(static_dir, name)), merged = TRY(sys::stat(dir, name));
+    const auto regular = sys::FileType::regular;
+    if (own.type != regular || merged.type != regular || own.size > kMostStatic) return false;
+    const std::string text = TRY(sys::read_whole(TRY(sys::open_trusted_file(static_dir, name)), kMostStatic));
+    return sieve_->would_make(path, dir, name, text);
+  }
+
   const Store& store_;
   const GenerationRequest& request_;
   const Skel& skel_;
   const Manifest& last_;
   std::optional<Layout> layout_;
+  std::optional<Sieve> sieve_;
   ManifestEntries static_entries_;
   std::map<std::string, sys::FileType> static_types_;
   SplitAccounts accounts_;
@@ -540,7 +692,8 @@ class Split {
   std::set<std::string> beside_static_;
   std::vector<const ManifestEntry*> displaced_;
   std::string aside_name_;
-  std::vector<std::string> aside_;  // those of beside_static_ that are not the same
+  std::vector<std::string> aside_;  // those of beside_static_ that are not the same, and what was omitted
+  ManifestEntries new_configuration_;
   GenerationReport report_;
 };
 
@@ -556,8 +709,7 @@ std::string named(const std::vector<std::string>& names) {
 /// No vserver is to get a package that its manager has still to finish: nobody would.
 Result<> require_finished_packages(const Store& store, const GenerationRequest& request) {
   const std::string merged = merged_name(request.skel), path = store.paths().vservers + "/" + merged;
-  const UnfinishedPackages found =
-      TRY(unfinished_packages(TRY(sys::open_dir(store.vservers(), *Name::check(merged)))));
+  const UnfinishedPackages found = TRY(unfinished_packages(TRY(sys::open_dir(store.vservers(), *Name::check(merged)))));
   const auto warn = [&](const std::string& line) {
     if (request.engine.warn) request.engine.warn(line);
   };

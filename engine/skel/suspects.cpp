@@ -1,6 +1,16 @@
 #include "engine/skel/suspects.h"
 
+#include <algorithm>
+
 namespace vskel {
+
+namespace {
+
+bool is_word_character(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+}  // namespace
 
 std::optional<std::string_view> reason_to_look(const ManifestEntry& entry) {
   if (entry.type != sys::FileType::regular || entry.size == 0) return std::nullopt;
@@ -37,6 +47,29 @@ std::vector<std::string> accounts_with_password(std::string_view shadow) {
     if (!hash.starts_with('!') && !hash.starts_with('*')) out.emplace_back(line.substr(0, first));
   }
   return out;
+}
+
+std::string own_label(std::string_view host_name) {
+  constexpr std::size_t kMostLabel = 63;
+  // hostname(5): comment lines are skipped.
+  while (host_name.starts_with('#') || host_name.starts_with('\n')) {
+    const std::size_t end = host_name.starts_with('\n') ? 0 : host_name.find('\n');
+    host_name.remove_prefix(end == host_name.npos ? host_name.size() : end + 1);
+  }
+  host_name = host_name.substr(0, host_name.find_first_of(" \t\r\n"));
+  const std::string_view label = host_name.substr(0, host_name.find('.'));
+  const bool is_label = !label.empty() && label.size() <= kMostLabel && std::ranges::all_of(label, is_word_character);
+  return is_label && label != "localhost" ? std::string(label) : std::string();
+}
+
+bool names_host(std::string_view text, std::string_view label) {
+  if (label.empty() || text.contains('\0')) return false;
+  for (std::size_t at = text.find(label); at != text.npos; at = text.find(label, at + 1)) {
+    const std::size_t end = at + label.size();
+    const bool begins = at == 0 || !is_word_character(text[at - 1]);
+    if (begins && (end == text.size() || !is_word_character(text[end]))) return true;
+  }
+  return false;
 }
 
 }  // namespace vskel

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,5 +20,12 @@ struct Filled {
 /// True if `text` has no NUL byte and at least one "%%VS_".
 [[nodiscard]] bool has_tokens(std::string_view text);
 [[nodiscard]] Filled fill_tokens(std::string_view text, const TokenValues& values);
+
+/// Is a token rule's text "NAME = VALUE", one line of a file, and not all of it?
+[[nodiscard]] bool sets_one_line(std::string_view token);
+/// `text` with `token` ("NAME = VALUE") in the place of every line that sets NAME, as postfix reads them: the name
+/// stands at the beginning of a line, and lines that begin with white space go on with the one before. nullopt if no
+/// line sets it, or if there is a NUL byte.
+[[nodiscard]] std::optional<std::string> with_line(std::string_view text, std::string_view token);
 
 }  // namespace vskel

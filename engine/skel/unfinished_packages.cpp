@@ -11,7 +11,7 @@ namespace vskel {
 
 namespace {
 
-constexpr const char* kDatabase = "var/lib/dpkg";
+constexpr const char* kDpkgDatabase = "var/lib/dpkg";
 
 /// "libc6:amd64 (unpacked, reinstreq)".
 std::string told(const DpkgPackage& package) {
@@ -41,7 +41,7 @@ Result<bool> has_updates(const DirFd& database) {
 
 Result<UnfinishedPackages> unfinished_packages(const DirFd& root) {
   UnfinishedPackages out;
-  const DirFd database = TRY(open_dirs_if_there(root, kDatabase));
+  const DirFd database = TRY(open_dirs_if_there(root, kDpkgDatabase));
   if (!database.open()) return out;
   out.interrupted = TRY(has_updates(database));
   const auto text = read_status(database);
@@ -51,7 +51,7 @@ Result<UnfinishedPackages> unfinished_packages(const DirFd& root) {
     return out;
   }
   if (!*text) return out;
-  const auto packages = parse_dpkg_status(**text, "/" + std::string(kDatabase) + "/status");
+  const auto packages = parse_dpkg_status(**text, "/" + std::string(kDpkgDatabase) + "/status");
   if (!packages) {
     out.unknown = packages.error().line();
     return out;

@@ -45,6 +45,7 @@ struct Stat {
   Time atime, mtime;
   Time ctime;               ///< the one time stamp that no owner of a file can set
   bool immutable = false;   ///< STATX_ATTR_IMMUTABLE
+  bool append = false;      ///< STATX_ATTR_APPEND
   bool mount_root = false;  ///< STATX_ATTR_MOUNT_ROOT: something is mounted here
 };
 

@@ -61,6 +61,7 @@ Stat from_statx(const struct statx& raw) {
   out.mtime = {raw.stx_mtime.tv_sec, raw.stx_mtime.tv_nsec};
   out.ctime = {raw.stx_ctime.tv_sec, raw.stx_ctime.tv_nsec};
   out.immutable = (raw.stx_attributes & STATX_ATTR_IMMUTABLE) != 0;
+  out.append = (raw.stx_attributes & STATX_ATTR_APPEND) != 0;
   out.mount_root = (raw.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
   return out;
 }

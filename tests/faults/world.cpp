@@ -1,6 +1,8 @@
 #include "tests/faults/world.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -53,6 +55,12 @@ void set_directory_times(const fs::path& root, std::int64_t mtime) {
   set_mtime(root, mtime);
 }
 
+/// fs::create_hard_link() may follow.
+void hard_link_itself(const fs::path& link, const fs::path& further) {
+  if (::linkat(AT_FDCWD, link.c_str(), AT_FDCWD, further.c_str(), 0) != 0)
+    throw std::system_error(errno, std::generic_category(), "link " + further.string());
+}
+
 void make_source(const fs::path& root) {
   for (const char* directory : {"usr/bin", "usr/lib/nested/deep", "etc/conf.d"})
     fs::create_directories(root / directory);
@@ -71,6 +79,11 @@ void make_source(const fs::path& root) {
   write(root / "etc/hosts", "127.0.0.1 localhost\n%%VS_IP%% %%VS_FQDN%%\n", kMade);
   write(root / "etc/conf.d/local", "local", kMade);
   fs::create_hard_link(root / "etc/conf.d/local", root / "etc/conf.d/local-again");
+  write(root / "etc/conf.d/pair", "a pair", kMade);
+  fs::create_hard_link(root / "etc/conf.d/pair", root / "etc/conf.d/pair-again");
+  fs::create_symlink("pair", root / "etc/conf.d/link");
+  set_mtime(root / "etc/conf.d/link", kMade);
+  hard_link_itself(root / "etc/conf.d/link", root / "etc/conf.d/link-again");
   set_directory_times(root, kMade);
 }
 
@@ -91,6 +104,7 @@ void upgrade(const fs::path& root) {
   replace(root / "etc/conf.d/local", "local, newer", kUpdated);
   write(root / "etc/added", "added", kUpdated);
   replace(root / "etc/passwd", "root:x:0:0::/root:/bin/sh\nredis:x:104:108::/:/bin/false\n", kUpdated);
+  replace(root / "etc/conf.d/pair-again", "a pair", kMade);  // of the same bytes, and a file of its own
   set_directory_times(root, kUpdated);
 }
 

@@ -14,7 +14,7 @@ ManifestEntry as_written(const ManifestEntry& entry) {
   const bool regular = entry.type == sys::FileType::regular;
   const bool device = entry.type == sys::FileType::character || entry.type == sys::FileType::block;
   if (!regular) out.size = 0;
-  if (!regular) out.nlink = 1;
+  if (entry.type == sys::FileType::directory) out.nlink = 1;
   if (entry.type != sys::FileType::symlink) out.set_link_target({});
   if (!device) out.set_rdev(0);
   return out;

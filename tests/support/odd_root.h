@@ -22,7 +22,12 @@ inline const std::vector<std::string> kNotLinkable = {"usr/bin/su",   "usr/bin/w
 /// Global and local file that are one inode in the source.
 inline const std::vector<std::string> kAcrossParts = {"usr/share/across", "usr/local/share/across", "var/lib/across"};
 /// Directories that a skel has empty.
-inline const std::vector<std::string> kEmptied = {"home", "root", "tmp", "proc", "sys"};
+inline const std::vector<std::string> kEmptied = {"tmp", "proc", "sys"};
+/// What is one machine's own, or a log, and in no skel.
+inline const std::vector<std::string> kLeftOut = {"etc/ssh/ssh_host_ed25519_key", "home/user/.bash_history",
+                                                  "var/log/syslog"};
+/// What a skel has with other content: a token, and nothing.
+inline const std::vector<std::string> kOwn = {"etc/hostname", "etc/machine-id"};
 /// Where a socket is, which no skel keeps.
 inline const std::vector<std::string> kSockets = {"var/lib/odd/socket", "dev/log"};
 }  // namespace odd_root

@@ -1,7 +1,10 @@
 // Random worlds: what the skel had, what it has, and what a tenant made of it, against the plainest model of the table.
 // Paths are few and choices are many, so that every combination comes up.
+#include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <random>
 
 #include "tests/support/inode_extras.h"
@@ -15,31 +18,46 @@ struct Leaf {
   char kind = '-';  ///< '-' nothing, 'f' file, 'l' symlink
   char content = '-';
   unsigned mode = 0;
+  int time = 0;
   friend bool operator==(const Leaf&, const Leaf&) = default;
 };
 
+bool same_but_for_time(Leaf a, const Leaf& b) {
+  a.time = b.time;
+  return a == b;
+}
+
 std::string text_of(const Leaf& leaf) {
   return leaf.kind == '-' ? "nothing"
-                          : std::string(1, leaf.kind) + " " + leaf.content + " " + std::to_string(leaf.mode);
+                          : std::string(1, leaf.kind) + " " + leaf.content + " " + std::to_string(leaf.mode) + " at " +
+                                std::to_string(leaf.time);
 }
 
 using World = std::map<std::string, Leaf>;
 
 class RelinkPropertyTest : public VskelTest {
  protected:
-  static constexpr int kPaths = 40;
+  static constexpr int kPaths = 40, kBundles = 12;
+
+  static std::string bundle_name(int number) { return "var/lib/b" + std::to_string(number); }
 
   Leaf random_leaf() {
     const auto pick = [&](int most) { return static_cast<int>(random_() % static_cast<unsigned>(most)); };
-    const int kind = pick(10);
+    const int kind = pick(10), time = 1 + pick(3);
     if (kind < 2) return {};
-    if (kind == 2) return {'l', static_cast<char>('a' + pick(2)), 0};
-    return {'f', static_cast<char>('a' + pick(2)), pick(3) == 0 ? 0600U : 0644U};
+    if (kind == 2) return {'l', static_cast<char>('a' + pick(2)), 0, time};
+    return {'f', static_cast<char>('a' + pick(2)), pick(3) == 0 ? 0600U : 0644U, time};
   }
 
-  /// Half of a world is as another one.
+  /// Half of a world is as another one, and so are half of its bundles, whole.
   World random_world(const World& like) {
     World world;
+    for (int number = 0; number < kBundles * 3; ++number) {
+      const std::string path = bundle_name(number / 3) + "/f" + std::to_string(number % 3);
+      const auto old = like.find(path);
+      if (number % 3 == 0) as_it_was_ = random_() % 2 == 0;
+      world[path] = old != like.end() && (as_it_was_ || random_() % 2 == 0) ? old->second : random_leaf();
+    }
     for (int number = 0; number < kPaths; ++number) {
       const std::string path = (number % 2 == 0 ? "usr/share/p" : "srv/p") + std::to_string(number);
       const auto old = like.find(path);
@@ -55,9 +73,14 @@ class RelinkPropertyTest : public VskelTest {
       if (look(root, path) == leaf) continue;
       fs::remove(target);
       if (leaf.kind == 'l') fs::create_symlink(std::string(1, leaf.content), target);
-      if (leaf.kind != 'f') continue;
-      write_file(target, std::string(200, leaf.content));
-      fs::permissions(target, static_cast<fs::perms>(leaf.mode));
+      if (leaf.kind == 'f') {
+        write_file(target, std::string(200, leaf.content));
+        fs::permissions(target, static_cast<fs::perms>(leaf.mode));
+      }
+      const timespec time{kFirstTime + leaf.time, 0};
+      const std::array times{time, time};
+      if (leaf.kind == '-') continue;
+      ASSERT_EQ(::utimensat(AT_FDCWD, target.c_str(), times.data(), AT_SYMLINK_NOFOLLOW), 0);
     }
   }
 
@@ -78,23 +101,49 @@ class RelinkPropertyTest : public VskelTest {
   static Leaf look(const fs::path& root, const std::string& path) {
     const fs::path target = root / path;
     const fs::file_status status = fs::symlink_status(target);
-    if (fs::is_symlink(status)) return {'l', fs::read_symlink(target).string()[0], 0};
+    struct stat found {};
+    const int time = ::lstat(target.c_str(), &found) == 0 ? static_cast<int>(found.st_mtim.tv_sec - kFirstTime) : 0;
+    if (fs::is_symlink(status)) return {'l', fs::read_symlink(target).string()[0], 0, time};
     if (!fs::is_regular_file(status)) return {};
-    return {'f', read_file(target)[0], static_cast<unsigned>(status.permissions()) & 07777U};
+    return {'f', read_file(target)[0], static_cast<unsigned>(status.permissions()) & 07777U, time};
   }
 
   /// The table, for what is no directory.
-  static std::pair<Leaf, std::string> model(bool global, const Leaf& base, const Leaf& theirs, const Leaf& mine) {
+  static std::pair<Leaf, std::string> model(const Leaf& base, const Leaf& theirs, const Leaf& mine) {
     const Leaf nothing;
+    if (same_but_for_time(mine, theirs) && !same_but_for_time(mine, base)) return {mine, ""};
     if (mine == theirs || base == theirs) return {mine, ""};
-    if (mine == base && theirs != nothing) return {theirs, ""};
-    if (mine == base && global) return {nothing, ""};
-    if (mine == base) return {mine, "removed in the skel"};
+    if (mine != nothing && same_but_for_time(base, theirs) && !same_but_for_time(mine, base)) return {mine, ""};
+    if (mine != nothing && same_but_for_time(mine, base)) return {theirs, ""};
+    if (base == nothing && mine == nothing) return {theirs, ""};
     if (theirs == nothing) return {mine, base == nothing ? "" : "removed in the skel, changed here"};
-    if (mine == nothing) return {mine, "deleted here, changed in the skel"};
+    if (mine == nothing) return {mine, same_but_for_time(base, theirs) ? "" : "deleted here, changed in the skel"};
     return {mine, base == nothing ? "added on both sides" : "changed on both sides"};
   }
 
+  /// The three files of a bundle in a world.
+  static std::array<Leaf, 3> bundle_in(const World& world, const std::string& name) {
+    return {world.at(name + "/f0"), world.at(name + "/f1"), world.at(name + "/f2")};
+  }
+
+  /// A bundle whose tenant left all of it alone is theirs, any other is mine; a conflict is told of once.
+  static std::pair<std::array<Leaf, 3>, std::string> model_of_bundle(const std::array<Leaf, 3>& base,
+                                                                     const std::array<Leaf, 3>& theirs,
+                                                                     const std::array<Leaf, 3>& mine) {
+    if (base == theirs) return {mine, ""};
+    if (std::ranges::equal(mine, base, same_but_for_time)) {
+      std::array<Leaf, 3> after = mine;
+      // What differs in its time alone follows only where the skel's did, too.
+      for (std::size_t at = 0; at < after.size(); ++at)
+        if (base[at] != theirs[at]) after[at] = theirs[at];
+      return {after, ""};
+    }
+    if (std::ranges::equal(mine, theirs, same_but_for_time)) return {mine, ""};
+    return {mine, "in use by the tenant, changed in the skel"};
+  }
+
+  static constexpr time_t kFirstTime = 1'000'000'000;
+  bool as_it_was_ = false;
   std::mt19937 random_{20031123};
 };
 
@@ -125,9 +174,23 @@ TEST_P(RelinkPropertyTest, RandomWorldsEndAsTheModelSays) {
     for (const Json& vserver : document.at("vservers")) {
       const std::string share = vserver.at("name");
       auto kept = kept_of(vserver);
+      for (int number = 0; number < kBundles; ++number) {
+        const std::string bundle = bundle_name(number);
+        const auto [expected, why] = model_of_bundle(bundle_in(base, bundle), bundle_in(theirs, bundle),
+                                                     bundle_in(mine.at(share), bundle));
+        const std::string trace = "round " + std::to_string(round) + ", " + share + ", " + bundle;
+        EXPECT_EQ(kept["/" + bundle], why) << trace;
+        for (std::size_t at = 0; at < expected.size(); ++at) {
+          const std::string path = bundle + "/f" + std::to_string(at);
+          EXPECT_EQ(text_of(look(this->vserver(share), path)), text_of(expected[at]))
+              << trace << ": base " << text_of(base.at(path)) << ", theirs " << text_of(theirs.at(path)) << ", mine "
+              << text_of(mine.at(share).at(path));
+        }
+      }
       for (const auto& [path, leaf] : mine.at(share)) {
+        if (path.starts_with("var/lib/")) continue;
         const bool global = path.starts_with("usr/");
-        const auto [expected, why] = model(global, base.at(path), theirs.at(path), leaf);
+        const auto [expected, why] = model(base.at(path), theirs.at(path), leaf);
         const std::string trace = "round " + std::to_string(round) + ", " + share + ", " + path + ": base " +
                                   text_of(base.at(path)) + ", theirs " + text_of(theirs.at(path)) + ", mine " +
                                   text_of(leaf);

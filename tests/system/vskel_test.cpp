@@ -40,6 +40,8 @@ std::vector<Exception> kinds_of_difference() {
     exceptions.push_back({path + "/**", Aspect::presence});
     exceptions.push_back({path, Aspect::mtime});
   }
+  for (const std::string& path : odd_root::kLeftOut) exceptions.push_back({path, Aspect::presence});
+  for (const std::string& path : odd_root::kOwn) exceptions.push_back({path, Aspect::content | Aspect::size});
   for (const std::string& path : odd_root::kSockets) exceptions.push_back({path, Aspect::presence});
   for (const std::string& path : odd_root::kAcrossParts) exceptions.push_back({path, Aspect::links});
   return exceptions;

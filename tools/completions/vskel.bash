@@ -41,7 +41,7 @@ _vskel() {
   local options="" skels="" names=""
   case $command in
     "") options=$commands ;;
-    build-skel) options="--from --exclude --global --local" ;;
+    build-skel) options="--from --exclude --global --local --static --keep --empty-homes" ;;
     create-vs)
       options="--fleet --count --name --fqdn --ip-from --share --seal --quiesce --context --no-plugins --strict-plugins"
       ((place == 0)) && skels=yes

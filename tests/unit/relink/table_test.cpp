@@ -133,6 +133,10 @@ TEST(RelinkTableTest, AnotherTimeIsNotShared) {
   question.base_known = false;
   EXPECT_TRUE(is(question, 30, Action::nothing, "", true));
 }
+TEST(RelinkTableTest, ANewTimeIsNoConflictWithATenantsChange) {
+  EXPECT_TRUE(is(ask(at(x, 1), at(x, 2), at(y, 3)), 3, Action::nothing, "", true));
+  EXPECT_TRUE(is(ask(at(x, 1), at(x, 2), at(file(1, 0600), 1)), 17, Action::nothing, "", true));
+}
 TEST(RelinkTableTest, ATimeIsComparedAsFarAsBothSidesHaveIt) {
   EXPECT_TRUE(is(ask(at(x, 1, 5), at(x, 1, 5), at(x, 1)), 2, Action::share, "", true));
   EXPECT_TRUE(is(ask(at(x, 1, 5), at(x, 1, 6), at(x, 1, 5)), 16, Action::replace, "", true));

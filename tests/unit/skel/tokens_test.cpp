@@ -54,5 +54,24 @@ TEST(TokensTest, AreLookedForInTextOnly) {
   EXPECT_FALSE(has_tokens("binary\0%%VS_NAME%%"s));
 }
 
+TEST(TokenLineTest, ATextThatSetsANameIsOneLineOfAFile) {
+  EXPECT_TRUE(sets_one_line("myhostname = %%VS_FQDN%%"));
+  EXPECT_TRUE(sets_one_line("HOSTNAME=%%VS_NAME%%"));
+  for (const char* text : {"%%VS_NAME%%", "= x", "two words = x", "%%VS_NAME%% = x", ""})
+    EXPECT_FALSE(sets_one_line(text)) << text;
+}
+
+TEST(TokenLineTest, TheLineIsReplacedAndTheRestIsKept) {
+  const std::string token = "myhostname = %%VS_FQDN%%";
+  EXPECT_EQ(with_line("# myhostname = no\nmyhostname=builder\nmyorigin = /etc/mailname\n", token),
+            "# myhostname = no\nmyhostname = %%VS_FQDN%%\nmyorigin = /etc/mailname\n");
+  EXPECT_EQ(with_line("myhostname =\n  builder.example.com\nx = y", token), "myhostname = %%VS_FQDN%%\nx = y\n")
+      << "a value on the next line";
+  EXPECT_EQ(with_line("a = 1\n  2\nmyhostname = x\n", token), "a = 1\n  2\nmyhostname = %%VS_FQDN%%\n");
+  EXPECT_EQ(with_line("myhostname2 = x\n", token), std::nullopt);
+  EXPECT_EQ(with_line("", token), std::nullopt);
+  EXPECT_EQ(with_line(std::string("myhostname = x\0\n", 16), token), std::nullopt);
+}
+
 }  // namespace
 }  // namespace vskel
