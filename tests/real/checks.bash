@@ -80,9 +80,9 @@ packages_as_by_hand() { "$here/inspect" packages "$vservers/$1" "$work/$([ "$2" 
 # what was installed meanwhile, which stay, as they do when packages are removed.
 as_by_hand() {
   if [ "$2" = rollback ]; then
-    "$here/inspect" hand "$vservers/$1" "$work/first" "$since" 'etc/(passwd|shadow|group|gshadow)'
+    "$here/inspect" hand "$vservers/$1" "$work/first" "$since" "$work/list.$1" 'etc/(passwd|shadow|group|gshadow)'
   else
-    "$here/inspect" hand "$vservers/$1" "$work/hand" "$since"
+    "$here/inspect" hand "$vservers/$1" "$work/hand" "$since" "$work/list.$1"
   fi
 }
 
@@ -143,7 +143,13 @@ check_own_secrets() {
   check "SSH host keys are each vserver's own" twice etc/ssh/ssh_host_ed25519_key
   check "the snakeoil key is each vserver's own" twice etc/ssl/private/ssl-cert-snakeoil.key
 }
-account_backups() { (cd "$vservers" && find "${tenants[@]/%//etc}" -maxdepth 1 -name '*-' \( -name 'passwd*' -o -name '*shadow*' -o -name 'group*' \)); }
+# Those who made accounts themselves have made them.
+account_backups() {
+  local name
+  for name in "${tenants[@]}"; do
+    [ -e "$work/made-accounts.$name" ] || (cd "$vservers" && find "$name/etc" -maxdepth 1 \( -name 'passwd-' -o -name '*shadow-' -o -name 'group-' \))
+  done
+}
 own_names() {
   local name
   for name in "${tenants[@]}"; do own_name "$name" | sed "s/^/$name: /"; done

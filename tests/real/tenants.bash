@@ -8,12 +8,15 @@
 keeps() { printf '%s\n' "$@" >>"$work/keeps.$tenant"; }
 # may_stay: vservers with this tenant may be skipped whole.
 may_stay() { : >"$work/may-stay.$tenant"; }
+# makes_accounts: he has run adduser, which leaves backups.
+makes_accounts() { : >"$work/made-accounts.$tenant"; }
 inside_tenant() { "$here/enter" --bind "$root/lab:/mnt" "$1" "${@:2}" >>"$work/tenants.log" 2>&1; }
 
 tenant_untouched() { :; }
 
 # A system user of his own, who gets the number that the next daemon's user gets in the skel.
 tenant_number() {
+  makes_accounts
   inside_tenant "$1" adduser --system --group --home /srv/shop --shell /usr/sbin/nologin shop
   mkdir -p "$1/srv/shop"
   echo "the shop's" >"$1/srv/shop/secret"
@@ -24,6 +27,7 @@ tenant_number() {
 
 # A user of the daemon's name, with another number.
 tenant_name() {
+  makes_accounts
   inside_tenant "$1" groupadd --system --gid 450 redis
   inside_tenant "$1" useradd --system --uid 450 --gid 450 --no-create-home --home-dir /srv/redis --shell /bin/sh redis
   mkdir -p "$1/srv/redis"
@@ -95,4 +99,7 @@ tenant_remover() {
 }
 
 # He does what the skel's administrator does, by himself, before each step (year, work_of_tenants).
-tenant_upgrader() { may_stay; }
+tenant_upgrader() {
+  makes_accounts
+  may_stay
+}
