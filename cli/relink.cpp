@@ -15,7 +15,8 @@ namespace {
 struct RelinkOptions {
   std::string skel, databases = "skip", to, export_new, quiesce;
   std::vector<std::string> names;
-  bool share_only = false, global_only = false, anywhere = false, acknowledge = false, ignore_mtime = false;
+  bool share_only = false, global_only = false, anywhere = false, acknowledge = false, new_beside = false,
+       ignore_mtime = false;
 };
 
 Result<RelinkRequest> request_of(Session& session, const RelinkOptions& options) {
@@ -29,6 +30,7 @@ Result<RelinkRequest> request_of(Session& session, const RelinkOptions& options)
   request.global_only = options.global_only;
   request.anywhere = options.anywhere;
   request.acknowledge = options.acknowledge;
+  request.new_beside = options.new_beside;
   request.ignore_mtime = options.ignore_mtime;
   request.list_paths = session.output.verbosity() == Verbosity::verbose;
   request.quiesce = quiesce_of(options.quiesce);
@@ -64,6 +66,7 @@ Json json_of(const RelinkedVserver& vserver) {
           {"bytes_saved", vserver.bytes_saved},
           {"bytes_read", vserver.bytes_read},
           {"error", vserver.error},
+          {"beside", vserver.beside},
           {"set_id", vserver.old_set_id},
           {"restart", vserver.restart}};
 }
@@ -107,6 +110,8 @@ void tell(Session& session, const RelinkedVserver& vserver, unsigned generation)
   for (const TenantsState& state : vserver.states)
     output.text("  " + safe_line(state.package + " " + state.from + " -> " + state.to + ": " + printable(state.path)) +
                 " is the tenant's\n");
+  for (const std::string& path : vserver.beside)
+    output.text("  the skel's is in " + safe_line(printable(path)) + "\n");
   for (const std::string& path : vserver.old_set_id)
     output.warning(vserver.name + ": SET-ID FILE " + printable(path) +
                    " is not the skel's: it may be the hole that an update closed");
@@ -156,6 +161,8 @@ Action relink_command(CLI::App& command) {
   command.add_option("--export-new", options->export_new, "Write the skel's side of every conflict below DIR/NAME")
       ->type_name("DIR");
   command.add_flag("--ack", options->acknowledge, "What is kept has been seen: later runs are silent about it");
+  command.add_flag("--new-beside", options->new_beside,
+                   "Lay the skel's version of each file that is kept below /etc beside it, as NAME.dpkg-dist or NAME.rpmnew");
   command.add_flag("--ignore-mtime", options->ignore_mtime, "Share files that differ in nothing but their time, too");
   declare_quiesce(command, options->quiesce);
   return [options](Session& session) { return relink(session, *options); };

@@ -3,7 +3,7 @@
 #include <memory>
 
 #include "cli/commands.h"
-#include "engine/vserver/inspect.h"
+#include "engine/relink/verify_files.h"
 
 namespace vskel::cli {
 
@@ -15,7 +15,7 @@ Result<ExitStatus> compare(Session& session, const std::vector<std::string>& giv
   const Store store = TRY(session.store_to_read());
   const std::vector<std::string> differences = TRY([&] {
     const auto bar = session.show_progress();
-    return verify(store, names, session.engine());
+    return verify_with_files(store, names, session.engine());
   }());
   session.output.document({{"differences", differences}});
   for (const std::string& difference : differences) session.output.text(safe_line(difference) + "\n");
@@ -27,7 +27,7 @@ Result<ExitStatus> compare(Session& session, const std::vector<std::string>& giv
 
 Action verify_command(CLI::App& command) {
   const auto names = std::make_shared<std::vector<std::string>>();
-  command.add_option("NAME", *names, "Vservers to verify [all skels and vservers]")->type_name("")->take_all();
+  command.add_option("NAME", *names, "Skels and vservers to verify, of a vserver its shared files too [all skels and vservers]")->type_name("")->take_all();
   return [names](Session& session) { return compare(session, *names); };
 }
 

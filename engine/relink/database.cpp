@@ -2,49 +2,50 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <set>
 
 #include "engine/content/compare.h"
-#include "engine/relink/observe.h"
+#include "engine/skel/database_leftovers.h"
 #include "engine/skel/layout.h"
 #include "engine/tree/listing.h"
+#include "engine/tree/relative_path.h"
 
 namespace vskel {
 
 namespace {
 
-// dpkg(1) and rpm(8) take these to read, too; the shared memory of an SQLite database comes and goes with its readers
-// (sqlite.org/walformat.html; its log does not: it may hold what the database lacks).
-constexpr std::array<std::string_view, 7> kLeftovers{"lock",   "lock-frontend",    "Lock",       ".rpm.lock",
-                                                     "db.lck", "rpmdb.sqlite-shm", ".dbenv.lock"};
+/// When dnf last asked which mirror: written with each refresh of what is on offer.
+constexpr std::string_view kReposOfDnf = "var/lib/dnf/repos";
+
+/// Where a link at `path` leads, by its text alone: relative to the root, without "." and ".."; nullopt: out of it.
+std::optional<std::string> lexical_target(std::string_view path, std::string_view target) {
+  std::string out(target.starts_with('/') ? std::string_view() : parent_path(path));
+  while (!target.empty()) {
+    const std::string_view component = target.substr(0, target.find('/'));
+    target.remove_prefix(std::min(target.size(), component.size() + 1));
+    if (component.empty() || component == ".") continue;
+    if (component == "..") {
+      if (out.empty()) return std::nullopt;
+      out = std::string(parent_path(out));
+    } else {
+      out = joined_path(out, component);
+    }
+  }
+  return out;
+}
 
 class DatabaseComparison {
  public:
-  DatabaseComparison(const SkelView& view, const Record& record) : view_(view), record_(record) {}
+  DatabaseComparison(const SkelView& view, const Record& record, std::vector<std::string> databases)
+      : view_(view), record_(record), databases_(std::move(databases)) {}
 
-  /// One directory; `inherited` is the base generation of the one above.
-  Result<> compare(const std::string& path, unsigned inherited, const DirFd& dir) {
-    const Sides own = sides(path, inherited);
-    const Listing listing = TRY(Listing::read(dir));
-    std::set<std::string> present;
-    for (const Listed& listed : listing.entries()) {
-      if (!look_.untouched) return {};
-      const std::string name(listed.name.view());
-      present.insert(name);
-      if (!is_database_leftover(name)) TRY(compare_entry(path + "/" + name, own.generation, dir, listed));
+  Result<DatabaseLook> run(const DirFd& root) {
+    for (const std::string& path : databases_) {
+      if (!look_.untouched) break;
+      TRY(look_at(path, root));
     }
-    // What both generations have and is not there was deleted; what one of them lacks may be missing.
-    if (own.base == nullptr || own.theirs == nullptr) return {};
-    for (const TreeNode* child : own.base->children()) {
-      const bool in_both = GenerationTree::child(*own.theirs, child->name()) != nullptr;
-      if (in_both && !is_database_leftover(child->name()) && !present.contains(std::string(child->name())))
-        look_.untouched = false;
-    }
-    return {};
+    return std::move(look_);
   }
-
-  [[nodiscard]] const DatabaseLook& look() const { return look_; }
 
  private:
   struct Sides {
@@ -52,6 +53,73 @@ class DatabaseComparison {
     const TreeNode* theirs = nullptr;
     unsigned generation = 0;
   };
+
+  /// One database, wherever it lies.
+  Result<> look_at(const std::string& path, const DirFd& root) {
+    const unsigned inherited = base_of(record_, path);
+    const Sides own = sides(path, inherited);
+    // A package manager that the skel has not is the tenant's own affair.
+    if (own.base == nullptr && own.theirs == nullptr) return {};
+    const auto parent = sys::open_dirs(root, parent_path(path));
+    const Name name = last_name(path);
+    const auto stat = parent ? TRY(sys::stat_if_there(*parent, name)) : std::nullopt;
+    if (!stat) {
+      // A database that was there and is not to be had any more is a changed one.
+      if (own.base != nullptr) changed(path);
+      return {};
+    }
+    if (stat->type == sys::FileType::symlink) return look_at_link(path, own, *parent, name);
+    return compare_entry(path, inherited, *parent, {name, stat->type, stat->inode});
+  }
+
+  Result<> look_at_link(const std::string& path, const Sides& own, const DirFd& parent, Name name) {
+    const std::string target = TRY(sys::read_link(parent, name));
+    const auto leads = lexical_target(path, target);
+    const bool into_another =
+        leads && std::ranges::any_of(databases_, [&](const std::string& database) {
+          return database != path && is_below_any(std::span(&database, 1), *leads);
+        });
+    if (!into_another || !leads_as(own, target)) changed(path);
+    return {};
+  }
+
+  [[nodiscard]] static bool leads_as(const Sides& own, std::string_view target) {
+    return std::ranges::any_of(std::array{own.base, own.theirs}, [target](const TreeNode* node) {
+      return node != nullptr && node->type() == sys::FileType::symlink && node->entry->link_target() == target;
+    });
+  }
+
+  /// One directory; `inherited` is the base generation of the one above.
+  Result<> compare(const std::string& path, unsigned inherited, const DirFd& dir) {
+    const Sides own = sides(path, inherited);
+    const Listing listing = TRY(Listing::read(dir));
+    std::set<std::string, std::less<>> present;
+    for (const Listed& listed : listing.entries()) {
+      if (!look_.untouched) return {};
+      if (TRY(is_leftover(dir, listed))) continue;
+      present.emplace(listed.name.view());
+      TRY(compare_entry(joined_path(path, listed.name.view()), own.generation, dir, listed));
+    }
+    // What both generations have and is not there was deleted; what one of them lacks may be missing.
+    if (own.base == nullptr || own.theirs == nullptr) return {};
+    for (const TreeNode* child : own.base->children()) {
+      const bool in_both = GenerationTree::child(*own.theirs, child->name()) != nullptr;
+      if (in_both && !is_database_leftover(*child) && !is_database_log(child->name()) && !present.contains(child->name())) changed(child->path());
+    }
+    return {};
+  }
+
+  static Result<bool> is_leftover(const DirFd& dir, const Listed& listed) {
+    if (listed.type != sys::FileType::regular || !is_database_leftover(listed.name.view(), 0)) return false;
+    const auto stat = TRY(sys::stat_if_there(dir, listed.name));
+    return !stat || is_database_leftover(listed.name.view(), stat->size);
+  }
+
+  /// The first that is found is told.
+  void changed(std::string_view path) {
+    if (look_.untouched) look_.changed = "/" + std::string(path);
+    look_.untouched = false;
+  }
 
   [[nodiscard]] Sides sides(const std::string& path, unsigned inherited) const {
     const auto exception = record_.bases.find(path);
@@ -63,18 +131,17 @@ class DatabaseComparison {
   }
 
   Result<> compare_entry(const std::string& path, unsigned inherited, const DirFd& dir, const Listed& listed) {
+    if (path == kReposOfDnf) return {};
     const Sides own = sides(path, inherited);
     if (listed.type == sys::FileType::directory) {
       const bool known =
           (own.base != nullptr && own.base->is_directory()) || (own.theirs != nullptr && own.theirs->is_directory());
       auto opened = sys::open_dir(dir, listed.name);
-      if (!known || !opened) {
-        look_.untouched = false;
-        return {};
-      }
-      return compare(path, own.generation, *opened);
+      if (known && opened) return compare(path, own.generation, *opened);
+      changed(path);
+      return {};
     }
-    if (!TRY(is_one_of(own, dir, listed))) look_.untouched = false;
+    if (!TRY(is_one_of(own, dir, listed))) changed(path);
     return {};
   }
 
@@ -82,13 +149,7 @@ class DatabaseComparison {
     if (own.base == nullptr && own.theirs == nullptr) return false;
     const auto stat = TRY(sys::stat_if_there(dir, listed.name));
     if (!stat) return false;
-    if (stat->type == sys::FileType::symlink) {
-      const std::string target = TRY(sys::read_link(dir, listed.name));
-      const auto leads_there = [&](const TreeNode* node) {
-        return node != nullptr && node->entry->link_target() == target;
-      };
-      return leads_there(own.base) || leads_there(own.theirs);
-    }
+    if (stat->type == sys::FileType::symlink) return leads_as(own, TRY(sys::read_link(dir, listed.name)));
     if (stat->type != sys::FileType::regular) return false;
     auto file = sys::open_file(dir, listed.name);
     if (!file) return false;
@@ -106,12 +167,15 @@ class DatabaseComparison {
 
   const SkelView& view_;
   const Record& record_;
+  const std::vector<std::string> databases_;
   DatabaseLook look_;
 };
 
 }  // namespace
 
-bool is_database_leftover(std::string_view name) { return std::ranges::find(kLeftovers, name) != kLeftovers.end(); }
+bool is_database_leftover(const TreeNode& node) {
+  return node.type() == sys::FileType::regular && is_database_leftover(node.name(), node.entry->size);
+}
 
 std::vector<std::string> database_paths(std::span<const std::string> more) {
   std::vector<std::string> out;
@@ -128,20 +192,7 @@ bool is_below_any(std::span<const std::string> directories, std::string_view pat
 
 Result<DatabaseLook> look_at_databases(const SkelView& view, const Record& record, const DirFd& root,
                                        std::span<const std::string> more) {
-  DatabaseComparison comparison(view, record);
-  for (const std::string& path : database_paths(more)) {
-    const unsigned generation = base_of(record, path);
-    const GenerationTree* const base = view.base(generation);
-    const TreeNode* const was = base != nullptr ? base->find(path) : nullptr;
-    const auto dir = sys::open_dirs(root, path);
-    if (!dir) {
-      // A database that was there and is not to be had any more is a changed one.
-      if (was != nullptr) return DatabaseLook{false, comparison.look().bytes_read};
-      continue;
-    }
-    TRY(comparison.compare(path, generation, *dir));
-  }
-  return comparison.look();
+  return DatabaseComparison(view, record, database_paths(more)).run(root);
 }
 
 }  // namespace vskel

@@ -17,16 +17,20 @@ namespace vskel {
 /// Is `path` one of `directories` or below it?
 [[nodiscard]] bool is_below_any(std::span<const std::string> directories, std::string_view path);
 
-/// A lock, or shared memory of its readers: a file that a database leaves behind and that says nothing.
-[[nodiscard]] bool is_database_leftover(std::string_view name);
+/// Whether what the skel has at a path in a database is none of relink's business: a lock, or what readers leave
+/// (engine/skel/database_leftovers.h).
+[[nodiscard]] bool is_database_leftover(const TreeNode& node);
 
 struct DatabaseLook {
   bool untouched = true;
+  std::string changed;  ///< what closed the gate: "/var/lib/rpm/rpmdb.sqlite"; "" if nothing did
   std::uint64_t bytes_read = 0;
 };
 
 /// Untouched: every file of every database is, byte for byte, the base's or theirs, none is missing and none more is
-/// there. Locks and other files that merely looking at a database leaves there don't count.
+/// there. Locks and other files that merely looking at a database leaves there don't count. Where the skel has a link
+/// in the place of a database, the vserver has the same one, and it leads to another of the databases or into it
+/// (/var/lib/rpm -> /usr/lib/sysimage/rpm): what counts stands there.
 [[nodiscard]] Result<DatabaseLook> look_at_databases(const SkelView& view, const Record& record, const DirFd& root,
                                                      std::span<const std::string> more);
 

@@ -174,12 +174,13 @@ Result<VserverPlan> plan_vserver(const SkelView& view, const Record& record, con
   VserverPlan plan = TRY(plan_with(Gate::open));
   // The gate is asked only where it would stop something: a run with nothing to do reads no database.
   if (options.databases == PackageDatabases::force || !is_gated(plan)) return plan;
-  const DatabaseLook look = TRY(look_at_databases(view, record, root, options.more_databases));
+  DatabaseLook look = TRY(look_at_databases(view, record, root, options.more_databases));
   if (look.untouched) {
     plan.bytes_read += look.bytes_read;
     return plan;
   }
   plan = TRY(plan_with(Gate::closed));
+  plan.closed_by = std::move(look.changed);
   plan.bytes_read += look.bytes_read;
   return plan;
 }

@@ -25,6 +25,7 @@ struct PlanOptions {
   Share share = Share::hardlink;  ///< how the vserver is to share from now on
   bool share_only = false, global_only = false, anywhere = false;
   bool acknowledge = false;   ///< --ack: what is kept has been seen, its base moves on
+  bool new_beside = false;    ///< theirs of each kept file below /etc comes to stand beside it
   bool ignore_mtime = false;  ///< files that differ in nothing but their time are shared all the same
   PackageDatabases databases = PackageDatabases::skip;
   std::vector<std::string> freeze;          ///< globs (glob_matches)
@@ -56,6 +57,7 @@ struct VserverPlan {
   std::set<std::string> old_set_id;        ///< set-id files that are not the skel's: "usr/bin/su"
   std::vector<const TreeNode*> conflicts;  ///< theirs of what is kept, for --export-new
   Gate gate = Gate::open;
+  std::string closed_by;   ///< what closed it: "/var/lib/dpkg/status"
   bool held_back = false;  ///< the gate is closed, and something but the database itself waits behind it
   std::uint64_t shared_before = 0, shared_now = 0, bytes_saved = 0, bytes_read = 0;
   sys::Time since;                        ///< by the inodes' clock, before the first look at the vserver

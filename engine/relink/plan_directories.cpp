@@ -8,6 +8,7 @@
 #include "engine/relink/database.h"
 #include "engine/relink/planner.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/database_leftovers.h"
 #include "engine/skel/layout.h"
 
 namespace vskel {
@@ -78,7 +79,7 @@ Result<bool> Planner::plan_child(const Path3& place, const DirFd& dir, const Lis
     if (their_directory || base_directory) stay_below(place);
     return false;
   }
-  if (in_database(place.path) && is_database_leftover(place.any().name())) return false;
+  if (in_database(place.path) && is_database_leftover(place.any())) return false;
   if (mine == nullptr) return plan_absent(place);
   if (is_bundle(place)) return plan_bundle(place, dir, *mine);
   const bool my_directory = mine->type == FileType::directory;
@@ -118,7 +119,10 @@ bool Planner::is_identity(const Path3& place) const {
 
 bool Planner::plan_absent(const Path3& place) {
   const bool both_directories = place.was_directory() && place.becomes_directory();
-  Decision decision = decide(question_for(place));
+  Question question = question_for(place);
+  // A reader took it over into the database, which goes along with theirs.
+  if (in_database(place.path) && is_database_log(place.any().name())) question.base.reset();
+  Decision decision = decide(question);
   // A directory that the tenant deleted stays deleted with all below it, and is told of once.
   if (both_directories && decision.row == 4 && !same_subtree(*place.base, *place.theirs))
     decision = {Action::keep, 8, why::kDeletedHere, false};

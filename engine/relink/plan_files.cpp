@@ -65,6 +65,7 @@ Result<bool> Planner::plan_file(const Path3& place, const DirFd& dir, const List
   const Decision decision = decide_with_use(question, observed->in_use);
   const bool acted = add_file_step(place, decision, *observed, std::move(step), is_theirs);
   settle(place, decision);
+  if (options_.new_beside) TRY(lay_beside(place, dir, decision, *observed));
   const bool stays_old = set_id && !acted && theirs != nullptr && !is_equal;
   if ((stays_old || (set_id && theirs == nullptr && decision.action == Action::keep)) &&
       (observed->stat.mode & kSetIdBits) != 0)
@@ -147,6 +148,33 @@ bool Planner::add_file_step(const Path3& place, const Decision& decision, const 
     steps_.expect_names(observed.stat.inode, observed.stat.nlink);
   add_step(place, std::move(step));
   return true;
+}
+
+/// As the package manager of this root would name it.
+std::string Planner::name_beside(std::string_view name) const {
+  const auto has = [this](std::string_view path) { return view_.newest().find(path) != nullptr; };
+  const bool rpm = !has("var/lib/dpkg") && (has("var/lib/rpm") || has("usr/lib/sysimage/rpm"));
+  return std::string(name) + (rpm ? ".rpmnew" : ".dpkg-dist");
+}
+
+Result<> Planner::lay_beside(const Path3& place, const DirFd& dir, const Decision& decision, const Observed& observed) {
+  const bool both_changed = decision.why == why::kChangedOnBothSides || decision.why == why::kAddedOnBothSides;
+  if (decision.action != Action::keep || !both_changed || gate_ != Gate::open || bundle_ != 0) return {};
+  const bool files = place.theirs != nullptr && place.theirs->type() == FileType::regular &&
+                     observed.stat.type == FileType::regular;
+  // What would be a shared inode its tenant could not take away.
+  if (!files || !place.path.starts_with("etc/") || place.theirs->entry->part != Part::local_part) return {};
+  const std::string beside = name_beside(place.theirs->name());
+  const auto name = Name::check(beside);
+  if (!name || TRY(sys::stat_if_there(dir, *name))) return {};
+  Step step;
+  step.kind = Step::Kind::put_new;
+  step.change = Change::beside;
+  step.base_generation = view_.newest().generation();
+  step.theirs = place.theirs;
+  step.elsewhere = std::make_unique<std::string>(joined_path(parent_path(place.path), beside));
+  steps_.add(Turn::others, std::move(step));
+  return {};
 }
 
 /// A set-id file that stays as the tenant has it may be the hole that an update closed.

@@ -76,6 +76,10 @@ class Planner {
   Result<bool> is_as_shared_as_can_be(const TreeNode& theirs, const DirFd& dir, Name name);
   Result<Place> place_of(const TreeNode& theirs, const Observed& observed, bool is_theirs);
   bool add_file_step(const Path3& place, const Decision& decision, const Observed& observed, Step step, bool is_theirs);
+  [[nodiscard]] std::string name_beside(std::string_view name) const;
+  /// Theirs of a configuration file that both sides changed, as NAME.dpkg-dist or NAME.rpmnew, if that is asked for and
+  /// nothing stands there.
+  Result<> lay_beside(const Path3& place, const DirFd& dir, const Decision& decision, const Observed& observed);
   /// A set-id file that stays as the tenant has it may be the hole that an update closed.
   Result<> look_at_set_id(const Path3& place, const DirFd& dir, const Listed& mine);
   void note(Observed& observed, Question& question, Step& step, const Path3& place);

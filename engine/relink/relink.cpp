@@ -126,6 +126,7 @@ class Run {
     options.global_only = request_.global_only;
     options.anywhere = request_.anywhere;
     options.acknowledge = request_.acknowledge;
+    options.new_beside = request_.new_beside;
     options.ignore_mtime = request_.ignore_mtime;
     options.databases = request_.databases;
     options.freeze = request_.settings.freeze;
@@ -233,7 +234,7 @@ class Run {
       if (left && step.bundle != 0) {
         const KeptPath bundle{"/" + plan.bundles[step.bundle - 1], std::string(why::kBundleInUse)};
         if (std::ranges::find(plan.kept, bundle) == plan.kept.end()) plan.kept.push_back(bundle);
-      } else if (left && !step.in_use) {
+      } else if (left && !step.in_use && step.change != Change::beside) {
         plan.kept.push_back({"/" + step.path(), std::string(why::kInUse)});
         if (step.theirs != nullptr && step.change != Change::removed && plan.shared_now > 0 && step.theirs->linkable)
           --plan.shared_now;
@@ -284,12 +285,14 @@ class Run {
     VserverPlan& plan = member.planned.plan;
     for (const Step& step : plan.steps) {
       if (step.in_use) continue;
-      if (step.kind == Step::Kind::put_new)
+      if (step.change == Change::beside) report.beside.push_back("/" + step.path());
+      if (step.kind == Step::Kind::put_new && step.change != Change::beside)
         report_tree(step, *step.theirs, report);
       else
         report_step(step, step.path(), report);
     }
     std::ranges::sort(report.paths, {}, &RelinkedPath::path);
+    std::ranges::sort(report.beside);
     report.shared_before = plan.shared_before;
     report.shared_now = plan.shared_now;
     report.bytes_saved = plan.bytes_saved;
@@ -304,7 +307,7 @@ class Run {
     if (!plan.torn.empty() && report.error.empty()) report.error = torn_line(plan.torn);
     if (plan.held_back && report.error.empty())
       report.error =
-          "the tenant changed its package database: upgrade inside the vserver, then relink folds the equal "
+          "the tenant changed its package database (" + printable(plan.closed_by) + "): upgrade inside the vserver, then relink folds the equal "
           "files together; --pkgdb force takes the skel's files without the database";
     if (request_.engine.dry_run == DryRun::no) TRY(find_users_of_replaced(member));
     return {};

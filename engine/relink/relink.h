@@ -23,6 +23,7 @@ struct RelinkRequest {
   SkelName skel;
   std::vector<VserverName> vservers;  ///< empty: every vserver of the skel
   bool share_only = false, global_only = false, anywhere = false, acknowledge = false;
+  bool new_beside = false;    ///< lay theirs of each kept file below /etc beside it, as NAME.dpkg-dist or NAME.rpmnew
   bool ignore_mtime = false;  ///< share files that differ in nothing but their time
   PackageDatabases databases = PackageDatabases::skip;
   std::optional<Share> to;  ///< how they share from now on; nullopt: as they do
@@ -53,6 +54,7 @@ struct RelinkedVserver {
   std::string error;  ///< one line
 
   std::vector<RelinkedPath> paths;      ///< if they were asked for
+  std::vector<std::string> beside;      ///< "/etc/motd.dpkg-dist", laid beside what was kept
   std::vector<std::string> old_set_id;  ///< set-id files that are not the skel's
   std::vector<std::string> restart;     ///< processes that still use what was replaced: "nginx (4711)"
 };

@@ -14,6 +14,8 @@ std::string_view change_word(Change change) {
       return "shared";
     case Change::moved:
       return "moved";
+    case Change::beside:
+      return "beside";
     case Change::none:
       break;
   }

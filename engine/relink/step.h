@@ -44,6 +44,7 @@ enum class Change : std::uint8_t {
   removed,
   shared,
   moved,  ///< an entry of the tenant's own, to where its directory's link leads
+  beside, ///< theirs of a configuration file that is kept, laid beside it (--new-beside)
   none,   ///< goes along with others and is not told of: times of directories
 };
 /// "updated" ...

@@ -17,6 +17,7 @@
 #include "engine/skel/account_files.h"
 #include "engine/skel/archive.h"
 #include "engine/skel/build_intent.h"
+#include "engine/skel/database_leftovers.h"
 #include "engine/skel/default_templates.h"
 #include "engine/skel/devices.h"
 #include "engine/skel/distribute.h"
@@ -85,6 +86,7 @@ class SourceRules {
   [[nodiscard]] Treatment by_place(const WalkDirectory& directory, const WalkEntry& entry) const {
     const std::string path = directory.path_to(entry.name);
     if (excluded(path) || is_own_directory(directory, entry)) return Treatment::leave_out;
+    if (is_left_by_readers(directory, entry)) return Treatment::leave_out;
     if (path == "etc/hosts") return Treatment::leave_out;  // a static one with tokens takes its place
     if (directory.depth > 0) return Treatment::take;
     const std::string_view name = entry.name.view();

@@ -116,10 +116,23 @@ class Restoration {
     const sys::Stat stat = TRY(sys::stat(source, name));
     // A kept local file keeps its own inode: what is private has as many names as its part gives it.
     const bool copy = holder && entry.part != Part::global_part && stat.type == sys::FileType::regular;
+    if (stat.type == sys::FileType::symlink && stat.mtime != entry.mtime) {
+      TRY(remake_link(entry, source, target));
+      return 0;
+    }
     if (!copy && TRY(next.link(source, name, target, name))) return stat.inode;
     entry.nlink = 1;
     TRY(next.copy(source, name, next.tree(entry.part), entry.path));
     return TRY(sys::stat(target, name)).inode;
+  }
+
+  /// The same link as today's with the time of its generation: today's inode has the time of today's.
+  static Result<> remake_link(ManifestEntry& entry, const DirFd& source, const DirFd& target) {
+    const Name name = last_name(entry.path);
+    TRY(sys::make_symlink(target, name, TRY(sys::read_link(source, name))));
+    entry.nlink = 1;
+    const Metadata metadata{entry.mode, entry.uid, entry.gid, entry.mtime, entry.mtime, TRY(sys::xattrs(source, name))};
+    return apply_metadata(target, name, entry.type, metadata, Fresh::yes);
   }
 
   /// Static as it lies there, its directories as the restored trees have them.

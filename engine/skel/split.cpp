@@ -16,6 +16,7 @@
 #include "engine/content/hash.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/account_files.h"
+#include "engine/skel/database_leftovers.h"
 #include "engine/skel/describe.h"
 #include "engine/skel/distribute.h"
 #include "engine/skel/host_traces.h"
@@ -437,6 +438,7 @@ class Split {
       beside_static_.insert(path);
       return Treatment::leave_out;
     }
+    if (is_left_by_readers(directory, entry)) return Treatment::leave_out;
     // merge-skel made these, to have something to mount on.
     const bool mount_point = directory.depth == 0 && (path == "proc" || path == "sys");
     if (mount_point && entry.type == sys::FileType::directory && !had_directory(path)) return Treatment::leave_out;
@@ -495,7 +497,8 @@ class Split {
     bool same_directories = true;
     const auto gone = [&] {
       const ManifestEntry& entry = *others.get();
-      ++report_.changes(entry.part).removed;
+      const bool says_nothing = entry.type == sys::FileType::regular && is_readers_leftover(entry.path, entry.size);
+      if (!says_nothing) ++report_.changes(entry.part).removed;
       if (entry.part != Part::static_part) displaced_.push_back(&entry);
       others.next();
     };

@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <unordered_map>
 
 #include "engine/content/hash.h"
 #include "engine/seal/seal.h"
@@ -153,18 +154,40 @@ Result<std::optional<SealKind>> wanted_seal(const Store& store, const std::vecto
   return choose_seal(store.staging(), std::nullopt);
 }
 
+/// Contents by path, of what a generation's .files keep of the global part.
+Result<std::unordered_map<std::string, Hash128>> kept_contents(const Skel& skel, const KeptFiles& kept,
+                                                               unsigned generation) {
+  std::unordered_map<std::string, Hash128> out;
+  TRY(skel.for_each_entry(generation, [&](const ManifestEntry& entry) -> Result<> {
+    if (entry.content && entry.part == Part::global_part &&
+        kept.holder(Part::global_part, entry.path, generation) == generation)
+      out.emplace(entry.path, *entry.content);
+    return {};
+  }));
+  return out;
+}
+
+enum class Seals { wanted, not_wanted };
+
 /// What is kept of older generations is shared by the vservers that still have it.
-Result<> verify_kept_seals(const Skel& skel, Differences& out) {
+Result<> verify_kept(const Skel& skel, Seals seals, Differences& out) {
   const KeptFiles kept = TRY(KeptFiles::load(skel));
+  const std::vector<unsigned> generations = TRY(skel.all_generations());
   for (const auto& [generation, root] : kept.roots(Part::global_part)) {
-    const std::string name = kept_files_name(generation);
+    const std::string place = "generations/" + kept_files_name(generation) + "/global/";
+    std::unordered_map<std::string, Hash128> contents;
+    if (std::ranges::binary_search(generations, generation)) contents = TRY(kept_contents(skel, kept, generation));
     TRY(for_each_file(root, [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
       if (entry.type != sys::FileType::regular) return {};
-      const sys::Stat stat = TRY(sys::stat(directory.top(), entry.name));
-      if (!TRY(is_sealed(directory.top(), entry.name, stat)) &&
-          is_linkable(stat, TRY(sys::xattrs(directory.top(), entry.name))))
-        out.add("skel " + skel.name().text(), "generations/" + name + "/global/" + directory.path_to(entry.name),
-                "not sealed");
+      const std::string path = directory.path_to(entry.name);
+      const auto differ = [&](const char* what) { out.add("skel " + skel.name().text(), place + path, what); };
+      const Fd file = TRY(sys::open_trusted_file(directory.top(), entry.name));
+      const sys::Stat stat = TRY(sys::stat(file));
+      const auto wanted = contents.find(path);
+      if (wanted != contents.end() && TRY(hash_file(file, WithSha256::no)).xxh128 != wanted->second)
+        differ("content differs");
+      if (seals == Seals::wanted && !TRY(is_sealed(file, stat)) && is_linkable(stat, TRY(sys::xattrs(file))))
+        differ("not sealed");
       return {};
     }));
   }
@@ -207,7 +230,7 @@ Result<> verify_skel(const Store& store, const Skel& skel, const std::vector<Rec
   for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
     TRY(PartCheck(skel, part, manifest, seal, out).run());
   TRY(verify_kept_accounts(skel, out));
-  return seal && seal != SealKind::none ? verify_kept_seals(skel, out) : Result<>{};
+  return verify_kept(skel, seal && seal != SealKind::none ? Seals::wanted : Seals::not_wanted, out);
 }
 
 bool exists(const std::string& path) {
@@ -326,21 +349,30 @@ Result<> verify_all(const Store& store, Differences& out) {
   return {};
 }
 
+/// A skel may have the name of a vserver: both are meant.
+Result<> verify_named(const Store& store, const VserverName& name, Differences& out) {
+  const auto record = TRY(find_record(store, name));
+  const auto skel_name = SkelName::parse(name.text());
+  const bool has_skel = skel_name && store.skels().open() && TRY(sys::stat_if_there(store.skels(), skel_name->name()));
+  if (!record && !has_skel)
+    return refuse("verify", name.text(), "no skel has that name, and no vserver of that name has a record");
+  if (record) TRY(verify_vserver(store, *record, out));
+  if (!has_skel) return {};
+  const Skel skel = TRY(Skel::open(store, *skel_name));
+  return verify_skel(store, skel, TRY(read_records(skel)), out);
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names,
                                         const EngineOptions& engine) {
   Differences out;
   Arena arena(workers(engine));
-  if (names.empty()) {
-    TRY(arena.execute([&] { return verify_all(store, out); }));
-    return out.take();
-  }
-  for (const VserverName& name : names) {
-    const auto record = TRY(find_record(store, name));
-    if (!record) return refuse("verify vserver", name.text(), "no vserver of that name has a record");
-    TRY(verify_vserver(store, *record, out));
-  }
+  TRY(arena.execute([&]() -> Result<> {
+    if (names.empty()) return verify_all(store, out);
+    for (const VserverName& name : names) TRY(verify_named(store, name, out));
+    return {};
+  }));
   return out.take();
 }
 

@@ -2,9 +2,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <fstream>
 #include <functional>
+#include <sstream>
 
 #include "tests/support/inode_extras.h"
+#include "tests/system/relink_fixture.h"
 #include "tests/system/vskel_test.h"
 
 namespace vskel::test {
@@ -139,6 +142,133 @@ TEST_P(InspectTest, VerifyOfOneVserverLooksAtNoOther) {
 }
 
 INSTANTIATE_TEST_SUITE_P(On, InspectTest, kOneFileSystem, kParameterName);
+
+// verify NAME: what a vserver shares with its skel, path by path.
+class VerifyFilesTest : public RelinkTest {
+ protected:
+  void SetUp() override {
+    RelinkTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    put(root() / "usr/bin/ls", file("list", 0755));
+    put(root() / "usr/bin/su", file("rise", 04755));
+    put(root() / "usr/bin/link", symlink_to("ls"));
+    put(root() / "usr/share/data", directory({{"a", file("a")}, {"b", file("b")}, {"c", file("c")}}));
+    put(root() / "usr/local/bin/own", file("own", 0755));
+    put(root() / "etc/conf", file("conf"));
+    build();
+    create_vserver("links");
+    create_vserver("copies", {"--share", "copy"});
+  }
+
+  /// What verify says of a name, a line each; its code must fit.
+  [[nodiscard]] std::vector<std::string> said_of(const Arguments& names) const {
+    Arguments arguments{"verify"};
+    arguments.insert(arguments.end(), names.begin(), names.end());
+    const ProcessResult result = vskel(arguments);
+    std::vector<std::string> lines;
+    std::istringstream stream(result.out);
+    for (std::string line; std::getline(stream, line);) lines.push_back(line);
+    EXPECT_EQ(result.code, lines.empty() ? 0 : 1) << result;
+    return lines;
+  }
+  using Lines = std::vector<std::string>;
+};
+
+TEST_P(VerifyFilesTest, NothingIsSaidOfWhatIsAsTheSkelHasIt) {
+  EXPECT_EQ(said_of({"links"}), Lines{});
+  EXPECT_EQ(said_of({"copies"}), Lines{});
+  EXPECT_EQ(said_of({"base"}), Lines{});
+  EXPECT_EQ(said_of({"base", "links", "copies", "links"}), Lines{});
+}
+
+TEST_P(VerifyFilesTest, ASharedInodeThatWasWrittenToIsFoundInEveryVserverThatHasIt) {
+  clear_immutable(skel() / "global/usr/bin/ls");
+  std::ofstream(vserver("links") / "usr/bin/ls") << "evil";
+  set_immutable(skel() / "global/usr/bin/ls");
+  EXPECT_EQ(said_of({"links"}), Lines{"vserver links /usr/bin/ls: content differs"});
+  EXPECT_EQ(said_of({"copies"}), Lines{});
+  const Lines of_skel = said_of({"base"});
+  ASSERT_FALSE(of_skel.empty());
+  EXPECT_EQ(of_skel.front(), "skel base global/usr/bin/ls: content differs");
+  EXPECT_EQ(said_of({}).front(), of_skel.front());
+}
+
+TEST_P(VerifyFilesTest, ALostSealIsFound) {
+  clear_immutable(skel() / "global/usr/bin/ls");
+  EXPECT_EQ(said_of({"links"}), Lines{"vserver links /usr/bin/ls: not sealed"});
+  EXPECT_EQ(said_of({"copies"}), Lines{});
+}
+
+TEST_P(VerifyFilesTest, WhatATenantChangedIsToldAndWhatIsHisOwnIsNot) {
+  for (const std::string name : {"links", "copies"}) {
+    SCOPED_TRACE(name);
+    change(name, {{"usr/bin/ls", file("LIST", 0755)},
+                  {"usr/bin/link", symlink_to("elsewhere")},
+                  {"usr/share/data/a", absent()},
+                  {"usr/share/data/b", file("b", 0600).owned_by(7)},
+                  {"usr/share/data/c", file("c").with_xattr("user.note", "mine")},
+                  {"usr/share/data/d", file("own")},
+                  {"usr/local/bin/own", file("changed")},
+                  {"etc/conf", file("changed")}});
+    const std::string of = "vserver " + name + " ";
+    EXPECT_EQ(said_of({name}), (Lines{of + "/usr/bin/link: link target differs", of + "/usr/bin/ls: content differs",
+                                      of + "/usr/share/data/a: missing", of + "/usr/share/data/b: mode differs",
+                                      of + "/usr/share/data/b: owner differs",
+                                      of + "/usr/share/data/c: extended attributes differ"}));
+  }
+  EXPECT_EQ(said_of({}), Lines{}) << "that tenants work is no fault of the fleet's";
+}
+
+TEST_P(VerifyFilesTest, APrivateCopyOfTheSameIsNoDifference) {
+  change("links", {{"usr/bin/ls", file("list", 0755)}, {"usr/share/data/a", file("a")}});
+  EXPECT_EQ(said_of({"links"}), Lines{});
+}
+
+TEST_P(VerifyFilesTest, SetIdFilesComeFirstAndLoudly) {
+  change("copies", {{"usr/bin/ls", file("LIST", 0755)}, {"usr/bin/su", file("RISE", 04755)}});
+  EXPECT_EQ(said_of({"copies"}), (Lines{"vserver copies /usr/bin/su: SET-ID FILE: content differs",
+                                        "vserver copies /usr/bin/ls: content differs"}));
+}
+
+TEST_P(VerifyFilesTest, OtherTypesAndWholeDirectoriesAreOneLine) {
+  change("copies", {{"usr/bin/ls", fifo()}, {"usr/bin/su", directory({{"x", file("x")}})}, {"usr/share/data", absent()}});
+  EXPECT_EQ(said_of({"copies"}), (Lines{"vserver copies /usr/bin/su: SET-ID FILE: another type",
+                                        "vserver copies /usr/bin/ls: another type",
+                                        "vserver copies /usr/share/data: missing"}));
+}
+
+TEST_P(VerifyFilesTest, ADirectoryThatIsALinkNowIsNotFollowed) {
+  change("copies", {{"usr/share/data", symlink_to("/")}});
+  EXPECT_EQ(said_of({"copies"}), Lines{"vserver copies /usr/share/data: another type"});
+}
+
+TEST_P(VerifyFilesTest, AVserverIsComparedWithTheGenerationThatItsRecordNames) {
+  update_skel({{"usr/bin/ls", file("newer", 0755)}, {"usr/share/data/a", absent()}, {"usr/share/new", file("new")}});
+  EXPECT_EQ(said_of({"links", "copies"}), Lines{}) << "behind, and whole";
+  change("copies", {{"usr/bin/ls", file("newer", 0755)}, {"usr/share/data/a", file("mine")}});
+  EXPECT_EQ(said_of({"copies"}), Lines{"vserver copies /usr/share/data/a: size differs"});
+  EXPECT_EQ(relink().process.code, 0);
+  EXPECT_EQ(said_of({"links"}), Lines{});
+  EXPECT_EQ(said_of({"copies"}), Lines{"vserver copies /usr/share/data/a: size differs"}) << "kept, and told still";
+}
+
+TEST_P(VerifyFilesTest, WhatIsKeptForVserversThatAreBehindIsReadToo) {
+  update_skel({{"usr/bin/ls", file("newer", 0755)}});
+  const fs::path kept = skel() / "generations/0001.files/global/usr/bin/ls";
+  clear_immutable(kept);
+  std::ofstream(kept) << "evil";
+  set_immutable(kept);
+  EXPECT_EQ(said_of({"links"}), Lines{"vserver links /usr/bin/ls: content differs"});
+  EXPECT_EQ(said_of({}), Lines{"skel base generations/0001.files/global/usr/bin/ls: content differs"});
+}
+
+TEST_P(VerifyFilesTest, NamesThatAreNobodysAreRefused) {
+  const ProcessResult refused = vskel({"verify", "links", "nobody"});
+  EXPECT_EQ(refused.code, 2) << refused;
+  EXPECT_NE(refused.err.find("nobody"), std::string::npos) << refused;
+}
+
+INSTANTIATE_TEST_SUITE_P(On, VerifyFilesTest, kOneFileSystem, kParameterName);
 
 }  // namespace
 }  // namespace vskel::test

@@ -455,6 +455,97 @@ TEST_P(RelinkOptionsTest, AProcessThatStillUsesAReplacedFileIsNamed) {
   EXPECT_NE(result.err.find("daemon (" + std::to_string(daemon.pid()) + ")"), std::string::npos) << result;
 }
 
+class NewBesideTest : public RelinkTest {
+ protected:
+  void SetUp() override {
+    RelinkTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    for (const char* name : {"both", "mine", "theirs", "standing"})
+      put(root() / "etc/conf" / name, file("old"));
+    put(root() / "srv.conf", file("old"));
+    put(root() / "usr/bin/tool", file("old", 0755));
+  }
+  void start(const std::string& database) const {
+    put(root() / database, file("packages 1"));
+    build();
+    create_vserver("web1");
+    create_vserver("web2", {"--share", "copy"});
+    for (const char* name : {"web1", "web2"})
+      change(name, {{"etc/conf/both", file("mine")},
+                    {"etc/conf/mine", file("mine")},
+                    {"etc/conf/standing", file("mine")},
+                    {"etc/conf/standing.dpkg-dist", file("stands")},
+                    {"etc/conf/standing.rpmnew", symlink_to("/etc/passwd")},
+                    {"etc/conf/added", file("mine")},
+                    {"srv.conf", file("mine")},
+                    {"usr/bin/tool", file("mine", 0755)}});
+    const Thing newer = file("newer", 0640).owned_by(7);
+    update_skel({{"etc/conf/both", newer},
+                 {"etc/conf/theirs", newer},
+                 {"etc/conf/standing", newer},
+                 {"etc/conf/added", newer},
+                 {"srv.conf", newer},
+                 {"usr/bin/tool", file("newer", 0755)}});
+  }
+  void expect_laid(const std::string& ending) const {
+    const Thing newer = file("newer", 0640).owned_by(7);
+    const Relinked dry = relink({"--new-beside", "--dry-run"});
+    const Relinked relinked = relink({"--new-beside"});
+    EXPECT_EQ(relinked.process.code, 0) << relinked.process;
+    for (const char* name : {"web1", "web2"}) {
+      SCOPED_TRACE(name);
+      const std::vector<std::string> laid{"/etc/conf/added" + ending, "/etc/conf/both" + ending};
+      EXPECT_EQ(dry.of(name)["beside"], Json(laid));
+      EXPECT_EQ(relinked.of(name)["beside"], Json(laid));
+      EXPECT_EQ(relinked.of(name)["added"], 0);
+      for (const std::string& path : laid) EXPECT_EQ(differences_from(newer, vserver(name) / path.substr(1)), "");
+      EXPECT_EQ(names_in(vserver(name) / "etc/conf"),
+                (std::set<std::string>{"both", "both" + ending, "mine", "theirs", "standing", "standing.dpkg-dist",
+                                       "standing.rpmnew", "added", "added" + ending}));
+      EXPECT_EQ(read_file(vserver(name) / "etc/conf/both"), "mine");
+      EXPECT_EQ(read_file(vserver(name) / "etc/conf/standing.dpkg-dist"), "stands");
+      EXPECT_TRUE(fs::is_symlink(vserver(name) / "etc/conf/standing.rpmnew"));
+      EXPECT_EQ(names_in(vserver(name)).count("srv.conf" + ending), 0U);
+      EXPECT_EQ(names_in(vserver(name) / "usr/bin").count("tool" + ending), 0U);
+    }
+    const StoreSnapshot before = snapshot_store();
+    const Relinked again = relink({"--new-beside"});
+    EXPECT_EQ(again.of("web1")["beside"], Json::array()) << "it stands there already";
+    EXPECT_EQ(changes_since(before), "");
+    EXPECT_EQ(inconsistencies(), "");
+  }
+};
+
+TEST_P(NewBesideTest, TheSkelsVersionIsLaidAsDpkgWouldNameIt) {
+  start("var/lib/dpkg/status");
+  expect_laid(".dpkg-dist");
+}
+
+TEST_P(NewBesideTest, OrAsRpmWould) {
+  start("usr/lib/sysimage/rpm/rpmdb.sqlite");
+  expect_laid(".rpmnew");
+}
+
+TEST_P(NewBesideTest, NothingIsLaidThatNobodyAskedFor) {
+  start("var/lib/dpkg/status");
+  const Relinked relinked = relink();
+  EXPECT_EQ(relinked.process.code, 0) << relinked.process;
+  EXPECT_EQ(relinked.of("web1")["beside"], Json::array());
+  EXPECT_FALSE(fs::exists(vserver("web1") / "etc/conf/both.dpkg-dist"));
+}
+
+TEST_P(NewBesideTest, NothingIsLaidInAVserverWhoseTenantChangedItsPackages) {
+  start("var/lib/dpkg/status");
+  change("web1", {{"var/lib/dpkg/status", file("own packages")}});
+  const Relinked relinked = relink({"--new-beside"});
+  EXPECT_EQ(relinked.process.code, 3) << relinked.process;
+  EXPECT_NE(relinked.of("web1")["error"].get<std::string>().find("/var/lib/dpkg/status"), std::string::npos);
+  EXPECT_FALSE(fs::exists(vserver("web1") / "etc/conf/both.dpkg-dist"));
+  EXPECT_TRUE(fs::exists(vserver("web2") / "etc/conf/both.dpkg-dist"));
+}
+
+INSTANTIATE_TEST_SUITE_P(On, NewBesideTest, kOneFileSystem, kParameterName);
+
 INSTANTIATE_TEST_SUITE_P(On, RelinkOptionsTest, kAllFileSystems, kParameterName);
 
 class RelinkLinkLimitTest : public RelinkOptionsTest {

@@ -52,7 +52,7 @@ _vskel() {
     rollback) options="--quiesce"; ((place == 0)) && skels=yes ;;
     diff) ((place == 0)) && skels=yes ;;
     relink)
-      options="--share-only --global-only --pkgdb --anywhere --to --export-new --ack --ignore-mtime --quiesce"
+      options="--share-only --global-only --pkgdb --anywhere --to --export-new --new-beside --ack --ignore-mtime --quiesce"
       if ((place == 0)); then skels=yes; else names=yes; fi
       ;;
     adopt)
