@@ -84,14 +84,12 @@ class CarryOut::Carrier {
       if (!attempt(step)) leave(step);
       settle_if_many();
     }
-    for (StagedStep& step : std::exchange(directories_, {}))
-      if (!attempt(step)) leave(step);
+    finish_directories();
   }
 
   CarriedOut finish() {
     settle_watched();
-    for (StagedStep& step : std::exchange(directories_, {}))
-      if (!attempt(step)) leave(step);
+    finish_directories();
     for (const StagedStep& step : again_) leave(step);
     return std::move(out_);
   }
@@ -113,6 +111,14 @@ class CarryOut::Carrier {
     std::vector<Watched> watched;
     bool is_settled = false;  ///< before a crash
   };
+
+  /// Their times when no name in them moves any more.
+  void finish_directories() {
+    std::vector<StagedStep> steps = std::exchange(directories_, {});
+    std::ranges::stable_partition(steps, [](const StagedStep& step) { return step.kind != Step::Kind::set_times; });
+    for (StagedStep& step : steps)
+      if (!attempt(step)) leave(step);
+  }
 
   void leave(const StagedStep& step) {
     if (step.kind != Step::Kind::set_times) out_.left.insert_or_assign(step.path, step.base_generation);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "engine/packages/dpkg_status.h"
 
@@ -14,6 +13,8 @@ constexpr std::string_view kInfo = "var/lib/dpkg/info";
 constexpr std::array<std::string_view, 4> kScripts{".preinst", ".postinst", ".prerm", ".postrm"};
 constexpr std::size_t kMostScript = std::size_t{1} << 20;
 
+bool is_digit(char at) { return at >= '0' && at <= '9'; }
+
 /// nullopt if no file of the path is left.
 Result<std::optional<std::string>> read_text(const SkelView& view, const TreeNode* node, std::size_t limit) {
   const bool at_hand = node != nullptr && node->type() == sys::FileType::regular && (node->as_newest || node->kept_in != 0);
@@ -24,7 +25,8 @@ Result<std::optional<std::string>> read_text(const SkelView& view, const TreeNod
 /// As a path of its own, and not the beginning of a longer one.
 bool names_path(std::string_view text, const std::string& path) {
   const auto goes_on = [](char at) {
-    return std::isalnum(static_cast<unsigned char>(at)) != 0 || at == '/' || at == '-' || at == '_' || at == '.';
+    const bool is_letter = (at >= 'a' && at <= 'z') || (at >= 'A' && at <= 'Z');
+    return is_letter || is_digit(at) || at == '/' || at == '-' || at == '_' || at == '.';
   };
   for (std::size_t at = text.find(path); at != text.npos; at = text.find(path, at + 1)) {
     const std::size_t end = at + path.size();
@@ -40,7 +42,7 @@ bool is_called_after(std::string_view package, std::string_view name) {
   package.remove_prefix(name.size());
   if (package.empty() || package == "-server") return true;
   return package.size() > 1 && package.front() == '-' &&
-         std::ranges::all_of(package.substr(1), [](char at) { return std::isdigit(static_cast<unsigned char>(at)) != 0 || at == '.'; });
+         std::ranges::all_of(package.substr(1), [](char at) { return is_digit(at) || at == '.'; });
 }
 
 }  // namespace
