@@ -67,5 +67,6 @@ step_usrmerge() {
 # The next release.
 step_trixie() {
   sed -i 's/bookworm/trixie/g' "$1/etc/apt/sources.list"
-  apt "$1" update && apt "$1" dist-upgrade
+  apt "$1" update && apt "$1" dist-upgrade || return
+  cp -n "$work"/debs/*.deb "$root/debs/"  # for the next run: it is some hundred megabytes
 }
