@@ -1,5 +1,5 @@
-# The upgrades of the year, each done in a tree by the package manager; sourced by tests/real/year. A step is a function step_NAME, called with a tree and with
-# `merged` or `hand`: the merged skel or a copy of a vserver in which the same is done by hand.
+# The upgrades of the year, each done in a tree by the package manager; sourced by tests/real/year. A step is a function step_NAME, called with a tree:
+# the merged skel, a copy of a vserver in which the same is done by hand, or the vserver of a tenant who does it himself.
 # shellcheck shell=bash
 
 # What users the steps made, each with something that belongs to it.
