@@ -41,7 +41,7 @@ Result<> write_new_file(const DirFd& dir, Name name, std::string_view content) {
 Result<> take_back(Record& record, const std::map<std::string, unsigned>& left, const StepSource& steps) {
   if (left.empty()) return {};
   return steps([&](const StagedStep& step) -> Result<> {
-    if (step.kind == Step::Kind::set_metadata || step.kind == Step::Kind::set_times) return {};
+    if (step.is_of_directory() && step.kind != Step::Kind::remove_dir) return {};
     const auto found = left.find(step.path);
     if (found == left.end()) return {};
     record.bases.erase(step.path);

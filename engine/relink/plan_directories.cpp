@@ -204,10 +204,10 @@ void Planner::plan_blocked(const Path3& place) {
 }
 
 void Planner::plan_times(std::uint32_t bundle) {
-  const auto add = [&](const TreeNode* theirs) {
+  const auto add = [&](const TreeNode* theirs, Step::Kind kind) {
     if (theirs == nullptr || !theirs->is_directory()) return;
     Step step;
-    step.kind = Step::Kind::set_times;
+    step.kind = kind;
     step.change = Change::none;
     step.theirs = theirs;
     step.bundle = bundle;
@@ -215,11 +215,12 @@ void Planner::plan_times(std::uint32_t bundle) {
   };
   bool below_usr = false;
   for (const auto& [path, of] : changed_directories_) {
-    below_usr = below_usr || path.starts_with("usr/");
-    if (of == bundle && !path.empty()) add(view_.newest().find(path));  // the root holds mount points besides
+    below_usr = below_usr || path == "usr" || path.starts_with("usr/");
+    // The root holds mount points besides.
+    if (of == bundle && !path.empty()) add(view_.newest().find(path), Step::Kind::set_times);
   }
   // systemd(1) updates caches by the time of /usr (ConditionNeedsUpdate=), whatever was changed below it.
-  if (bundle == 0 && below_usr && !changed_directories_.contains("usr")) add(view_.newest().find("usr"));
+  if (bundle == 0 && below_usr) add(view_.newest().find("usr"), Step::Kind::renew);
 }
 
 }  // namespace vskel

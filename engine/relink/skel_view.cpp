@@ -130,6 +130,8 @@ Result<bool> SkelView::is_as_newest(const TreeNode& node) const {
     return false;
   if (node.type() != sys::FileType::regular || node.kept_in == 0) return true;
   if (node.inode == now->inode && node.inode != 0) return true;
+  // Names of one inode that are others now, or one with others: who writes to a name writes to all of them.
+  if (node.entry->nlink > 1 || now->entry->nlink > 1) return false;
   const Fd then_file = TRY(open(node))
   , now_file = TRY(open(*now));
   if (node.entry->xattrs() && TRY(sys::xattrs(then_file)) != TRY(sys::xattrs(now_file))) return false;

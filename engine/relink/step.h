@@ -61,6 +61,7 @@ struct Step {
     set_metadata,
     move,       ///< within the vserver, from path() to `moved_to`, where nothing stands
     set_times,  ///< of a directory: theirs', if it holds theirs' names and no other
+    renew,      ///< of usr: it becomes newer than what systemd-update-done(8) wrote last
   };
   Kind kind = Kind::put_over;
   Change change = Change::updated;
@@ -82,7 +83,8 @@ struct Step {
   [[nodiscard]] bool brings_theirs() const { return kind == Kind::put_new || kind == Kind::put_over; }
   /// It is about a directory itself, and done when all in it is.
   [[nodiscard]] bool is_of_directory() const {
-    return kind == Kind::remove_dir || kind == Kind::set_metadata || kind == Kind::set_times;
+    return kind == Kind::remove_dir || kind == Kind::set_metadata || kind == Kind::set_times ||
+           kind == Kind::renew;
   }
   /// Relative to the vserver's root.
   [[nodiscard]] const std::string& path() const {
