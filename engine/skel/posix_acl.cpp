@@ -16,6 +16,13 @@ void append_little_endian(std::string& out, std::uint32_t number, int bytes) {
   for (int at = 0; at < bytes; ++at) out.push_back(static_cast<char>((number >> (8 * at)) & 0xffU));
 }
 
+std::uint32_t little_endian(std::string_view value, std::size_t at, int bytes) {
+  std::uint32_t number = 0;
+  for (int byte = bytes - 1; byte >= 0; --byte)
+    number = number << 8 | static_cast<unsigned char>(value[at + static_cast<std::size_t>(byte)]);
+  return number;
+}
+
 /// Cuts the next field off `line`.
 std::string_view next_field(std::string_view& line) {
   const std::string_view field = line.substr(0, line.find(':'));
@@ -51,6 +58,23 @@ std::string acl_value(std::vector<AclEntry> entries) {
     append_little_endian(out, id(entry), 4);
   }
   return out;
+}
+
+std::string mapped_acl(const std::string& value, const IdMap& ids) {
+  constexpr std::size_t kHeader = 4, kEntry = 8;
+  if (value.size() < kHeader || (value.size() - kHeader) % kEntry != 0 || little_endian(value, 0, 4) != kVersion)
+    return value;
+  std::vector<AclEntry> entries;
+  for (std::size_t at = kHeader; at < value.size(); at += kEntry) {
+    AclEntry entry;
+    entry.tag = static_cast<AclTag>(little_endian(value, at, 2));
+    entry.permissions = static_cast<std::uint16_t>(little_endian(value, at + 2, 2));
+    entry.id = little_endian(value, at + 4, 4);
+    if (entry.tag == AclTag::user) entry.id = ids.user(*entry.id);
+    if (entry.tag == AclTag::group) entry.id = ids.group(*entry.id);
+    entries.push_back(std::move(entry));
+  }
+  return acl_value(std::move(entries));
 }
 
 }  // namespace vskel
