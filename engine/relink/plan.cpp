@@ -139,7 +139,7 @@ void Planner::settle(const Path3& place, const Decision& decision) {
     moves = options_.acknowledge && decision.why != why::kInUse;
     if (moves) acknowledged_.insert(place.path);
   }
-  if (is_unchanged(place)) return;  // its base is the newest as it is
+  if (place.unchanged()) return;  // its base is the newest as it is
   if (moves)
     bases_.move(place.path, place.base_generation);
   else

@@ -94,7 +94,7 @@ Result<bool> Planner::plan_child(const Path3& place, const DirFd& dir, const Lis
 bool Planner::is_vservers_own(const Path3& place, const Listed* mine) {
   if (place.becomes_directory() || (place.theirs == nullptr && place.was_directory())) return false;
   const auto stays = [&] {
-    if (!is_unchanged(place)) bases_.move(place.path, place.base_generation);
+    if (!place.unchanged()) bases_.move(place.path, place.base_generation);
     return true;
   };
   if (is_static(place.theirs)) {

@@ -33,7 +33,7 @@ Result<bool> Planner::plan_file(const Path3& place, const DirFd& dir, const List
   if (is_theirs) ++plan_.shared_before;
   if (is_theirs && options_.share == Share::hardlink && is_to_be_shared(*theirs)) {
     ++plan_.shared_now;
-    if (!is_unchanged(place)) bases_.move(place.path, place.base_generation);
+    if (!place.unchanged()) bases_.move(place.path, place.base_generation);
     return false;
   }
   const bool set_id =
