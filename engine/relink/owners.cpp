@@ -9,8 +9,7 @@ namespace vskel {
 
 std::vector<sys::Xattr> mapped(std::vector<sys::Xattr> xattrs, const IdMap& ids) {
   if (ids.empty()) return xattrs;
-  for (sys::Xattr& xattr : xattrs)
-    if (xattr.name.starts_with("system.posix_acl_")) xattr.value = mapped_acl(xattr.value, ids);
+  for (sys::Xattr& xattr : xattrs) xattr.value = mapped_acl(xattr.name, xattr.value, ids);
   return xattrs;
 }
 

@@ -57,7 +57,7 @@ Thing with_acl(std::uint32_t user) {
 /// What belongs to redis in the skel, or in a vserver.
 std::map<std::string, Thing> files_of(unsigned redis) {
   return {{"etc/redis", directory({{"redis.conf", file("requirepass secret\n", 0640).owned_by(redis)}}, 0750).owned_by(redis)},
-          {"usr/lib/redis", directory({{"module", file("code of redis\n", 0750).owned_by(redis)}})},
+          {"usr/lib/redis", directory({{"module", file("code of redis\n", 0750).owned_by(redis)}, {"with-acl", with_acl(redis)}})},
           {"usr/share/redis", symlink_to("/usr/lib/redis").owned_by(redis)},
           {"etc/for-redis", with_acl(redis)}};
 }
