@@ -376,6 +376,30 @@ TEST_P(RelinkAccountsTest, FrozenAccountsStay) {
   expect_settled();
 }
 
+TEST_P(RelinkAccountsTest, AnAdoptedVserverIsMappedByNames) {
+  for (const auto& [path, thing] : all_of_redis(104)) put(root() / path, thing);
+  build();
+  ASSERT_EQ(run({"cp", "-a", root().string(), vserver("old").string()}).code, 0);
+  for (const auto& [path, thing] : files_of(150)) put(vserver("old") / path, thing);
+  const std::map<std::string, Thing> own = accounts(kPasswd + "redis:x:150:150::/:/bin/sh\n" + kAlice,
+                                                    kGroup + "redis:x:150:\n" + kAlices, kShadow);
+  for (const auto& [path, thing] : own) put(vserver("old") / path, thing);
+  ASSERT_EQ(vskel({"adopt", "base", "old"}).code, 0);
+  EXPECT_EQ(ids("old"), Json({{"uid", {{"104", 150}}}, {"gid", {{"104", 150}}}}));
+  for (const Arguments& options : {Arguments{"--share-only"}, Arguments{}, Arguments{"--anywhere"}}) {
+    const Relinked relinked = relink(options);
+    EXPECT_EQ(relinked.process.code, 0) << relinked.process;
+    EXPECT_EQ(relinked.of("old")["kept"], Json::array());
+    EXPECT_EQ(relinked.of("old")["updated"], 0);
+    for (const auto& [path, thing] : files_of(150)) EXPECT_EQ(differences_from(thing, vserver("old") / path), "");
+    for (const auto& [path, thing] : own) EXPECT_EQ(differences_from(thing, vserver("old") / path), "");
+  }
+  EXPECT_EQ(inode_of(vserver("old") / "usr/bin/program"), inode_of(skel() / "global/usr/bin/program"));
+  EXPECT_NE(inode_of(vserver("old") / "usr/lib/redis/module"), inode_of(skel() / "global/usr/lib/redis/module"));
+  EXPECT_EQ(inconsistencies(), "");
+  EXPECT_EQ(vskel({"verify"}).code, 0);
+}
+
 TEST_P(RelinkAccountsTest, KilledAnywhereItIsFinishedOrUndone) {
   VSKEL_REQUIRE(has_program("strace") ? std::nullopt : std::optional<std::string>("needs strace"));
   make();
