@@ -598,10 +598,16 @@ class CarryOut::Carrier {
       whole = untouched && *untouched;
       if (!untouched && !is_tenants_doing(untouched.error()) && !out_.error) out_.error = untouched.error();
     }
+    const bool of_accounts = is_of_accounts(bundle);
     if (whole)
       bundles_.push_back(std::move(bundle));
     else
       give_back(bundle);
+    // Nothing comes that may have to go back for them.
+    if (of_accounts && whole) {
+      request_.grace.wait();
+      settle_watched();
+    }
   }
 
   /// A step that ended with an error may have exchanged names before, and one that is not reached may have been done
@@ -613,6 +619,8 @@ class CarryOut::Carrier {
     if (in_slot && moves && is_done(step, *in_slot) && std::ranges::none_of(under_way_->watched, is_watched))
       under_way_->watched.push_back({step, {}});
   }
+
+  static bool is_of_accounts(const Bundle& bundle) { return bundle.steps.front().bundle == kAccounts; }
 
   /// After a crash: what was replaced is dropped only when all of its bundle has been found untouched.
   Result<bool> was_settled(const Bundle& bundle) {
@@ -675,6 +683,13 @@ class CarryOut::Carrier {
       if (chain_) chain_->forget();
     }
     for (const StagedStep& step : bundle.steps) leave(step);
+    if (!is_of_accounts(bundle)) return;
+    out_.untouched = true;
+    if (!out_.error)
+      out_.error = fail("relink", "/" + bundle.steps.front().path,
+                        "in use, or changed meanwhile; without its users and groups nothing of the update is carried "
+                        "out: relink again")
+                       .error();
   }
 
   const CarryOutRequest request_;

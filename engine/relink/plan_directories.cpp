@@ -8,6 +8,7 @@
 #include "engine/relink/database.h"
 #include "engine/relink/planner.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/account_files.h"
 #include "engine/skel/database_leftovers.h"
 #include "engine/skel/layout.h"
 
@@ -62,8 +63,9 @@ Result<std::size_t> Planner::plan_directory(const Path3& place, const DirFd& dir
 bool Planner::goes_on_as_it_is(const TreeNode* base, const TreeNode* theirs, const Listed& mine) {
   if (!options_.freeze.empty() || base == nullptr || theirs == nullptr || !base->as_newest) return false;
   if (mine.type == FileType::directory || theirs->is_directory()) return false;
+  if (owners_.differ_for(*theirs)) return false;
   if (is_inode_of(*theirs, mine)) {
-    if (options_.share != Share::hardlink || !theirs->linkable) return false;
+    if (options_.share != Share::hardlink || !is_to_be_shared(*theirs)) return false;
     ++plan_.shared_before;
     ++plan_.shared_now;
     return true;
@@ -96,6 +98,8 @@ bool Planner::is_vservers_own(const Path3& place, const Listed* mine) {
     return true;
   };
   if (is_static(place.theirs)) {
+    // They follow entry by entry, see plan_accounts.cpp.
+    if (account_file_at(place.path)) return stays();
     // One that came with an update, and that the vserver lacks, is added with its tokens filled in.
     if (mine == nullptr && place.base_known && place.base == nullptr) return false;
     // What was shared is somebody else's too: its place takes one of the vserver's own.
@@ -157,9 +161,9 @@ Result<bool> Planner::plan_common_directory(const Path3& place, const DirFd& par
     return false;
   }
   if (place.theirs == nullptr) return plan_removed_directory(place, dir);
-  if (!place.unchanged() && place.theirs->entry->part != Part::static_part) {
+  if (!is_unchanged(place) && place.theirs->entry->part != Part::static_part) {
     Question question = question_for(place);
-    const Observed observed = TRY(observe_directory(dir, place.base, place.theirs));
+    const Observed observed = TRY(observer_.directory(dir, place.base, place.theirs));
     question.mine = observed.node;
     const Decision decision = decide(question);
     if (decision.action == Action::set_metadata) {
@@ -198,7 +202,7 @@ Result<bool> Planner::plan_removed_directory(const Path3& place, const DirFd& di
 }
 
 void Planner::plan_blocked(const Path3& place) {
-  if (sides_.unchanged_below(place)) return;
+  if (is_unchanged_below(place)) return;
   tear(place, decide(question_for(place, Obstacle::blocked)));
   stay_below(place);
 }

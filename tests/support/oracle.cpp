@@ -187,7 +187,7 @@ void add_record(const fs::path& path, Facts& facts) {
   Json progress;
   if (record.is_object()) {
     record.erase("created");
-    for (const char* key : {"generation", "bases", "plugins", "set_id"}) {
+    for (const char* key : {"generation", "bases", "plugins", "set_id", "ids"}) {
       progress[key] = record[key];
       record.erase(key);
     }
