@@ -1,5 +1,5 @@
-// The skel's owners as one vserver has them: a number of the skel's may be another's there (engine/accounts/id_map.h), in
-// ACLs, too.
+// The skel's owners as one vserver has them: a number of the skel's may be another's there (engine/accounts/id_map.h),
+// in ACLs, too.
 #pragma once
 
 #include <optional>

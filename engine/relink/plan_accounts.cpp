@@ -1,5 +1,5 @@
-// Users and groups follow the skel entry by entry (upgrade.md, "Accounts"), ahead of all else: they say whose the skel's
-// files are in this vserver.
+// Users and groups follow the skel entry by entry (upgrade.md, "Accounts"), ahead of all else: they say whose the
+// skel's files are in this vserver.
 
 #include <algorithm>
 #include <cerrno>
@@ -69,9 +69,9 @@ bool is_tenants_doing(const Error& error) {
 
 bool Planner::are_accounts_frozen() const {
   return options_.global_only || std::ranges::any_of(kAllAccountFiles, [this](AccountFile file) {
-    return std::ranges::any_of(options_.freeze,
-                               [&](const std::string& glob) { return glob_matches(glob, path_of(file)); });
-  });
+           return std::ranges::any_of(options_.freeze,
+                                      [&](const std::string& glob) { return glob_matches(glob, path_of(file)); });
+         });
 }
 
 void Planner::skip_for_accounts(std::string_view path, const std::string& why) {

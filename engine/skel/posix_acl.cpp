@@ -79,8 +79,8 @@ std::string mapped_generic(const std::string& value, const IdMap& ids) {
   return acl_value(std::move(entries));
 }
 
-/// fs/xfs/libxfs/xfs_format.h, struct xfs_acl: a count, then of each entry tag, id, permissions and two bytes of nothing;
-/// big-endian.
+/// fs/xfs/libxfs/xfs_format.h, struct xfs_acl: a count, then of each entry tag, id, permissions and two bytes of
+/// nothing; big-endian.
 std::string mapped_of_xfs(const std::string& value, const IdMap& ids) {
   constexpr std::size_t kHeader = 4, kEntry = 12;
   if (value.size() < kHeader || (value.size() - kHeader) % kEntry != 0) return value;
