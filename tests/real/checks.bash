@@ -77,10 +77,10 @@ tenants_own() {
 packages_as_by_hand() { "$here/inspect" packages "$vservers/$1" "$work/$([ "$2" = rollback ] && echo first || echo hand)" "$since" "$(tenants_own "$1")"; }
 
 # as_by_hand TENANT STEP: what an untouched one differs in from the copy by hand; after a rollback from what it was at first, but for the accounts of
-# what was installed meanwhile, which stay, as they do when packages are removed.
+# what was installed meanwhile, which stay, as they do when packages are removed, and the time of /etc/ssh, which holds more than the skel's.
 as_by_hand() {
   if [ "$2" = rollback ]; then
-    "$here/inspect" hand "$vservers/$1" "$work/first" "$since" "$work/list.$1" 'etc/(passwd|shadow|group|gshadow)'
+    "$here/inspect" hand "$vservers/$1" "$work/first" "$since" "$work/list.$1" 'etc/(passwd|shadow|group|gshadow|ssh)'
   else
     "$here/inspect" hand "$vservers/$1" "$work/hand" "$since" "$work/list.$1"
   fi

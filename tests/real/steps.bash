@@ -1,5 +1,5 @@
-# The upgrades of the year, each done in a tree by the package manager; sourced by tests/real/year. A step is a function step_NAME, called with a tree and with
-# `merged` or `hand`: the merged skel or a copy of a vserver in which the same is done by hand.
+# The upgrades of the year, each done in a tree by the package manager; sourced by tests/real/year. A step is a function step_NAME, called with a tree:
+# the merged skel, a copy of a vserver in which the same is done by hand, or the vserver of a tenant who does it himself.
 # shellcheck shell=bash
 
 # What users the steps made, each with something that belongs to it.
@@ -67,5 +67,6 @@ step_usrmerge() {
 # The next release.
 step_trixie() {
   sed -i 's/bookworm/trixie/g' "$1/etc/apt/sources.list"
-  apt "$1" update && apt "$1" dist-upgrade
+  apt "$1" update && apt "$1" dist-upgrade || return
+  cp -n "$work"/debs/*.deb "$root/debs/"  # for the next run: it is some hundred megabytes
 }
