@@ -121,6 +121,8 @@ void Planner::add_step(const Path3& place, Step step) {
   // Sharing exchanges names, too, and moves the time of their directory.
   if (step.kind != Step::Kind::set_metadata && step.kind != Step::Kind::share_extents)
     changed_directories_.emplace(parent_path(place.path), is_bundle(place) ? 0 : bundle_);
+  // XFS gives a directory that gets another parent the time of that.
+  if (step.brings_theirs() && place.becomes_directory()) changed_directories_.emplace(place.path, bundle_);
   steps_.add(turn, std::move(step));
 }
 

@@ -339,6 +339,20 @@ TEST_P(TogetherTest, DirectoriesWithTheSkelsEntriesHaveTheSkelsTimes) {
   expect_second_run_changes_nothing();
 }
 
+TEST_P(TogetherTest, DirectoriesThatComeWholeHaveTheSkelsTimes) {
+  make({{"usr/share/link", symlink_to("tree")}});
+  merge();
+  for (const char* path : {"usr/share/link", "usr/share/new"}) {
+    put(merged() / path, kTree);
+    set_time(merged() / path, 1'500'000'000, 9);
+  }
+  split();
+  expect_kept(relink_all(0), {});
+  for (const std::string& name : names_)
+    for (const char* path : {"usr/share/link", "usr/share/new"})
+      EXPECT_TRUE(time_of(vserver(name) / path) == (timespec{1'500'000'000, 9})) << name << " " << path;
+}
+
 TEST_P(TogetherTest, UsrIsNewerThanWhatSystemdUpdatedLast) {
   make({{"usr/share/fonts", kTree}});
   for (const std::string& name : names_) {
