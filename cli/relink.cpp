@@ -62,6 +62,7 @@ Json json_of(const RelinkedVserver& vserver) {
           {"added", vserver.added},
           {"removed", vserver.removed},
           {"kept", std::move(kept)},
+          {"accounts", vserver.accounts},
           {"states", std::move(states)},
           {"bytes_saved", vserver.bytes_saved},
           {"bytes_read", vserver.bytes_read},
@@ -105,6 +106,7 @@ void tell(Session& session, const RelinkedVserver& vserver, unsigned generation)
   if (output.verbosity() == Verbosity::verbose)
     for (const RelinkedPath& path : vserver.paths)
       output.text("  " + std::string(path.code) + " " + safe_line(printable(path.path)) + "\n");
+  for (const std::string& account : vserver.accounts) output.text("  accounts: " + safe_line(account) + "\n");
   for (const KeptPath& kept : vserver.kept)
     output.text("  kept " + safe_line(printable(kept.path)) + ": " + kept.why + "\n");
   for (const TenantsState& state : vserver.states)

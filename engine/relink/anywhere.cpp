@@ -6,6 +6,7 @@
 
 #include "engine/content/compare.h"
 #include "engine/content/hash.h"
+#include "engine/relink/owners.h"
 #include "engine/skel/layout.h"
 #include "engine/tree/walk.h"
 
@@ -16,7 +17,7 @@ namespace {
 class AnywherePlanner {
  public:
   AnywherePlanner(const SkelView& view, const ByContent& files, const PlanOptions& options, VserverPlan& plan)
-      : view_(view), files_(files), options_(options), plan_(plan) {
+      : view_(view), files_(files), options_(options), owners_(view, plan.ids), plan_(plan) {
     for (const Step& step : plan.steps) taken_.insert(step.path());
   }
 
@@ -59,7 +60,7 @@ class AnywherePlanner {
     const TreeNode* found = nullptr;
     const auto extents = options_.share == Share::reflink ? TRY(sys::physical_extents(*file)) : std::nullopt;
     for (const TreeNode* candidate : *candidates) {
-      if (candidate->entry->content != hash.xxh128) continue;
+      if (candidate->entry->content != hash.xxh128 || owners_.changes(*candidate)) continue;
       const Fd theirs = TRY(view_.open(*candidate));
       if (TRY(sys::xattrs(theirs)) != xattrs) continue;
       const Comparison compared = TRY(compare_content(theirs, *file));
@@ -88,6 +89,7 @@ class AnywherePlanner {
   const SkelView& view_;
   const ByContent& files_;
   const PlanOptions& options_;
+  const NodeOwners owners_;
   std::set<std::string> taken_;
   std::mutex mutex_;  // guards plan_
   VserverPlan& plan_;

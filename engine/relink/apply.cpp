@@ -41,7 +41,7 @@ Result<> write_new_file(const DirFd& dir, Name name, std::string_view content) {
 Result<> take_back(Record& record, const std::map<std::string, unsigned>& left, const StepSource& steps) {
   if (left.empty()) return {};
   return steps([&](const StagedStep& step) -> Result<> {
-    if (step.kind == Step::Kind::set_metadata || step.kind == Step::Kind::set_times) return {};
+    if (step.is_of_directory() && step.kind != Step::Kind::remove_dir) return {};
     const auto found = left.find(step.path);
     if (found == left.end()) return {};
     record.bases.erase(step.path);
@@ -89,7 +89,7 @@ Result<StagedVserver> stage_one(StagingShared& shared, const DirFd& staging, con
   out.record = planned.record;
   StepsFile file(TRY(sys::create_file(dir, "steps", 0600)));
   const TokenValues tokens = tokens_of(planned.record, shared.vservers);
-  Stager stager(shared, planned.record.share, &tokens);
+  Stager stager(shared, planned.record.share, NodeOwners(shared.view, planned.record.ids), &tokens);
   out.steps = TRY(stager.stage(planned.plan, out.slots, [&file](const StagedStep& step) { return file.add(step); }));
   TRY(file.flush());
   TRY(write_new_file(dir, "record", write_record(planned.record)));
@@ -167,6 +167,7 @@ Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent&
                                                      Tenants tenants, Further further, After after) {
   carry_out_steps(store, intent, staged, links, tenants, further, after);
   for (StagedVserver& one : staged) {
+    if (one.outcome.untouched) continue;
     TRY(take_back(one.record, one.outcome.left, one.steps));
     TRY(prepare_record(skel, one.record));
   }
@@ -177,11 +178,13 @@ Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent&
   // Exchanges and records are durable before a record takes the place of the one before, and that before the intent
   // ends, which would do all of it again.
   TRY(sys::sync_file_system(store.vservers()));
-  for (const StagedVserver& one : staged) TRY(put_record_in_place(skel, one.record.name));
+  for (const StagedVserver& one : staged)
+    if (!one.outcome.untouched) TRY(put_record_in_place(skel, one.record.name));
   TRY(sys::sync_file(skel.instances()));
   std::map<std::string, Applied> out;
   for (StagedVserver& one : staged)
-    out[one.record.name] = {std::move(one.outcome.left), one.outcome.error ? one.outcome.error->line() : std::string()};
+    out[one.record.name] = {std::move(one.outcome.left), one.outcome.error ? one.outcome.error->line() : std::string(),
+                            one.outcome.untouched};
   // From here on the staging is garbage, and half of it would be misread.
   TRY(intent.record({{"phase", "done"}}));
   return out;

@@ -22,6 +22,7 @@ struct Planned {
 struct Applied {
   std::map<std::string, unsigned> left;  ///< steps that were not carried out, see CarriedOut
   std::string error;
+  bool untouched = false;  ///< nothing was done, not even to the record; see CarriedOut
 };
 
 /// Stages and carries out the plans of several vservers, in parallel; saves their records. Plans without steps only

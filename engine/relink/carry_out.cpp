@@ -115,13 +115,21 @@ class CarryOut::Carrier {
   /// Their times when no name in them moves any more.
   void finish_directories() {
     std::vector<StagedStep> steps = std::exchange(directories_, {});
-    std::ranges::stable_partition(steps, [](const StagedStep& step) { return step.kind != Step::Kind::set_times; });
-    for (StagedStep& step : steps)
-      if (!attempt(step)) leave(step);
+    const auto turn = [](const StagedStep& step) {
+      return step.kind == Step::Kind::renew ? 2 : step.kind == Step::Kind::set_times ? 1 : 0;
+    };
+    std::ranges::stable_sort(steps, {}, turn);
+    for (StagedStep& step : steps) {
+      // Names have moved, whatever else could not be done.
+      if (out_.error && turn(step) != 0)
+        (void)carry_out_one(step);
+      else if (!attempt(step))
+        leave(step);
+    }
   }
 
   void leave(const StagedStep& step) {
-    if (step.kind != Step::Kind::set_times) out_.left.insert_or_assign(step.path, step.base_generation);
+    if (step.kind != Step::Kind::set_times && step.kind != Step::Kind::renew) out_.left.insert_or_assign(step.path, step.base_generation);
   }
 
   /// False if it was not carried out. If it was, the step may have been taken, to wait with its lease.
@@ -199,6 +207,8 @@ class CarryOut::Carrier {
         return move(step, *dir, name);
       case Step::Kind::set_times:
         return set_times(step, *dir, name);
+      case Step::Kind::renew:
+        return renew(*dir, name);
     }
     return false;
   }
@@ -298,18 +308,18 @@ class CarryOut::Carrier {
   Result<bool> set_times(const StagedStep& step, const DirFd& dir, Name name) {
     DirFd target = TRY(sys::open_dir(dir, name));
     const sys::Stat stat = TRY(sys::stat(target));
-    const bool is_usr = step.path == "usr";
     std::vector<std::string> names;
     const Listing listing = TRY(Listing::read(target));
     for (const Listed& listed : listing.entries()) names.emplace_back(listed.name.view());
-    sys::Time time = digest_of_names(std::move(names)) == step.names ? step.time : stat.mtime;
-    if (is_usr) time = TRY(later_than_updated(time));
-    if (time != stat.mtime) TRY(sys::set_times(target, stat.atime, time));
+    if (digest_of_names(std::move(names)) == step.names) TRY(sys::set_times(target, stat.atime, step.time));
     return true;
   }
 
   /// systemd-update-done(8) writes these two; units with ConditionNeedsUpdate= run while /usr is newer than they.
-  Result<sys::Time> later_than_updated(sys::Time time) const {
+  Result<bool> renew(const DirFd& parent, Name name) const {
+    const DirFd target = TRY(sys::open_dir(parent, name));
+    const sys::Stat stat = TRY(sys::stat(target));
+    sys::Time time = stat.mtime;
     for (const std::string_view directory : {"etc", "var"}) {
       const auto dir = sys::open_dirs(root_, directory);
       if (!dir) continue;
@@ -317,7 +327,8 @@ class CarryOut::Carrier {
       if (!updated || time > updated->mtime) continue;
       time = std::max(sys::inode_clock(), sys::Time{updated->mtime.seconds + 1, 0});
     }
-    return time;
+    if (time != stat.mtime) TRY(sys::set_times(target, stat.atime, time));
+    return true;
   }
 
   static Result<bool> remove_dir(const DirFd& dir, Name name) {
@@ -576,8 +587,10 @@ class CarryOut::Carrier {
     bundle.is_settled = whole && *settled;
     under_way_ = &bundle;
     for (const StagedStep& step : bundle.steps) {
+      if (step.is_of_directory()) continue;
       StagedStep trial = step;
-      if (whole && !step.is_of_directory()) whole = !step.in_use && (attempt(trial) || bundle.is_settled);
+      whole = whole && !step.in_use && (attempt(trial) || bundle.is_settled);
+      if (!whole) watch_if_done(trial);
     }
     under_way_ = nullptr;
     if (whole && !bundle.is_settled) {
@@ -585,11 +598,29 @@ class CarryOut::Carrier {
       whole = untouched && *untouched;
       if (!untouched && !is_tenants_doing(untouched.error()) && !out_.error) out_.error = untouched.error();
     }
+    const bool of_accounts = is_of_accounts(bundle);
     if (whole)
       bundles_.push_back(std::move(bundle));
     else
       give_back(bundle);
+    // Nothing comes that may have to go back for them.
+    if (of_accounts && whole) {
+      request_.grace.wait();
+      settle_watched();
+    }
   }
+
+  /// A step that ended with an error may have exchanged names before, and one that is not reached may have been done
+  /// before a crash: then it goes back with the others.
+  void watch_if_done(StagedStep& step) {
+    const auto in_slot = sys::stat_if_there(slots_, *Name::check(step.slot));
+    const bool moves = step.kind == Step::Kind::put_over || step.kind == Step::Kind::put_new || step.kind == Step::Kind::remove;
+    const auto is_watched = [&](const Watched& watched) { return watched.step.slot == step.slot; };
+    if (in_slot && moves && is_done(step, *in_slot) && std::ranges::none_of(under_way_->watched, is_watched))
+      under_way_->watched.push_back({step, {}});
+  }
+
+  static bool is_of_accounts(const Bundle& bundle) { return bundle.steps.front().bundle == kAccounts; }
 
   /// After a crash: what was replaced is dropped only when all of its bundle has been found untouched.
   Result<bool> was_settled(const Bundle& bundle) {
@@ -652,6 +683,13 @@ class CarryOut::Carrier {
       if (chain_) chain_->forget();
     }
     for (const StagedStep& step : bundle.steps) leave(step);
+    if (!is_of_accounts(bundle)) return;
+    out_.untouched = true;
+    if (!out_.error)
+      out_.error = fail("relink", "/" + bundle.steps.front().path,
+                        "in use, or changed meanwhile; without its users and groups nothing of the update is carried "
+                        "out: relink again")
+                       .error();
   }
 
   const CarryOutRequest request_;

@@ -22,6 +22,8 @@ struct CarriedOut {
   /// the generation that stays their base.
   std::map<std::string, unsigned> left;
   std::optional<Error> error;  ///< the kernel's word that ended it; the steps after it are in `left`
+  /// Users and groups could not follow, and so nothing was done at all: what is the vserver's belongs to whom it did.
+  bool untouched = false;
 };
 
 /// What the steps of one vserver are carried out with. All outlives the CarryOut.

@@ -1,6 +1,7 @@
 #include "engine/relink/observe.h"
 
 #include <cerrno>
+#include <utility>
 
 #include "engine/content/compare.h"
 #include "engine/content/hash.h"
@@ -13,21 +14,21 @@ namespace {
 // Numbers for Node::content and Node::xattrs.
 constexpr std::uint64_t kTheirs = 1, kBase = 2, kMine = 3;
 
-bool same_owner_and_mode(const sys::Stat& stat, const ManifestEntry& entry) {
-  return (stat.type == sys::FileType::symlink || stat.mode == entry.mode) && stat.uid == entry.uid &&
-         stat.gid == entry.gid;
+bool same_owner_and_mode(const sys::Stat& stat, const TreeNode& node, const NodeOwners& owners) {
+  return (stat.type == sys::FileType::symlink || stat.mode == node.entry->mode) && stat.uid == owners.user(node) &&
+         stat.gid == owners.group(node);
 }
 
-bool could_be(const sys::Stat& stat, const TreeNode* node) {
-  return node != nullptr && stat.type == node->type() && same_owner_and_mode(stat, *node->entry) &&
+bool could_be(const sys::Stat& stat, const TreeNode* node, const NodeOwners& owners) {
+  return node != nullptr && stat.type == node->type() && same_owner_and_mode(stat, *node, owners) &&
          (stat.type != sys::FileType::regular || stat.size == node->entry->size);
 }
 
 /// One look at a path, while it goes on.
 class Look {
  public:
-  Look(const SkelView& view, SkelFiles& files, const TreeNode* base, const TreeNode* theirs)
-      : view_(view), files_(files), base_(base), theirs_(theirs) {}
+  Look(const SkelView& view, SkelFiles& files, const SideOwners& owners, const TreeNode* base, const TreeNode* theirs)
+      : view_(view), files_(files), owners_(owners), base_(base), theirs_(theirs) {}
 
   Result<Observed> at_symlink(const DirFd& dir, Name name, const sys::Stat& stat) {
     start(stat);
@@ -52,12 +53,13 @@ class Look {
     const sys::Stat& stat = pinned.stat;
     start(stat);
     // A sealed inode of the skel's proves what it is: no tenant can write to it, or make one.
-    if (theirs_ != nullptr && theirs_->inode != 0 && stat.inode == theirs_->inode) return as(theirs_node(*theirs_));
+    if (theirs_ != nullptr && theirs_->inode != 0 && stat.inode == theirs_->inode)
+      return as(theirs_node(*theirs_, owners_), *theirs_);
     if (base_ != nullptr && base_->inode != 0 && stat.inode == base_->inode && view_.is_skel_inode(stat.inode))
-      return as(base_node(*base_, theirs_));
+      return as(base_node(*base_, theirs_, owners_), *base_);
     // A tenant that may set the flag has said that this file is not to be touched.
     observed_.in_use = stat.immutable;
-    const bool maybe_base = could_be(stat, base_), maybe_theirs = could_be(stat, theirs_);
+    const bool maybe_base = could_be(stat, base_, owners_.base), maybe_theirs = could_be(stat, theirs_, owners_.theirs);
     if (!maybe_base && !maybe_theirs) return std::move(observed_);
     auto opened = sys::open_pinned(pinned);
     if (!opened && (opened.error().code == EAGAIN || opened.error().code == ETXTBSY)) {
@@ -68,7 +70,8 @@ class Look {
     const Fd& file = *observed_.file;
     TRY(look_for_writers(file));
     TRY(look_at_xattrs(file));
-    if (maybe_base && observed_.node.xattrs == base_node(*base_, theirs_).xattrs) TRY(compare_with_base(file));
+    if (maybe_base && observed_.node.xattrs == base_node(*base_, theirs_, owners_).xattrs)
+      TRY(compare_with_base(file));
     const bool open_still = observed_.node.content == kMine && !(base_ != nullptr && base_->as_newest && compared_);
     if (maybe_theirs && open_still && observed_.node.xattrs == kTheirs) TRY(compare_with_theirs(file));
     observed_.compared_under_lease = leased_ && view_.ctime_tells(stat);
@@ -80,17 +83,25 @@ class Look {
     observed_.stat = stat;
     observed_.node = {stat.type, stat.mode, stat.uid, stat.gid, kMine, kMine, stat.mtime};
   }
-  Result<Observed> as(const Node& node) {
+  /// The skel's inode: all of it, but with the owners that it has in the skel.
+  Result<Observed> as(Node node, const TreeNode& skels) {
+    node.uid = observed_.node.uid;
+    node.gid = observed_.node.gid;
     observed_.node = node;
+    if (owners_.base.changes(skels) || owners_.theirs.changes(skels)) {
+      observed_.node.xattrs = kMine;
+      xattrs(skels.entry->xattrs());
+    }
     return std::move(observed_);
   }
   void content(bool is_theirs, bool is_base) {
-    if (is_base) observed_.node.content = base_node(*base_, theirs_).content;
+    if (is_base) observed_.node.content = base_node(*base_, theirs_, owners_).content;
     if (is_theirs) observed_.node.content = kTheirs;
   }
   void xattrs(const std::optional<Hash128>& hash) {
-    if (base_ != nullptr && hash == base_->entry->xattrs()) observed_.node.xattrs = base_node(*base_, theirs_).xattrs;
-    if (theirs_ != nullptr && hash == theirs_->entry->xattrs()) observed_.node.xattrs = kTheirs;
+    if (base_ != nullptr && hash == owners_.base.xattrs(*base_))
+      observed_.node.xattrs = base_node(*base_, theirs_, owners_).xattrs;
+    if (theirs_ != nullptr && hash == owners_.theirs.xattrs(*theirs_)) observed_.node.xattrs = kTheirs;
   }
 
   /// A hash of the tenant's making finds and does not prove: the attributes themselves are compared.
@@ -99,9 +110,9 @@ class Look {
     const auto hash = hash_xattrs(mine);
     xattrs(hash);
     if (mine.empty()) return {};
-    for (const TreeNode* node : {base_, theirs_}) {
-      if (node == nullptr || node->type() != sys::FileType::regular || node->entry->xattrs() != hash) continue;
-      if (TRY(sys::xattrs(TRY(files_.open(*node)))) != mine) observed_.node.xattrs = kMine;
+    for (const auto& [node, owners] : {std::pair(base_, &owners_.base), std::pair(theirs_, &owners_.theirs)}) {
+      if (node == nullptr || node->type() != sys::FileType::regular || owners->xattrs(*node) != hash) continue;
+      if (mapped(TRY(sys::xattrs(TRY(files_.open(*node)))), owners->ids()) != mine) observed_.node.xattrs = kMine;
     }
     return {};
   }
@@ -127,7 +138,7 @@ class Look {
 
   Result<> compare_with_base(const Fd& file) {
     compared_ = true;
-    const std::uint64_t number = base_node(*base_, theirs_).content;
+    const std::uint64_t number = base_node(*base_, theirs_, owners_).content;
     // Neither in the current tree nor kept: what is left is its SHA-256, if it has one.
     const TreeNode* const stands = base_->as_newest ? theirs_ : base_;
     const bool at_hand = base_->as_newest || base_->kept_in != 0;
@@ -155,6 +166,7 @@ class Look {
 
   const SkelView& view_;
   SkelFiles& files_;
+  const SideOwners& owners_;
   const TreeNode* base_;
   const TreeNode* theirs_;
   bool compared_ = false, leased_ = false;
@@ -163,16 +175,18 @@ class Look {
 
 }  // namespace
 
-Node theirs_node(const TreeNode& theirs) {
+Node theirs_node(const TreeNode& theirs, const SideOwners& owners) {
   const ManifestEntry& entry = *theirs.entry;
-  return {entry.type, entry.mode, entry.uid, entry.gid, theirs.is_directory() ? 0 : kTheirs, kTheirs, entry.mtime};
+  const std::uint64_t content = theirs.is_directory() ? 0 : kTheirs;
+  return {entry.type, entry.mode, owners.theirs.user(theirs), owners.theirs.group(theirs), content, kTheirs, entry.mtime};
 }
 
-Node base_node(const TreeNode& base, const TreeNode* theirs) {
+Node base_node(const TreeNode& base, const TreeNode* theirs, const SideOwners& owners) {
   const ManifestEntry& entry = *base.entry;
-  Node node{entry.type, entry.mode, entry.uid, entry.gid, base.is_directory() ? 0 : kBase, kBase, entry.mtime};
+  const std::uint64_t content = base.is_directory() ? 0 : kBase;
+  Node node{entry.type, entry.mode, owners.base.user(base), owners.base.group(base), content, kBase, entry.mtime};
   if (theirs == nullptr) return node;
-  if (entry.xattrs() == theirs->entry->xattrs()) node.xattrs = kTheirs;
+  if (owners.base.xattrs(base) == owners.theirs.xattrs(*theirs)) node.xattrs = kTheirs;
   // Equal hashes beside different metadata only name the row; where all else is equal as_newest decides, by bytes.
   const bool may_be_the_same = base.as_newest || !look_the_same(entry, *theirs->entry);
   const ManifestEntry& other = *theirs->entry;
@@ -182,15 +196,16 @@ Node base_node(const TreeNode& base, const TreeNode* theirs) {
   return node;
 }
 
-Result<Observed> observe_directory(const DirFd& dir, const TreeNode* base, const TreeNode* theirs) {
+Result<Observed> Observer::directory(const DirFd& dir, const TreeNode* base, const TreeNode* theirs) const {
   const sys::Stat stat = TRY(sys::stat(dir));
   const auto xattrs = TRY(sys::xattrs(dir));
   Observed observed;
   observed.stat = stat;
   observed.node = {stat.type, stat.mode, stat.uid, stat.gid, 0, kMine, stat.mtime};
   const auto hash = hash_xattrs(xattrs);
-  if (base != nullptr && hash == base->entry->xattrs()) observed.node.xattrs = base_node(*base, theirs).xattrs;
-  if (theirs != nullptr && hash == theirs->entry->xattrs()) observed.node.xattrs = kTheirs;
+  if (base != nullptr && hash == owners_.base.xattrs(*base))
+    observed.node.xattrs = base_node(*base, theirs, owners_).xattrs;
+  if (theirs != nullptr && hash == owners_.theirs.xattrs(*theirs)) observed.node.xattrs = kTheirs;
   return observed;
 }
 
@@ -211,7 +226,7 @@ Result<std::optional<Observed>> Observer::at(const DirFd& dir, Name name, const 
   if (!*pinned) return std::nullopt;
   const sys::Stat& stat = (*pinned)->stat;
   if (stat.mount_root) return mounted_over();
-  Look look(view_, files_, base, theirs);
+  Look look(view_, files_, owners_, base, theirs);
   auto looked = [&]() -> Result<Observed> {
     switch (stat.type) {
       case sys::FileType::regular:

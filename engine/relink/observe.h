@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "engine/relink/owners.h"
 #include "engine/relink/plan.h"
 
 namespace vskel {
@@ -21,23 +22,24 @@ struct Observed {
 };
 
 /// The nodes to ask the table with. What base and theirs have in common has the same number.
-[[nodiscard]] Node theirs_node(const TreeNode& theirs);
-[[nodiscard]] Node base_node(const TreeNode& base, const TreeNode* theirs);
+[[nodiscard]] Node theirs_node(const TreeNode& theirs, const SideOwners& owners);
+[[nodiscard]] Node base_node(const TreeNode& base, const TreeNode* theirs, const SideOwners& owners);
 
-/// Looks at one path after the other. Not thread-safe: one for each task.
+/// Looks at one path after the other. Not thread-safe: one for each task. Keeps references to what it is made with.
 class Observer {
  public:
-  Observer(const SkelView& view, SkelFiles& files) : view_(view), files_(files) {}
+  Observer(const SkelView& view, SkelFiles& files, const SideOwners& owners)
+      : view_(view), files_(files), owners_(owners) {}
   /// Looks at `name` in `dir`; nullopt if it is not there (any more).
   [[nodiscard]] Result<std::optional<Observed>> at(const DirFd& dir, Name name, const TreeNode* base,
                                                    const TreeNode* theirs);
+  /// Looks at an open directory.
+  [[nodiscard]] Result<Observed> directory(const DirFd& dir, const TreeNode* base, const TreeNode* theirs) const;
 
  private:
   const SkelView& view_;
   SkelFiles& files_;
+  const SideOwners& owners_;
 };
-
-/// Looks at an open directory.
-[[nodiscard]] Result<Observed> observe_directory(const DirFd& dir, const TreeNode* base, const TreeNode* theirs);
 
 }  // namespace vskel

@@ -1,6 +1,7 @@
 #include "engine/relink/plan.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "engine/relink/database.h"
 #include "engine/relink/planner.h"
@@ -29,6 +30,7 @@ Planner::Planner(const SkelView& view, const Record& record, const PlanOptions& 
       record_(record),
       options_(options),
       gate_(gate),
+      owners_{NodeOwners(view, record.ids), NodeOwners(view, record.ids)},
       databases_(database_paths(options.more_databases)),
       sides_(view, record),
       bases_(record, view.newest().generation()) {}
@@ -39,7 +41,9 @@ Result<VserverPlan> Planner::run(const DirFd& root) {
   .device;
   has_subvolumes_ = TRY(sys::file_system(root))
   .type == "btrfs";
+  TRY(plan_accounts(root));
   (void)TRY(plan_directory(sides_.root(), root));
+  settle_accounts();
   plan_.gate = gate_;
   std::ranges::sort(plan_.torn);
   if (!plan_.torn.empty()) {
@@ -50,6 +54,8 @@ Result<VserverPlan> Planner::run(const DirFd& root) {
     plan_.old_set_id = record_.set_id;
     plan_.shared_now = plan_.shared_before;
     plan_.bytes_saved = 0;
+    plan_.ids = record_.ids;
+    plan_.accounts.clear();
     return std::move(plan_);
   }
   settle_groups();
@@ -69,14 +75,27 @@ Node Planner::timed(Node node) const {
 
 Question Planner::question_for(const Path3& place, Obstacle obstacle) const {
   Question question;
-  if (place.base != nullptr) question.base = timed(base_node(*place.base, place.theirs));
-  if (place.theirs != nullptr) question.theirs = timed(theirs_node(*place.theirs));
+  if (place.base != nullptr) question.base = timed(base_node(*place.base, place.theirs, owners_));
+  if (place.theirs != nullptr) question.theirs = timed(theirs_node(*place.theirs, owners_));
   // As_newest says what numbers of nodes can't: for directories too.
-  if (place.base != nullptr && place.base->as_newest && place.theirs != nullptr) question.base = question.theirs;
+  if (place.base != nullptr && place.base->as_newest && place.theirs != nullptr) {
+    const Node then = std::exchange(*question.base, *question.theirs);
+    question.base->uid = then.uid;
+    question.base->gid = then.gid;
+    question.base->xattrs = then.xattrs;
+  }
   question.base_known = place.base_known;
   question.gate = gate_;
   question.obstacle = obstacle;
   return question;
+}
+
+bool Planner::is_unchanged(const Path3& place) const {
+  return place.unchanged() && (place.theirs == nullptr || !owners_.differ_for(*place.theirs));
+}
+
+bool Planner::is_unchanged_below(const Path3& place) const {
+  return sides_.unchanged_below(place) && !owners_.differ_below(*place.theirs);
 }
 
 bool Planner::in_database(std::string_view path) const { return is_below_any(databases_, path); }
@@ -102,6 +121,8 @@ void Planner::add_step(const Path3& place, Step step) {
   // Sharing exchanges names, too, and moves the time of their directory.
   if (step.kind != Step::Kind::set_metadata && step.kind != Step::Kind::share_extents)
     changed_directories_.emplace(parent_path(place.path), is_bundle(place) ? 0 : bundle_);
+  // XFS gives a directory that gets another parent the time of that.
+  if (step.brings_theirs() && place.becomes_directory()) changed_directories_.emplace(place.path, bundle_);
   steps_.add(turn, std::move(step));
 }
 

@@ -46,10 +46,15 @@ struct TenantsState {
   friend auto operator<=>(const TenantsState&, const TenantsState&) = default;
 };
 
+/// What the base of all account files is noted at in a record, and the bundle that they are, which no directory is.
+inline constexpr std::string_view kAccounts = "etc/passwd";
+
 struct VserverPlan {
   Steps steps;                       ///< in the order in which they are to be carried out
   std::vector<std::string> bundles;  ///< those that have steps; Step::bundle counts from 1
   std::vector<KeptPath> kept;
+  std::vector<std::string> accounts;  ///< what becomes of users and groups, see Followed::done
+  IdMap ids_before, ids;              ///< of the record, and of the record when all is done
   /// What hides other paths from the update, or makes nonsense of it: the vserver is left as it is, whole, and there are
   /// no steps.
   std::vector<KeptPath> torn;

@@ -36,7 +36,7 @@ Result<bool> Planner::plan_bundle(const Path3& place, const DirFd& parent, const
   };
   // Nothing to follow: what is equal may be shared, file by file.
   if (gate_ == Gate::share_only) return as_any_directory();
-  if (sides_.unchanged_below(place)) {
+  if (is_unchanged_below(place)) {
     if (place.base_generation != view_.newest().generation() && mine.type == FileType::directory) {
       const DirFd own = TRY(enter(parent, mine.name));
       if (own.open() && TRY(looks_touched(place, own))) TRY(look_at_packages(place));
@@ -59,7 +59,7 @@ Result<bool> Planner::plan_bundle(const Path3& place, const DirFd& parent, const
 }
 
 Result<> Planner::look_at_bundle(const Path3& place, const DirFd& dir, BundleLook& look) {
-  const Observed own = TRY(observe_directory(dir, place.base, place.theirs));
+  const Observed own = TRY(observer_.directory(dir, place.base, place.theirs));
   const Question question = question_for(place);
   look.as_base = look.as_base && place.base_known && place.was_directory() && same_node(own.node, *question.base);
   look.as_theirs = look.as_theirs && place.becomes_directory() && same_node(own.node, *question.theirs);

@@ -8,6 +8,7 @@
 #include "engine/relink/database.h"
 #include "engine/relink/planner.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/account_files.h"
 #include "engine/skel/database_leftovers.h"
 #include "engine/skel/layout.h"
 
@@ -62,8 +63,9 @@ Result<std::size_t> Planner::plan_directory(const Path3& place, const DirFd& dir
 bool Planner::goes_on_as_it_is(const TreeNode* base, const TreeNode* theirs, const Listed& mine) {
   if (!options_.freeze.empty() || base == nullptr || theirs == nullptr || !base->as_newest) return false;
   if (mine.type == FileType::directory || theirs->is_directory()) return false;
+  if (owners_.differ_for(*theirs)) return false;
   if (is_inode_of(*theirs, mine)) {
-    if (options_.share != Share::hardlink || !theirs->linkable) return false;
+    if (options_.share != Share::hardlink || !is_to_be_shared(*theirs)) return false;
     ++plan_.shared_before;
     ++plan_.shared_now;
     return true;
@@ -96,6 +98,8 @@ bool Planner::is_vservers_own(const Path3& place, const Listed* mine) {
     return true;
   };
   if (is_static(place.theirs)) {
+    // They follow entry by entry, see plan_accounts.cpp.
+    if (account_file_at(place.path)) return stays();
     // One that came with an update, and that the vserver lacks, is added with its tokens filled in.
     if (mine == nullptr && place.base_known && place.base == nullptr) return false;
     // What was shared is somebody else's too: its place takes one of the vserver's own.
@@ -157,9 +161,9 @@ Result<bool> Planner::plan_common_directory(const Path3& place, const DirFd& par
     return false;
   }
   if (place.theirs == nullptr) return plan_removed_directory(place, dir);
-  if (!place.unchanged() && place.theirs->entry->part != Part::static_part) {
+  if (!is_unchanged(place) && place.theirs->entry->part != Part::static_part) {
     Question question = question_for(place);
-    const Observed observed = TRY(observe_directory(dir, place.base, place.theirs));
+    const Observed observed = TRY(observer_.directory(dir, place.base, place.theirs));
     question.mine = observed.node;
     const Decision decision = decide(question);
     if (decision.action == Action::set_metadata) {
@@ -198,16 +202,16 @@ Result<bool> Planner::plan_removed_directory(const Path3& place, const DirFd& di
 }
 
 void Planner::plan_blocked(const Path3& place) {
-  if (sides_.unchanged_below(place)) return;
+  if (is_unchanged_below(place)) return;
   tear(place, decide(question_for(place, Obstacle::blocked)));
   stay_below(place);
 }
 
 void Planner::plan_times(std::uint32_t bundle) {
-  const auto add = [&](const TreeNode* theirs) {
+  const auto add = [&](const TreeNode* theirs, Step::Kind kind) {
     if (theirs == nullptr || !theirs->is_directory()) return;
     Step step;
-    step.kind = Step::Kind::set_times;
+    step.kind = kind;
     step.change = Change::none;
     step.theirs = theirs;
     step.bundle = bundle;
@@ -215,11 +219,12 @@ void Planner::plan_times(std::uint32_t bundle) {
   };
   bool below_usr = false;
   for (const auto& [path, of] : changed_directories_) {
-    below_usr = below_usr || path.starts_with("usr/");
-    if (of == bundle && !path.empty()) add(view_.newest().find(path));  // the root holds mount points besides
+    below_usr = below_usr || path == "usr" || path.starts_with("usr/");
+    // The root holds mount points besides.
+    if (of == bundle && !path.empty()) add(view_.newest().find(path), Step::Kind::set_times);
   }
   // systemd(1) updates caches by the time of /usr (ConditionNeedsUpdate=), whatever was changed below it.
-  if (bundle == 0 && below_usr && !changed_directories_.contains("usr")) add(view_.newest().find("usr"));
+  if (bundle == 0 && below_usr) add(view_.newest().find("usr"), Step::Kind::renew);
 }
 
 }  // namespace vskel

@@ -22,6 +22,7 @@ bool Planner::is_inode_of(const TreeNode& theirs, const Listed& mine) const {
 
 bool Planner::is_to_be_shared(const TreeNode& theirs) const {
   if (theirs.type() != FileType::regular || theirs.entry->part != Part::global_part) return false;
+  if (owners_.theirs.changes(theirs)) return false;
   if (options_.share == Share::hardlink) return theirs.linkable;
   return options_.share == Share::reflink && theirs.entry->size > 0;
 }
@@ -30,18 +31,18 @@ Result<bool> Planner::plan_file(const Path3& place, const DirFd& dir, const List
   const TreeNode* const theirs = place.theirs;
   const bool is_theirs = theirs != nullptr && is_inode_of(*theirs, mine);
   if (is_theirs) ++plan_.shared_before;
-  if (is_theirs && options_.share == Share::hardlink && theirs->linkable) {
+  if (is_theirs && options_.share == Share::hardlink && is_to_be_shared(*theirs)) {
     ++plan_.shared_now;
     if (!place.unchanged()) bases_.move(place.path, place.base_generation);
     return false;
   }
   const bool set_id =
       ((place.any().entry->mode | (place.base != nullptr ? place.base->entry->mode : 0)) & kSetIdBits) != 0;
-  if (place.unchanged() && !is_theirs && (theirs == nullptr || !is_to_be_shared(*theirs))) {
+  if (is_unchanged(place) && !is_theirs && (theirs == nullptr || !is_to_be_shared(*theirs))) {
     if (set_id) TRY(look_at_set_id(place, dir, mine));
     return false;
   }
-  if (place.unchanged() && options_.share == Share::reflink && !is_theirs &&
+  if (is_unchanged(place) && options_.share == Share::reflink && !is_theirs &&
       TRY(is_as_shared_as_can_be(*theirs, dir, mine.name)))
     return false;
   auto observed = TRY(observer_.at(dir, mine.name, place.base, theirs));
@@ -185,13 +186,15 @@ Result<> Planner::look_at_set_id(const Path3& place, const DirFd& dir, const Lis
   const ManifestEntry& entry = *place.theirs->entry;
   // What has not changed since the record was written is as the record says; its ctime is not the tenant's to set.
   const bool seen = stat->ctime <= record_.written && !record_.set_id.contains(place.path);
-  const bool untouched = seen && stat->size == entry.size && stat->mtime == entry.mtime && stat->uid == entry.uid &&
-                         stat->gid == entry.gid && stat->mode == entry.mode;
+  const bool same_owner =
+      stat->uid == owners_.theirs.user(*place.theirs) && stat->gid == owners_.theirs.group(*place.theirs);
+  const bool untouched =
+      seen && stat->size == entry.size && stat->mtime == entry.mtime && same_owner && stat->mode == entry.mode;
   if (untouched) return {};
   const auto observed = TRY(observer_.at(dir, mine.name, nullptr, place.theirs));
   if (!observed || observed->mounted) return {};
   plan_.bytes_read += observed->bytes_read;
-  if (!same_but_for_time(observed->node, theirs_node(*place.theirs))) plan_.old_set_id.insert(place.path);
+  if (!same_but_for_time(observed->node, theirs_node(*place.theirs, owners_))) plan_.old_set_id.insert(place.path);
   return {};
 }
 

@@ -17,7 +17,7 @@ Result<bool> Planner::plan_type_change(const Path3& place, const DirFd& dir, con
     // The tenant put something else in the place of a directory: nothing passes through it.
     if (mine.type == FileType::symlink) {
       plan_blocked(place);
-    } else if (!sides_.unchanged_below(place)) {
+    } else if (!is_unchanged_below(place)) {
       tear(place, {Action::keep, 20, why::kTypeChanged, false});
     }
     return false;
@@ -33,7 +33,7 @@ Result<bool> Planner::plan_type_change(const Path3& place, const DirFd& dir, con
       plan_blocked(place);
       return false;
     }
-    const Observed observed = TRY(observe_directory(own, place.base, place.theirs));
+    const Observed observed = TRY(observer_.directory(own, place.base, place.theirs));
     question.mine = observed.node;
     step.mine = identity_of(observed.stat);
     if (was_directory) question.below = TRY(is_as_base(*place.base, own))
@@ -65,8 +65,8 @@ Result<bool> Planner::plan_type_change(const Path3& place, const DirFd& dir, con
 }
 
 Result<bool> Planner::is_as_base(const TreeNode& base, const DirFd& dir) {
-  const Observed own = TRY(observe_directory(dir, &base, nullptr));
-  if (!same_node(own.node, base_node(base, nullptr))) return false;
+  const Observed own = TRY(observer_.directory(dir, &base, nullptr));
+  if (!same_node(own.node, base_node(base, nullptr, owners_))) return false;
   const Listing listing = TRY(Listing::read(dir));
   if (listing.entries().size() != base.children().size()) return false;
   for (const Listed& listed : listing.entries()) {
@@ -80,7 +80,7 @@ Result<bool> Planner::is_as_base(const TreeNode& base, const DirFd& dir) {
     const auto observed = TRY(observer_.at(dir, listed.name, child, nullptr));
     if (!observed || observed->in_use || observed->mounted) return false;
     plan_.bytes_read += observed->bytes_read;
-    if (!same_but_for_time(observed->node, base_node(*child, nullptr))) return false;
+    if (!same_but_for_time(observed->node, base_node(*child, nullptr, owners_))) return false;
   }
   return true;
 }
@@ -105,8 +105,8 @@ const TreeNode* Planner::directory_behind(const TreeNode& link) const {
 Result<bool> Planner::find_own_entries(const TreeNode* base, const TreeNode* target, const DirFd& dir,
                                        const std::string& path, std::vector<OwnEntry>& out) {
   if (base != nullptr) {
-    const Observed own = TRY(observe_directory(dir, base, nullptr));
-    if (!same_node(own.node, base_node(*base, nullptr))) return false;
+    const Observed own = TRY(observer_.directory(dir, base, nullptr));
+    if (!same_node(own.node, base_node(*base, nullptr, owners_))) return false;
   }
   const Listing listing = TRY(Listing::read(dir));
   for (const Listed& listed : listing.entries()) {
@@ -118,7 +118,7 @@ Result<bool> Planner::find_own_entries(const TreeNode* base, const TreeNode* tar
       const auto observed = TRY(observer_.at(dir, listed.name, was, nullptr));
       if (!observed || observed->in_use || observed->mounted) return false;
       plan_.bytes_read += observed->bytes_read;
-      if (!same_but_for_time(observed->node, base_node(*was, nullptr))) return false;
+      if (!same_but_for_time(observed->node, base_node(*was, nullptr, owners_))) return false;
       continue;
     }
     const bool both_directories = listed.type == FileType::directory && there != nullptr && there->is_directory();

@@ -13,7 +13,7 @@ Steps PlannedSteps::take_torn_groups() {
       if (groups_.contains(step.mine.inode)) ++acted[step.mine.inode];
   const auto is_torn = [&](const Step& step) {
     const auto group = groups_.find(step.mine.inode);
-    return step.kind != Step::Kind::put_new && step.mine.type == sys::FileType::regular && group != groups_.end() &&
+    return step.made == nullptr && step.kind != Step::Kind::put_new && step.mine.type == sys::FileType::regular && group != groups_.end() &&
            acted[step.mine.inode] < group->second;
   };
   for (Steps& steps : steps_) {

@@ -13,6 +13,7 @@ namespace vskel {
 /// When a step has its turn: a program never runs on libraries older than it, a package database never speaks of what
 /// has not come yet.
 enum class Turn : std::uint8_t {
+  accounts,            ///< who is to own what comes
   libraries,
   others,
   bundles,             ///< all of a bundle, one after the other
@@ -23,7 +24,7 @@ enum class Turn : std::uint8_t {
   database_directories,
   times,               ///< of directories in which all is done
 };
-inline constexpr std::size_t kTurns = 9;
+inline constexpr std::size_t kTurns = 10;
 
 /// Not thread-safe.
 class PlannedSteps {

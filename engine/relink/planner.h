@@ -2,22 +2,34 @@
 // (table.h), and goes to the steps (planned_steps.h), to the bases (moving_bases.h) and into the report.
 //
 // One class in files by what stands at a path: plan_directories.cpp walks, plan_files.cpp, plan_type_changes.cpp and
-// plan_bundles.cpp plan.
+// plan_bundles.cpp plan; plan_accounts.cpp says beforehand whose the skel's files are in this vserver.
 #pragma once
 
+#include <array>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/accounts/account_table.h"
 #include "engine/relink/moving_bases.h"
 #include "engine/relink/observe.h"
+#include "engine/relink/owners.h"
 #include "engine/relink/plan.h"
 #include "engine/relink/planned_steps.h"
 #include "engine/relink/three_sides.h"
 #include "engine/tree/listing.h"
 
 namespace vskel {
+
+/// The account files of a vserver, as they are found.
+struct OwnAccountFile {
+  std::string bytes;
+  sys::Stat stat;
+  std::vector<sys::Xattr> xattrs;
+};
+using OwnAccountFiles = std::array<std::optional<OwnAccountFile>, kAccountFiles>;
 
 /// Good for one plan. Not thread-safe. Keeps references to what it is made with.
 class Planner {
@@ -27,6 +39,16 @@ class Planner {
   [[nodiscard]] Result<VserverPlan> run(const DirFd& root);
 
  private:
+  // --- plan_accounts.cpp
+
+  /// Users and groups, and with them the owners of all else.
+  Result<> plan_accounts(const DirFd& root);
+  [[nodiscard]] bool are_accounts_frozen() const;
+  void plan_account_file(AccountFile file, const std::string& bytes);
+  void skip_for_accounts(std::string_view path, const std::string& why);
+  /// When all else is planned: their base, where they do not follow.
+  void settle_accounts();
+
   // --- plan_directories.cpp
 
   /// Plans all names below a directory that both sides go on with; gives how many entries stay in it when all is done.
@@ -112,6 +134,9 @@ class Planner {
   Question question_for(const Path3& place, Obstacle obstacle = Obstacle::none) const;
   /// As the table is to see it: without its time where times are not to count.
   Node timed(Node node) const;
+  /// What the skel has there, and whose it is in this vserver, is as it was.
+  [[nodiscard]] bool is_unchanged(const Path3& place) const;
+  [[nodiscard]] bool is_unchanged_below(const Path3& place) const;
   [[nodiscard]] bool in_database(std::string_view path) const;
   [[nodiscard]] bool is_frozen(const Path3& place) const;
   void add_step(const Path3& place, Step step);
@@ -127,10 +152,13 @@ class Planner {
 
   const SkelView& view_;
   SkelFiles files_{view_};
-  Observer observer_{view_, files_};
   const Record& record_;
   const PlanOptions& options_;
   const Gate gate_;
+  SideOwners owners_;
+  Observer observer_{view_, files_, owners_};
+  OwnAccountFiles own_accounts_;
+  std::optional<unsigned> accounts_stay_;  ///< at this base
   const std::vector<std::string> databases_;
   const SkelSides sides_;
   const DirFd* root_ = nullptr;

@@ -10,6 +10,7 @@
 #include "engine/relink/anywhere.h"
 #include "engine/relink/apply.h"
 #include "engine/seal/reflink.h"
+#include "engine/skel/account_files.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/tree/arena.h"
@@ -32,6 +33,8 @@ constexpr std::size_t kMostPathsInFlight = std::size_t{1} << 20;
 std::string torn_line(const std::vector<KeptPath>& torn) {
   std::string line = printable(torn.front().path) + ": " + torn.front().why;
   if (torn.size() > 1) line += " (and " + std::to_string(torn.size() - 1) + " more)";
+  if (account_file_at(std::string_view(torn.front().path).substr(1)))
+    return line + "; without its users and groups nothing of the update is carried out: mend that first";
   return line +
          "; the update has to pass there: give the path back the type that it has in the skel, or exempt it by "
          "[relink] freeze";
@@ -152,6 +155,7 @@ class Run {
     if (by_content_) TRY(plan_anywhere(*view_, *by_content_, member.root, options, member.planned.plan));
     member.planned.record.generation = member.planned.plan.generation;
     member.planned.record.bases = member.planned.plan.bases;
+    member.planned.record.ids = member.planned.plan.ids;
     member.planned.record.set_id = member.planned.plan.old_set_id;
     return {};
   }
@@ -226,9 +230,19 @@ class Run {
   }
 
   /// The plan, brought down to what was done.
-  static void take_in(Member& member, const Applied& applied) {
+  void take_in(Member& member, const Applied& applied) const {
     VserverPlan& plan = member.planned.plan;
     member.report.error = applied.error;
+    if (applied.untouched) {
+      plan.steps.clear();
+      plan.accounts.clear();
+      plan.states.clear();
+      plan.kept = {{"/" + std::string(kAccounts), std::string(why::kInUse)}};
+      plan.shared_now = plan.shared_before;
+      plan.bytes_saved = 0;
+      return;
+    }
+    const NodeOwners owners(*view_, plan.ids);
     for (Step& step : plan.steps) {
       const bool left = applied.left.contains(step.path());
       if (left && step.bundle != 0) {
@@ -236,7 +250,8 @@ class Run {
         if (std::ranges::find(plan.kept, bundle) == plan.kept.end()) plan.kept.push_back(bundle);
       } else if (left && !step.in_use && step.change != Change::beside) {
         plan.kept.push_back({"/" + step.path(), std::string(why::kInUse)});
-        if (step.theirs != nullptr && step.change != Change::removed && plan.shared_now > 0 && step.theirs->linkable)
+        if (step.theirs != nullptr && step.change != Change::removed && plan.shared_now > 0 &&
+            step.theirs->linkable && !owners.changes(*step.theirs))
           --plan.shared_now;
       }
       if (!left && step.in_use) std::erase(plan.kept, KeptPath{"/" + step.path(), std::string(why::kInUse)});
@@ -250,7 +265,7 @@ class Run {
     const DirFd target = TRY(sys::open_root(request_.export_new));
     for (const Member& member : group) {
       if (member.error || member.planned.plan.conflicts.empty()) continue;
-      Stager stager(shared, Share::copy, nullptr);
+      Stager stager(shared, Share::copy, NodeOwners(*view_, {}), nullptr);
       for (const TreeNode* theirs : member.planned.plan.conflicts) {
         const DirFd own = TRY(sys::ensure_dir(target, *Name::check(member.before.name), 0700));
         const DirFd dir = TRY(make_dirs(own, parent_path(theirs->path())));
@@ -298,6 +313,7 @@ class Run {
     report.bytes_saved = plan.bytes_saved;
     report.bytes_read = plan.bytes_read;
     report.kept = std::move(plan.kept);
+    report.accounts = std::move(plan.accounts);
     report.states = std::move(plan.states);
     for (const std::string& path : plan.old_set_id) report.old_set_id.push_back("/" + path);
     const bool is_skipped = plan.held_back || !plan.torn.empty();

@@ -6,6 +6,7 @@
 #include "engine/content/compare.h"
 #include "engine/relink/skel_packages.h"
 #include "engine/seal/seal.h"
+#include "engine/skel/account_files.h"
 #include "engine/tree/walk.h"
 
 namespace vskel {
@@ -30,7 +31,23 @@ struct SkelView::Packages {
   std::map<unsigned, SkelPackages> of;
 };
 
-SkelView::SkelView(const Skel& skel) : skel_(&skel), packages_(std::make_unique<Packages>()) {}
+struct SkelView::KnownAccounts {
+  std::mutex mutex;
+  std::optional<Accounts> now;
+  std::map<unsigned, std::optional<Accounts>> of;
+};
+
+struct SkelView::Acls {
+  std::mutex mutex;
+  bool are_read = false;
+  std::unordered_map<const TreeNode*, std::vector<sys::Xattr>> of;
+};
+
+SkelView::SkelView(const Skel& skel)
+    : skel_(&skel),
+      packages_(std::make_unique<Packages>()),
+      accounts_(std::make_unique<KnownAccounts>()),
+      acls_(std::make_unique<Acls>()) {}
 SkelView::SkelView(SkelView&&) noexcept = default;
 SkelView::~SkelView() = default;
 
@@ -38,6 +55,60 @@ Result<const SkelPackages*> SkelView::packages(unsigned generation) const {
   const std::scoped_lock lock(packages_->mutex);
   if (const auto found = packages_->of.find(generation); found != packages_->of.end()) return &found->second;
   return &packages_->of.emplace(generation, TRY(SkelPackages::load(*this, *base(generation)))).first->second;
+}
+
+Result<const Accounts*> SkelView::accounts() const {
+  const std::scoped_lock lock(accounts_->mutex);
+  if (!accounts_->now)
+    accounts_->now = TRY(Accounts::parse(TRY(read_static_accounts(*skel_)), skel_->path() + "/static/"));
+  return &*accounts_->now;
+}
+
+Result<const Accounts*> SkelView::accounts(unsigned generation) const {
+  const std::scoped_lock lock(accounts_->mutex);
+  auto found = accounts_->of.find(generation);
+  if (found == accounts_->of.end()) {
+    std::optional<Accounts> known;
+    const auto texts = generation == 0 ? std::nullopt : TRY(read_generation_accounts(*skel_, generation));
+    // Taken as a whole by a split, since nobody could take it apart: nothing is known of it.
+    if (auto parsed = texts ? Accounts::parse(*texts, "") : Result<Accounts>(); texts && parsed) known = std::move(*parsed);
+    found = accounts_->of.emplace(generation, std::move(known)).first;
+  }
+  return found->second ? &*found->second : nullptr;
+}
+
+Result<> SkelView::read_acls() const {
+  const std::scoped_lock lock(acls_->mutex);
+  if (acls_->are_read) return {};
+  SkelFiles files(*this);
+  const auto xattrs_of = [&](const TreeNode& node) -> Result<std::vector<sys::Xattr>> {
+    if (node.is_directory()) return sys::xattrs(TRY(sys::open_dirs(skel_->tree(node.entry->part), node.path())));
+    if (node.type() == sys::FileType::regular) return sys::xattrs(TRY(files.open(node)));
+    return sys::xattrs(*TRY(files.directory_of(node)), last_name(node.path()));
+  };
+  const auto is_acl = [](const sys::Xattr& xattr) { return xattr.name.starts_with("system.posix_acl_"); };
+  const auto read = [&](GenerationTree& tree) -> Result<> {
+    for (const TreeNode& node : tree.nodes()) {
+      if (!node.entry->xattrs()) continue;
+      const bool is_newest = &tree == newest_.get();
+      const TreeNode* const now = node.as_newest && !is_newest ? newest_->find(node.path()) : nullptr;
+      if (const auto known = acls_->of.find(now); now != nullptr && known != acls_->of.end())
+        acls_->of.emplace(&node, std::vector<sys::Xattr>(known->second));
+      if (now != nullptr || (!is_newest && node.kept_in == 0)) continue;
+      auto xattrs = TRY(xattrs_of(node));
+      if (std::ranges::any_of(xattrs, is_acl)) acls_->of.emplace(&node, std::move(xattrs));
+    }
+    return {};
+  };
+  TRY(read(*newest_));
+  for (const auto& [generation, tree] : bases_) TRY(read(*tree));
+  acls_->are_read = true;
+  return {};
+}
+
+const std::vector<sys::Xattr>* SkelView::acl_of(const TreeNode& node) const {
+  const auto found = acls_->of.find(&node);
+  return found == acls_->of.end() ? nullptr : &found->second;
 }
 
 Result<DirFd> SkelView::root_of(const Skel& skel, unsigned kept_in, Part part) {
@@ -130,6 +201,8 @@ Result<bool> SkelView::is_as_newest(const TreeNode& node) const {
     return false;
   if (node.type() != sys::FileType::regular || node.kept_in == 0) return true;
   if (node.inode == now->inode && node.inode != 0) return true;
+  // Names of one inode that are others now, or one with others: who writes to a name writes to all of them.
+  if (node.entry->nlink > 1 || now->entry->nlink > 1) return false;
   const Fd then_file = TRY(open(node))
   , now_file = TRY(open(*now));
   if (node.entry->xattrs() && TRY(sys::xattrs(then_file)) != TRY(sys::xattrs(now_file))) return false;

@@ -8,8 +8,10 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
+#include "engine/accounts/account_table.h"
 #include "engine/relink/generation_tree.h"
 #include "engine/skel/kept_files.h"
 #include "engine/skel/layout.h"
@@ -39,6 +41,15 @@ class SkelView {
   /// The packages of a generation that newest() or base() gives, read when they are first asked for. Good as long as the
   /// view.
   [[nodiscard]] Result<const SkelPackages*> packages(unsigned generation) const;
+  /// Users and groups that static has now, taken apart when they are first asked for. Good as long as the view.
+  [[nodiscard]] Result<const Accounts*> accounts() const;
+  /// What it had when a generation was made; nullptr: not known.
+  [[nodiscard]] Result<const Accounts*> accounts(unsigned generation) const;
+  /// Reads, once, which files of newest() and of all bases have an ACL.
+  [[nodiscard]] Result<> read_acls() const;
+  /// All extended attributes of a file or directory with an ACL; nullptr: it has none, or nothing of it is left. After
+  /// read_acls().
+  [[nodiscard]] const std::vector<sys::Xattr>* acl_of(const TreeNode& node) const;
   /// Is it an inode of the skel's, of today or kept for an older generation? Such a one is sealed, and never the
   /// tenant's.
   [[nodiscard]] bool is_skel_inode(std::uint64_t inode) const { return std::ranges::binary_search(inodes_, inode); }
@@ -80,6 +91,10 @@ class SkelView {
   std::vector<std::uint64_t> inodes_;  ///< sorted
   struct Packages;
   std::unique_ptr<Packages> packages_;
+  struct KnownAccounts;
+  std::unique_ptr<KnownAccounts> accounts_;
+  struct Acls;
+  std::unique_ptr<Acls> acls_;
 };
 
 /// Opens files of the skel one after the other: the next is mostly near the last. Not thread-safe: one for each task.

@@ -20,10 +20,13 @@ std::string slot_name(std::size_t number) {
 }
 
 /// Does a vserver that shares in this way have the file by hard link?
-bool links(const TreeNode& node, Share share) { return share == Share::hardlink && node.linkable; }
+bool links(const TreeNode& node, Share share, const NodeOwners& owners) {
+  return share == Share::hardlink && node.linkable && !owners.changes(node);
+}
 
 /// All that a plan knows of its step `number`.
-StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& view, Share share) {
+StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& view, Share share,
+                  const NodeOwners& owners) {
   const Step& step = plan.steps[number];
   StagedStep out;
   out.since = plan.since;
@@ -31,7 +34,7 @@ StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& v
   out.path = step.path();
   out.slot = slot_name(number);
   // Of what is linked the seal is not asked of the flag, which another vserver's staging may have lifted just now.
-  out.slot_sealed = step.brings_theirs() && links(*step.theirs, share);
+  out.slot_sealed = step.brings_theirs() && links(*step.theirs, share, owners);
   out.mine = step.mine;
   out.mine.sealed = step.mine.type == sys::FileType::regular && view.is_skel_inode(step.mine.inode);
   out.proof = step.proof;
@@ -42,12 +45,17 @@ StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& v
     out.part = step.base->entry->part;
     out.kept_in = step.base->kept_in;
   }
-  if (step.proof == Proof::digest) out.sha256 = hex_of(*step.base->entry->sha256());
+  if (step.made != nullptr) out.sha256 = step.made->replaces;
+  if (step.made == nullptr && step.proof == Proof::digest) out.sha256 = hex_of(*step.base->entry->sha256());
   const bool goes = step.kind == Step::Kind::put_over || step.kind == Step::Kind::remove;
+  const NodeOwners owners_before(view, plan.ids_before);
+  const auto may_have = [&](const std::optional<Hash128>& xattrs) {
+    out.xattrs += (out.xattrs.empty() ? "" : "|") + xattrs_word(xattrs);
+  };
   if (goes && step.mine.type == sys::FileType::regular)
-    for (const TreeNode* node : {step.base, step.theirs})
-      if (node != nullptr && node->type() == sys::FileType::regular)
-        out.xattrs += (out.xattrs.empty() ? "" : "|") + xattrs_word(node->entry->xattrs());
+    for (const auto& [node, by] : {std::pair(step.base, &owners_before), std::pair(step.theirs, &owners)})
+      if (node != nullptr && node->type() == sys::FileType::regular) may_have(by->xattrs(*node));
+  if (step.made != nullptr) may_have(hash_xattrs(step.made->metadata.xattrs));
   if (step.kind == Step::Kind::share_extents || out.links_when_carried_out()) out.source = step.theirs->path();
   if (step.kind == Step::Kind::move) out.source = *step.moved_to;
   if (step.bundle != 0) out.bundle = plan.bundles[step.bundle - 1];
@@ -89,11 +97,11 @@ Result<> Stager::put_directory(const TreeNode& node, const DirFd& dir, Name name
   }
   here_ = outside;
   const DirFd source = TRY(sys::open_dirs(shared_.view.skel().tree(node.entry->part), node.path()));
-  return apply_metadata(made, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no);
+  return apply_metadata(made, metadata_for(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no);
 }
 
 Result<> Stager::put_file(const TreeNode& node, const DirFd& dir, Name name) {
-  if (!links(node, share_)) return put_copy(node, dir, name);
+  if (!links(node, share_, owners_)) return put_copy(node, dir, name);
   TRY(links_.link(node.path(), dir, name));
   return {};
 }
@@ -110,7 +118,7 @@ Result<bool> Stager::put_filled(const TreeNode& node, const Fd& file, const sys:
     if (is_of_every_vserver(token))
       return fail("relink", "/" + node.path(),
                   "the record says nothing for its token %%" + token + "%%; put the file there by hand first");
-  const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
+  const Metadata metadata = metadata_for(stat, TRY(sys::xattrs(file)));
   TRY(issue(WriteFile{name, std::as_bytes(std::span(filled.text)), &metadata}, dir));
   return true;
 }
@@ -129,7 +137,7 @@ Result<> Stager::put_copy(const TreeNode& node, const DirFd& dir, Name name) {
   const bool clone_only = share_ == Share::reflink && node.entry->part == Part::global_part && stat.size > 0;
   const bool data_only = share_ == Share::copy && node.entry->part == Part::global_part;
   const CopyBy by = clone_only ? CopyBy::clone : data_only ? CopyBy::data : CopyBy::either;
-  const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(file)));
+  const Metadata metadata = metadata_for(stat, TRY(sys::xattrs(file)));
   return issue(CopyFile{name, &file, stat.size, stat.blocks, by, &metadata}, dir);
 }
 
@@ -137,7 +145,7 @@ Result<> Stager::put_other(const TreeNode& node, const DirFd& dir, Name name) {
   const DirFd& source = *TRY(files_.directory_of(node));
   const Name source_name = last_name(node.path());
   const sys::Stat stat = TRY(sys::stat(source, source_name));
-  const Metadata metadata = metadata_of(stat, TRY(sys::xattrs(source, source_name)));
+  const Metadata metadata = metadata_for(stat, TRY(sys::xattrs(source, source_name)));
   if (stat.type != sys::FileType::symlink) return issue(MakeNode{name, stat.type, stat.rdev, &metadata}, dir);
   const std::string target = TRY(sys::read_link(source, source_name));
   return issue(MakeSymlink{name, &target, &metadata}, dir);
@@ -150,7 +158,13 @@ Result<> Stager::fill_slot(const Step& step, StagedStep& staged) {
     // An empty directory carries the metadata.
     const DirFd source = TRY(sys::open_dirs(shared_.view.skel().tree(step.theirs->entry->part), step.path()));
     const DirFd carrier = TRY(sys::ensure_dir(*slots_, slot, 0700));
-    return apply_metadata(carrier, metadata_of(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no);
+    return apply_metadata(carrier, metadata_for(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no);
+  }
+  if (step.made != nullptr) {
+    const auto content = std::as_bytes(std::span(step.made->content));
+    TRY(issue(WriteFile{slot, content, &step.made->metadata}, *slots_));
+    staged.slot_inode = TRY(sys::stat(*slots_, slot)).inode;
+    return {};
   }
   if (!step.brings_theirs()) return {};
   if (staged.links_when_carried_out()) {
@@ -168,14 +182,14 @@ Result<StepSource> Stager::stage(const VserverPlan& plan, const DirFd& slots, co
   // A million of them for a million files; all else is in the plan.
   const auto inodes = std::make_shared<std::deque<std::uint64_t>>();
   for (const Step& step : plan.steps) {
-    StagedStep made = staged(plan, inodes->size(), shared_.view, share_);
+    StagedStep made = staged(plan, inodes->size(), shared_.view, share_, owners_);
     TRY(fill_slot(step, made));
     inodes->push_back(made.slot_inode);
     TRY(sink(std::move(made)));
   }
-  return StepSource([&plan, inodes, &view = shared_.view, share = share_](const StepSink& take) -> Result<> {
+  return StepSource([&plan, inodes, &view = shared_.view, share = share_, owners = owners_](const StepSink& take) -> Result<> {
     for (std::size_t number = 0; number < plan.steps.size(); ++number) {
-      StagedStep again = staged(plan, number, view, share);
+      StagedStep again = staged(plan, number, view, share, owners);
       again.slot_inode = (*inodes)[number];
       TRY(take(std::move(again)));
     }

@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 
+#include "engine/relink/owners.h"
 #include "engine/relink/skel_links.h"
 #include "engine/relink/staged_step.h"
 #include "engine/skel/tokens.h"
@@ -22,9 +23,15 @@ struct StagingShared {
 /// Stages for one vserver. Not thread-safe, as any value; several may work at once on one StagingShared.
 class Stager {
  public:
-  /// `share` is how the vserver has global files, `tokens` what its static files get; nullptr: they are put as they are.
-  Stager(StagingShared& shared, Share share, const TokenValues* tokens)
-      : shared_(shared), share_(share), tokens_(tokens), files_(shared.view), links_(shared.links) {}
+  /// `share` is how the vserver has global files, `owners` whose they are there, `tokens` what its static files get;
+  /// nullptr: they are put as they are.
+  Stager(StagingShared& shared, Share share, NodeOwners owners, const TokenValues* tokens)
+      : shared_(shared),
+        share_(share),
+        owners_(std::move(owners)),
+        tokens_(tokens),
+        files_(shared.view),
+        links_(shared.links) {}
   /// Makes `node`, with all below it, as `name` in `dir`, which is ours.
   [[nodiscard]] Result<> put(const TreeNode& node, const DirFd& dir, Name name);
   /// Stages every step of `plan` into `slots`, and gives each to `sink` when that is done. Gives a source of the same,
@@ -33,6 +40,10 @@ class Stager {
 
  private:
   [[nodiscard]] Result<> fill_slot(const Step& step, StagedStep& staged);
+  /// As it is to be in the vserver.
+  [[nodiscard]] Metadata metadata_for(const sys::Stat& stat, std::vector<sys::Xattr> xattrs) const {
+    return mapped(metadata_of(stat, std::move(xattrs)), owners_.ids());
+  }
   [[nodiscard]] Result<> put_directory(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_file(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_copy(const TreeNode& node, const DirFd& dir, Name name);
@@ -43,6 +54,7 @@ class Stager {
   [[nodiscard]] Result<> issue(const Operation& operation, const DirFd& dir);
   StagingShared& shared_;
   Share share_;
+  NodeOwners owners_;
   const TokenValues* tokens_;
   SkelFiles files_;
   SkelLinks links_;

@@ -128,7 +128,7 @@ Identity identity_from(const nlohmann::json& json) {
 /// Throws nlohmann's exception where a field is missing or of another type.
 StagedStep step_from(const nlohmann::json& json) {
   StagedStep step;
-  step.kind = word_from(json.at("kind"), Step::Kind::set_times);
+  step.kind = word_from(json.at("kind"), Step::Kind::renew);
   step.path = decode_path(json.at("path").get<std::string>()).value_or("");
   step.slot = json.at("slot").get<std::string>();
   step.slot_inode = whole_number<std::uint64_t>(json.at("slot_inode"));

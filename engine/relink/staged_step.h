@@ -37,7 +37,8 @@ struct StagedStep {
   std::string names;                  ///< likewise: digest_of_names() of what the directory is to hold
 
   [[nodiscard]] bool is_of_directory() const {
-    return kind == Step::Kind::remove_dir || kind == Step::Kind::set_metadata || kind == Step::Kind::set_times;
+    return kind == Step::Kind::remove_dir || kind == Step::Kind::set_metadata || kind == Step::Kind::set_times ||
+           kind == Step::Kind::renew;
   }
   /// An inode of the skel's takes the place of a file: the slot is empty until then.
   [[nodiscard]] bool links_when_carried_out() const { return kind == Step::Kind::put_over && slot_sealed; }

@@ -10,6 +10,7 @@
 
 #include "engine/relink/generation_tree.h"
 #include "engine/sys/kernel.h"
+#include "engine/tree/metadata.h"
 
 namespace vskel {
 
@@ -50,6 +51,13 @@ enum class Change : std::uint8_t {
 /// "updated" ...
 [[nodiscard]] std::string_view change_word(Change change);
 
+/// A file that is made for one vserver.
+struct MadeFile {
+  std::string content;
+  Metadata metadata;
+  std::string replaces;  ///< SHA-256, in hex, of the bytes that it was made from
+};
+
 /// There are as many as a vserver has files where private copies are folded: a hundred bytes each.
 struct Step {
   enum class Kind : std::uint8_t {
@@ -61,6 +69,7 @@ struct Step {
     set_metadata,
     move,       ///< within the vserver, from path() to `moved_to`, where nothing stands
     set_times,  ///< of a directory: theirs', if it holds theirs' names and no other
+    renew,      ///< of usr: it becomes newer than what systemd-update-done(8) wrote last
   };
   Kind kind = Kind::put_over;
   Change change = Change::updated;
@@ -76,13 +85,17 @@ struct Step {
   const TreeNode* base = nullptr;    ///< what was; may be null
   std::unique_ptr<std::string> elsewhere;  ///< the path, where it is not that of theirs or base (--anywhere, moves)
   std::unique_ptr<std::string> moved_to;   ///< of a move
+  std::unique_ptr<MadeFile> made;          ///< what comes, in place of theirs
   Identity mine;                           ///< what stands there; not of put_new
 
   /// `theirs` comes to stand at the path.
-  [[nodiscard]] bool brings_theirs() const { return kind == Kind::put_new || kind == Kind::put_over; }
+  [[nodiscard]] bool brings_theirs() const {
+    return made == nullptr && (kind == Kind::put_new || kind == Kind::put_over);
+  }
   /// It is about a directory itself, and done when all in it is.
   [[nodiscard]] bool is_of_directory() const {
-    return kind == Kind::remove_dir || kind == Kind::set_metadata || kind == Kind::set_times;
+    return kind == Kind::remove_dir || kind == Kind::set_metadata || kind == Kind::set_times ||
+           kind == Kind::renew;
   }
   /// Relative to the vserver's root.
   [[nodiscard]] const std::string& path() const {

@@ -13,6 +13,7 @@
 
 #include "engine/content/compare.h"
 #include "engine/content/hash.h"
+#include "engine/relink/owners.h"
 #include "engine/relink/skel_view.h"
 #include "engine/relink/step.h"
 #include "engine/seal/seal.h"
@@ -103,11 +104,13 @@ struct Place {
 
 class VserverFiles {
  public:
-  VserverFiles(const Common& common, const Record& record) : common_(common), view_(common.view), record_(record) {
+  VserverFiles(const Common& common, const Record& record)
+      : common_(common), view_(common.view), record_(record), owners_(common.view, record.ids) {
     for (const auto& [path, generation] : record.bases) exceptions_[std::string(parent_path(path))].push_back(path);
   }
 
   Result<> run(const DirFd& root) {
+    if (!record_.ids.empty()) TRY(view_.read_acls());
     shares_inodes_ = TRY(sys::stat(root))
     .device == view_.device();
     const Visitor visitor = [this](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
@@ -189,9 +192,9 @@ class VserverFiles {
     if (wanted.part != Part::global_part) return {};
     const sys::Stat stat = TRY(sys::stat(directory.top()));
     const auto xattrs = TRY(sys::xattrs(directory.top()));
-    const auto faults = differences(wanted, owner_here(wanted), stat, xattrs);
+    const auto faults = differences(wanted, owner_here(*place.base), stat, xattrs);
     const bool as_newest = place.theirs != nullptr && place.theirs->is_directory() &&
-                           differences(*place.theirs->entry, owner_here(*place.theirs->entry), stat, xattrs).empty();
+                           differences(*place.theirs->entry, owner_here(*place.theirs), stat, xattrs).empty();
     if (!as_newest) add_all(place, faults);
     return {};
   }
@@ -219,7 +222,7 @@ class VserverFiles {
   /// The skel's own inode: whatever is wrong with it is wrong in all vservers that have it.
   Result<> look_at_shared(const WalkDirectory& directory, const Place& place, const TreeNode& node,
                           const WalkEntry& mine) {
-    if (owner_here(*node.entry) != owner_of(*node.entry)) add(place.path, place.base, "owner differs");
+    if (owners_.changes(node)) add(place.path, place.base, "owner differs");
     if (const auto* const known = common_.inodes.find(mine.inode)) {
       add_all(place, *known);
       return {};
@@ -272,15 +275,16 @@ class VserverFiles {
 
   static constexpr const char* kContentDiffers = "content differs";
 
-  /// Who owns a file of the skel's: in this vserver, or as the skel has it.
+  /// Who owns a file of the skel's, and what attributes it has, which may name others: in this vserver, or as the skel
+  /// has it.
   struct Owner {
     std::uint32_t uid, gid;
-    friend bool operator==(const Owner&, const Owner&) = default;
+    std::optional<Hash128> xattrs;
   };
-  [[nodiscard]] Owner owner_here(const ManifestEntry& entry) const {
-    return {record_.ids.user(entry.uid), record_.ids.group(entry.gid)};
+  [[nodiscard]] Owner owner_here(const TreeNode& node) const {
+    return {owners_.user(node), owners_.group(node), owners_.xattrs(node)};
   }
-  [[nodiscard]] static Owner owner_of(const ManifestEntry& entry) { return {entry.uid, entry.gid}; }
+  [[nodiscard]] static Owner owner_of(const ManifestEntry& entry) { return {entry.uid, entry.gid, entry.xattrs()}; }
 
   /// But for the bytes and the link's target.
   [[nodiscard]] static std::vector<std::string> differences(const ManifestEntry& wanted, Owner owner,
@@ -290,9 +294,9 @@ class VserverFiles {
     std::vector<std::string> out;
     if (stat.type == sys::FileType::regular && stat.size != wanted.size) out.emplace_back("size differs");
     if (stat.type != sys::FileType::symlink && stat.mode != wanted.mode) out.emplace_back("mode differs");
-    if (Owner{stat.uid, stat.gid} != owner) out.emplace_back("owner differs");
+    if (stat.uid != owner.uid || stat.gid != owner.gid) out.emplace_back("owner differs");
     if (stat.rdev != wanted.rdev()) out.emplace_back("device number differs");
-    if (hash_xattrs(xattrs) != wanted.xattrs()) out.emplace_back("extended attributes differ");
+    if (hash_xattrs(xattrs) != owner.xattrs) out.emplace_back("extended attributes differ");
     return out;
   }
 
@@ -301,7 +305,7 @@ class VserverFiles {
     const sys::Stat& stat = pinned.stat;
     const ManifestEntry& wanted = *node.entry;
     if (stat.type != wanted.type) return std::vector<std::string>{"another type"};
-    std::vector<std::string> out = differences(wanted, owner_here(wanted), stat, TRY(sys::xattrs(dir, name)));
+    std::vector<std::string> out = differences(wanted, owner_here(node), stat, TRY(sys::xattrs(dir, name)));
     if (stat.type == sys::FileType::symlink && TRY(sys::read_link(dir, name)) != wanted.link_target())
       out.emplace_back("link target differs");
     const bool compares = stat.type == sys::FileType::regular && stat.size == wanted.size;
@@ -339,6 +343,7 @@ class VserverFiles {
   const Common& common_;
   const SkelView& view_;
   const Record& record_;
+  const NodeOwners owners_;
   bool shares_inodes_ = false;
   std::map<std::string, std::vector<std::string>> exceptions_;  // directory -> paths in it that the record names
 };

@@ -13,6 +13,7 @@
 #include "engine/skel/populate.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
+#include "engine/skel/token_files.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/walk.h"
@@ -39,7 +40,10 @@ Result<> stage_merged(const Skel& skel, const DirFd& staging, MergeStatic with_s
   (void)TRY(populate(population, std::span(&only, 1), jobs));
   if (merged.error) return std::unexpected(std::move(*merged.error));
   const DirFd memory = TRY(sys::ensure_dir(staging, kMergedAccounts, 0700));
-  if (with_static != MergeStatic::nothing) TRY(lay_in_accounts(skel, merged.root, memory));
+  if (with_static != MergeStatic::nothing) {
+    TRY(lay_in_accounts(skel, merged.root, memory));
+    TRY(lay_in_token_files(skel, merged.root, memory));
+  }
   // split-skel leaves them out again.
   TRY(make_mount_points(merged.root));
   return sys::sync_file_system(staging);

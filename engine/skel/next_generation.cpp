@@ -45,6 +45,22 @@ Result<> move_into(const DirFd& from, const DirFd& to) {
   return {};
 }
 
+/// Files of static that change take the places of the old ones.
+Result<> move_over(const DirFd& from, const DirFd& to) {
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
+    for (const WalkEntry& entry : directory->entries) {
+      if (entry.type == sys::FileType::directory)
+        walk.descend(directory, entry, nullptr);
+      else
+        TRY(sys::rename_over(directory->top(), entry.name, TRY(sys::open_dirs(to, directory->path)), entry.name));
+    }
+    return {};
+  };
+  (void)TRY(Walk::run({&from}, Mounts::stop, nullptr, visitor));
+  return {};
+}
+
 /// Calls `visit` with every file of a part in staging/ID/files whose inode could only be moved there, not linked, and
 /// with the directory of the skel's that it came from.
 template <class Visit>
@@ -136,6 +152,8 @@ class Finish {
     if (TRY(sys::stat_if_there(staging, "layout"))) TRY(sys::rename_over(staging, "layout", skel_.dir(), "layout"));
     const DirFd added = TRY(open_dirs_if_there(staging, "static"));
     if (added.open()) TRY(move_into(added, skel_.tree(Part::static_part)));
+    const DirFd changed = TRY(open_dirs_if_there(staging, "changed-static"));
+    if (changed.open()) TRY(move_over(changed, skel_.tree(Part::static_part)));
     TRY(publish_accounts(staging, generation_accounts_name(last + 1)));
     TRY(follow_directories());
     return move_once(staging, "manifest", skel_.generations(), *Name::check(manifest));

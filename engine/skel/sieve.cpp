@@ -119,12 +119,10 @@ bool Sieve::empties(std::string_view path) const {
   return rule && rule->kind == IdentityKind::empty;
 }
 
-Result<bool> Sieve::would_make(std::string_view path, const DirFd& dir, Name name, std::string_view text) const {
+Result<std::optional<std::string>> Sieve::with_token(std::string_view path, const DirFd& dir, Name name) const {
   const auto rule = layout_.identity_of(path);
-  if (!rule || rule->kind != IdentityKind::token) return false;
-  const Fd file = TRY(sys::open_file(dir, name));
-  return TRY(tokened(*rule, file))
-  == text;
+  if (!rule || rule->kind != IdentityKind::token) return std::nullopt;
+  return tokened(*rule, TRY(sys::open_file(dir, name)));
 }
 
 Result<> Sieve::count_scratch(const DirFd& tree) {

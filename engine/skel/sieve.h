@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,9 +29,9 @@ class Sieve {
   [[nodiscard]] Result<bool> put(const Candidate& candidate, const DirFd& target, Name name);
   /// Is this regular file to become an empty one?
   [[nodiscard]] bool empties(std::string_view path) const;
-  /// Would put() make of `dir`/`name` at `path` what `text` is?
-  [[nodiscard]] Result<bool> would_make(std::string_view path, const DirFd& dir, Name name,
-                                        std::string_view text) const;
+  /// What put() would make of the regular file `dir`/`name` at `path` by a token rule; nullopt: no rule, or none that
+  /// fits it.
+  [[nodiscard]] Result<std::optional<std::string>> with_token(std::string_view path, const DirFd& dir, Name name) const;
 
   // When the tree has been walked:
 

@@ -27,6 +27,7 @@
 #include "engine/skel/sieve.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/skel/suspects.h"
+#include "engine/skel/token_files.h"
 #include "engine/skel/unfinished_packages.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/relative_path.h"
@@ -240,6 +241,7 @@ class Split {
     old_files.finish(distributed.entries);
     std::ranges::move(distributed.notes, std::back_inserter(report_.notes));
     std::ranges::move(sieve_->entries(), std::back_inserter(distributed.entries));
+    TRY(follow_token_files(source, &staging));
     entries.add(with_static(std::move(distributed.entries)));
     TRY(compare(entries));
     TRY(tell_what_stays_behind(source));
@@ -279,6 +281,7 @@ class Split {
       return false;
     };
     ManifestEntries others = TRY(describe_tree(source, part_of, is_new));
+    TRY(follow_token_files(source, nullptr));
     TRY(keep_many_names(many_names, old, others, entries));
     add_directories_of_parts(others, entries);
     entries.add(with_static(std::move(others)));
@@ -560,16 +563,55 @@ class Split {
   }
 
   /// What the merged tree has where static has a file: static is not touched, and the tree's is kept to be looked at,
-  /// unless it is the same, or would be, with its tokens.
+  /// unless it is the same.
   Result<> look_beside_static(const DirFd& source) {
     for (const std::string& path : beside_static_) {
       const DirFd dir = TRY(sys::open_dirs(source, parent_path(path)));
       const DirFd static_dir = TRY(sys::open_dirs(skel_.tree(Part::static_part), parent_path(path)));
       const Name name = last_name(path);
-      if (TRY(is_the_same_file(dir, static_dir, name)) || TRY(is_the_same_token(path, dir, static_dir, name))) continue;
+      if (TRY(is_the_same_file(dir, static_dir, name))) continue;
       TRY(put_aside(path, "static has it and stays as it is"));
     }
     return {};
+  }
+
+  /// Files of static with a token, as package scripts left them in the merged tree: static's follow, with the token in
+  /// its place, where they are still what was laid in. With `staging` what changes is staged.
+  Result<> follow_token_files(const DirFd& source, const DirFd* staging) {
+    for (const std::string& path : std::set(beside_static_)) {
+      const DirFd dir = TRY(sys::open_dirs(source, parent_path(path)));
+      const DirFd static_dir = TRY(sys::open_dirs(skel_.tree(Part::static_part), parent_path(path)));
+      const Name name = last_name(path);
+      const sys::Stat merged = TRY(sys::stat(dir, name)), own = TRY(sys::stat(static_dir, name));
+      const bool regular = merged.type == sys::FileType::regular && own.type == sys::FileType::regular;
+      if (!regular || merged.size > kMostTokenFile || own.size > kMostTokenFile) continue;
+      const auto wanted = TRY(sieve_->with_token(path, dir, name));
+      if (!wanted) continue;
+      const std::string text = TRY(sys::read_whole(TRY(sys::open_trusted_file(static_dir, name)), kMostTokenFile));
+      const bool as_laid_in = TRY(laid_in_token_file(skel_, path)) == text;
+      if (*wanted != text && !as_laid_in) continue;
+      beside_static_.erase(path);
+      if (*wanted != text) TRY(change_static(path, *wanted, metadata_of(merged, TRY(sys::xattrs(dir, name))), staging));
+    }
+    return {};
+  }
+
+  Result<> change_static(const std::string& path, const std::string& text, const Metadata& metadata,
+                         const DirFd* staging) {
+    ManifestEntry& entry = *std::ranges::find(static_entries_, path, &ManifestEntry::path);
+    entry.size = text.size();
+    entry.content = hash_bytes(std::as_bytes(std::span(text)), WithSha256::no).xxh128;
+    entry.mode = metadata.mode;
+    entry.uid = metadata.uid;
+    entry.gid = metadata.gid;
+    entry.mtime = metadata.mtime;
+    entry.set_xattrs(hash_xattrs(metadata.xattrs));
+    entry.nlink = 1;
+    if (staging == nullptr) return {};
+    const DirFd changed = TRY(sys::ensure_dir(*staging, "changed-static", 0700));
+    const Fd file = TRY(sys::create_file(TRY(make_dirs(changed, parent_path(path))), last_name(path), 0600));
+    TRY(sys::write_all(file, text));
+    return apply_metadata(file, metadata, Fresh::no);
   }
 
   Result<> look_at_omitted() {
@@ -672,16 +714,6 @@ class Split {
   }
 
   /// Would a token rule make of the merged tree's file what static has?
-  [[nodiscard]] Result<bool> is_the_same_token(const std::string& path, const DirFd& dir, const DirFd& static_dir,
-                                               Name name) const {
-    constexpr std::size_t kMostStatic = 1 << 20;
-    const sys::Stat own = TRY(sys::stat(static_dir, name)), merged = TRY(sys::stat(dir, name));
-    const auto regular = sys::FileType::regular;
-    if (own.type != regular || merged.type != regular || own.size > kMostStatic) return false;
-    const std::string text = TRY(sys::read_whole(TRY(sys::open_trusted_file(static_dir, name)), kMostStatic));
-    return sieve_->would_make(path, dir, name, text);
-  }
-
   const Store& store_;
   const GenerationRequest& request_;
   const Skel& skel_;

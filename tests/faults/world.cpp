@@ -62,8 +62,11 @@ void hard_link_itself(const fs::path& link, const fs::path& further) {
 }
 
 void make_source(const fs::path& root) {
-  for (const char* directory : {"usr/bin", "usr/lib/nested/deep", "etc/conf.d"})
+  for (const char* directory : {"usr/bin", "usr/lib/nested/deep", "etc/conf.d", "lib", "var/lib/state/deeper", "var/lib/used"})
     fs::create_directories(root / directory);
+  write(root / "lib/old", "of /lib", kMade);
+  for (const char* file : {"state/first", "state/second", "state/deeper/third", "used/first", "used/second"})
+    write(root / "var/lib" / file, file, kMade);
   write(root / "usr/bin/tool", "#!/bin/sh\necho tool\n", kMade);
   fs::permissions(root / "usr/bin/tool", fs::perms(0755));
   fs::create_hard_link(root / "usr/bin/tool", root / "usr/bin/tool-again");
@@ -104,6 +107,15 @@ void upgrade(const fs::path& root) {
   replace(root / "etc/conf.d/local", "local, newer", kUpdated);
   write(root / "etc/added", "added", kUpdated);
   replace(root / "etc/passwd", "root:x:0:0::/root:/bin/sh\nredis:x:104:108::/:/bin/false\n", kUpdated);
+  // A directory becomes a link, and a state becomes another one, whole.
+  fs::rename(root / "lib/old", root / "usr/lib/old");
+  fs::remove(root / "lib");
+  fs::create_symlink("usr/lib", root / "lib");
+  set_mtime(root / "lib", kUpdated);
+  for (const char* file : {"state/first", "state/deeper/third", "used/first"})
+    replace(root / "var/lib" / file, std::string(file) + ", newer", kUpdated);
+  fs::remove(root / "var/lib/state/second");
+  write(root / "var/lib/state/fourth", "added", kUpdated);
   replace(root / "etc/conf.d/pair-again", "a pair", kMade);  // of the same bytes, and a file of its own
   set_directory_times(root, kUpdated);
 }
@@ -113,6 +125,10 @@ void change_vservers(const fs::path& vservers) {
   replace(vservers / "web1/etc/conf.d/local-again", "the tenant's", kByTenant);
   replace(vservers / "copy/usr/lib/nested/deep/file", "the tenant's", kByTenant);
   replace(vservers / "copy/etc/passwd", "root:x:0:0::/root:/bin/bash\n", kByTenant);
+  for (const char* name : {"web1", "copy"}) {
+    write(vservers / name / "lib/own", "the tenant's", kByTenant);
+    replace(vservers / name / "var/lib/used/second", "the tenant's", kByTenant);
+  }
   for (const char* name : {"web1", "copy"}) set_directory_times(vservers / name, kByTenant);
 }
 
@@ -152,7 +168,14 @@ Told recovered(const Store& store) {
 }
 
 Told built(const World& world, const Store& store) {
-  const BuildRequest request{base(), world.source().string(), {}, {}, {}, engine()};
+  const BuildRequest request{.skel = base(),
+                             .source = world.source().string(),
+                             .exclude = {},
+                             .global = {},
+                             .local = {},
+                             .static_paths = {},
+                             .keep = {},
+                             .engine = engine()};
   return told(build_skel(store, request));
 }
 

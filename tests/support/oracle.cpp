@@ -187,7 +187,7 @@ void add_record(const fs::path& path, Facts& facts) {
   Json progress;
   if (record.is_object()) {
     record.erase("created");
-    for (const char* key : {"generation", "bases", "plugins", "set_id"}) {
+    for (const char* key : {"generation", "bases", "plugins", "set_id", "ids"}) {
       progress[key] = record[key];
       record.erase(key);
     }
@@ -309,6 +309,12 @@ std::string about_unit(const std::string& unit, const Facts& found, std::span<co
 /// Which names are one inode says nothing while some of them are before and some after.
 std::string without_leader(const std::string& fact) { return fact.substr(0, fact.rfind(" is ")); }
 
+/// A directory in which a part of the names was exchanged has the time of that, until all of them are.
+bool is_under_way(const std::string& found, const std::string& wanted) {
+  const std::size_t time = found.find(" new");
+  return found.starts_with('4') && time != found.npos && wanted.starts_with(found.substr(0, time + 1));
+}
+
 std::string about_paths(const std::string& unit, const Facts& found, std::span<const StoreState* const> allowed,
                         const std::set<std::string>& but) {
   std::set<std::string> paths;
@@ -319,7 +325,8 @@ std::string about_paths(const std::string& unit, const Facts& found, std::span<c
   for (const std::string& path : paths) {
     const std::string is = fact_at(found, path);
     const bool known = std::ranges::any_of(allowed, [&](const StoreState* state) {
-      return without_leader(fact_at(facts_of(*state, unit), path)) == without_leader(is);
+      const std::string should = fact_at(facts_of(*state, unit), path);
+      return without_leader(should) == without_leader(is) || is_under_way(is, should);
     });
     if (!known)
       text += unit + ", " + path + ": " + is + ", not " + fact_at(facts_of(*allowed.front(), unit), path) + "\n";

@@ -250,6 +250,42 @@ TEST_P(IdentityTest, APackageThatComesLaterGetsItsToken) {
 }
 
 /// Version 0.1 wrote a layout without these rules, and had the keys in its generations.
+TEST_P(IdentityTest, PackageScriptsFindFilesWithATokenAndWhatTheyWriteIsTheSkels) {
+  static_cast<void>(build());
+  const fs::path merged = vservers() / "tmp_skel_base";
+  const std::string main_cf = "etc/postfix/main.cf";
+  ASSERT_EQ(vskel({"merge-skel", "base"}).code, 0);
+  EXPECT_EQ(read_file(merged / main_cf), read_file(skel() / "static" / main_cf));
+  EXPECT_EQ(read_file(merged / "etc/hostname"), "%%VS_NAME%%\n");
+  // Looked at, and nothing else.
+  Json split = vskel_json({"split-skel", "base"});
+  EXPECT_EQ(split.at("generation"), 1) << split;
+  // As postconf -e does it, by a new file; and the name of the host that it ran on.
+  ASSERT_EQ(vskel({"merge-skel", "base"}).code, 0);
+  put(merged / "etc/postfix/main.cf.tmp", "compatibility_level = 3.6\nmyhostname = builder\n");
+  fs::rename(merged / "etc/postfix/main.cf.tmp", merged / main_cf);
+  write_file(merged / "etc/hostname", "builder\n");
+  const Json foretold = vskel_json({"split-skel", "base", "--dry-run"});
+  split = vskel_json({"split-skel", "base"});
+  EXPECT_EQ(split.at("generation"), 2) << split;
+  EXPECT_EQ(split.at("parts"), foretold.at("parts"));
+  EXPECT_EQ(split.at("parts").at("static").at("changed"), 1) << split;
+  EXPECT_EQ(read_file(skel() / "static" / main_cf), "compatibility_level = 3.6\nmyhostname = %%VS_FQDN%%\n");
+  EXPECT_EQ(read_file(skel() / "static/etc/hostname"), "%%VS_NAME%%\n");
+  create("web1", "192.0.2.1");
+  EXPECT_EQ(read_file(vserver("web1") / main_cf), "compatibility_level = 3.6\nmyhostname = web1.example.com\n");
+  // Edited meanwhile, static stays as the administrator has it.
+  ASSERT_EQ(vskel({"merge-skel", "base"}).code, 0);
+  write_file(merged / main_cf, "a script's\nmyhostname = x\n");
+  write_file(skel() / "static" / main_cf, "edited\nmyhostname = %%VS_FQDN%%\n");
+  split = vskel_json({"split-skel", "base"});
+  EXPECT_EQ(read_file(skel() / "static" / main_cf), "edited\nmyhostname = %%VS_FQDN%%\n");
+  EXPECT_EQ(paths_of(split.at("set_aside")), std::set<std::string>{"/" + main_cf});
+  EXPECT_EQ(inconsistencies(), "");
+  const ProcessResult verified = vskel({"verify"});
+  EXPECT_EQ(verified.code, 0) << verified;
+}
+
 TEST_P(IdentityTest, ASkelOfVersion01LosesThemAtItsNextSplit) {
   (void)build({"--keep", "/etc", "--keep", "/var"});
   std::string layout = read_file(skel() / "layout");

@@ -83,6 +83,7 @@ std::map<std::string, std::string> xattrs_of(const fs::path& path) {
   for (ssize_t at = 0; at < length;) {
     const std::string name = names.data() + at;
     at += static_cast<ssize_t>(name.size()) + 1;
+    if (name.starts_with("trusted.SGI_ACL_")) continue;  // XFS shows ACLs in its own form, too
     const ssize_t size = ::lgetxattr(path.c_str(), name.c_str(), value.data(), value.size());
     if (size >= 0) found[name] = std::string(value.data(), static_cast<std::size_t>(size));
   }

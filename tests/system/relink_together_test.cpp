@@ -277,6 +277,21 @@ TEST_P(TogetherTest, AnEmptyOrUntouchedDirectoryBecomesALinkAndBack) {
   expect({{"usr/share/doc", directory({{"a", kOne}, {"b", kOne}})}});
 }
 
+// --- names of one inode
+
+TEST_P(TogetherTest, NamesThatAPackageTookApartAreTwoFilesAndThoseThatItJoinedAreOne) {
+  const Thing one = directory({{"a", kOne}, {"b", hard_link_to("a")}}), two = directory({{"a", kOne}, {"b", kOne}});
+  make({{"usr/share/apart", one}, {"usr/share/joined", two}, {"etc/apart", one}, {"etc/joined", two}});
+  update_skel({{"usr/share/apart", two}, {"usr/share/joined", one}, {"etc/apart", two}, {"etc/joined", one}});
+  expect_kept(relink_all(0), {});
+  expect({{"usr/share/apart", two}, {"usr/share/joined", one}, {"etc/apart", two}, {"etc/joined", one}});
+  for (const std::string& name : names_)
+    for (const char* path : {"usr/share/apart", "etc/apart"})
+      EXPECT_NE(inode_of(vserver(name) / path / "a"), inode_of(vserver(name) / path / "b")) << name << " " << path;
+  expect_second_run_changes_nothing();
+  EXPECT_EQ(inconsistencies(), "");
+}
+
 // --- times
 
 TEST_P(TogetherTest, EqualBytesOfAnotherTimeComeWithTheirTime) {
@@ -322,6 +337,20 @@ TEST_P(TogetherTest, DirectoriesWithTheSkelsEntriesHaveTheSkelsTimes) {
     EXPECT_FALSE(time_of(vserver(name) / "usr/share/icons") == (timespec{1'500'000'000, 9})) << name;
   }
   expect_second_run_changes_nothing();
+}
+
+TEST_P(TogetherTest, DirectoriesThatComeWholeHaveTheSkelsTimes) {
+  make({{"usr/share/link", symlink_to("tree")}});
+  merge();
+  for (const char* path : {"usr/share/link", "usr/share/new"}) {
+    put(merged() / path, kTree);
+    set_time(merged() / path, 1'500'000'000, 9);
+  }
+  split();
+  expect_kept(relink_all(0), {});
+  for (const std::string& name : names_)
+    for (const char* path : {"usr/share/link", "usr/share/new"})
+      EXPECT_TRUE(time_of(vserver(name) / path) == (timespec{1'500'000'000, 9})) << name << " " << path;
 }
 
 TEST_P(TogetherTest, UsrIsNewerThanWhatSystemdUpdatedLast) {

@@ -78,7 +78,7 @@ TEST(StagedStepTest, RefusesWhatIsNoStepAndNamesTheLine) {
   };
   for (const std::string& bad :
        {std::string("{}\n"), std::string("7\n"), std::string("{\n"), no_slot, no_path, with("path", "../etc/passwd"),
-        with("path", "/etc/passwd"), with("path", "usr/"), with("source", "usr/../../a"), with("kind", 8),
+        with("path", "/etc/passwd"), with("path", "usr/"), with("source", "usr/../../a"), with("kind", 9),
         with("kind", 258), with("proof", 4), with("part", 3), with("type", 8), with("inode", -1),
         with("uid", 4294967296), with("ns", 0.5)}) {
     const auto read = steps_of(good + bad);

@@ -29,5 +29,38 @@ TEST(PosixAcl, IdsComeFromTheThirdField) {
             (Ids{{"root", 0}, {"www", 33}}));
 }
 
+TEST(PosixAcl, ItsNumbersGoByAMap) {
+  const IdMap ids{{{104, 998}, {999, 5}}, {{104, 7}}};
+  const auto acl = [](std::uint32_t first, std::uint32_t second, std::uint32_t group) {
+    return acl_value({{AclTag::owner, 7, {}, {}},
+                      {AclTag::user, 5, first, {}},
+                      {AclTag::user, 6, second, {}},
+                      {AclTag::group, 4, group, {}},
+                      {AclTag::other, 0, {}, {}}});
+  };
+  EXPECT_EQ(mapped_acl("system.posix_acl_access", acl(104, 999, 104), ids), acl(998, 5, 7));
+  EXPECT_EQ(mapped_acl("system.posix_acl_default", acl(104, 105, 998), ids), acl(998, 105, 998));
+  EXPECT_EQ(mapped_acl("user.note", acl(104, 999, 104), ids), acl(104, 999, 104));
+  const std::string xfs(
+      "\0\0\0\3"
+      "\0\0\0\1\0\0\0\0\0\7\0\0"
+      "\0\0\0\2\0\0\0\x68\0\5\0\0"
+      "\0\0\0\x08\0\0\0\x68\0\4\0\0"sv);
+  const std::string mapped(
+      "\0\0\0\3"
+      "\0\0\0\1\0\0\0\0\0\7\0\0"
+      "\0\0\0\2\0\0\3\xe6\0\5\0\0"
+      "\0\0\0\x08\0\0\0\7\0\4\0\0"sv);
+  EXPECT_EQ(mapped_acl("trusted.SGI_ACL_FILE", xfs, ids), mapped);
+}
+
+TEST(PosixAcl, WhatIsNoAclIsNotMapped) {
+  const IdMap ids{{{104, 998}}, {}};
+  for (const std::string& value : {std::string(), std::string("\2\0\0"), std::string(11, '\2'), std::string(16, '\1')})
+    for (const char* xattr : {"system.posix_acl_access", "trusted.SGI_ACL_FILE"})
+      EXPECT_EQ(mapped_acl(xattr, value, {}).size(), value.size()) << xattr;
+  EXPECT_EQ(mapped_acl("system.posix_acl_access", std::string(12, '\3'), ids), std::string(12, '\3')) << "no version 2";
+}
+
 }  // namespace
 }  // namespace vskel
