@@ -236,7 +236,14 @@ Result<> measure(const Settings& settings, const DirFd& scratch) {
   const std::string path = sys::path_of(scratch);
   const Store store = TRY(Store::open_or_create({path + "/vservers", path + "/etc"}));
   const SkelName name = TRY(SkelName::parse("links"));
-  BuildRequest build{name, settings.source, {}, {}, {}, {}};
+  BuildRequest build{.skel = name,
+                     .source = settings.source,
+                     .exclude = {},
+                     .global = {},
+                     .local = {},
+                     .static_paths = {},
+                     .keep = {},
+                     .engine = {}};
   build.engine.jobs = settings.jobs;
   TRY(build_skel(store, build));
   const Skel skel = TRY(Skel::open(store, build.skel));
@@ -250,7 +257,7 @@ Result<> measure(const Settings& settings, const DirFd& scratch) {
   LinkPhase phase(settings, store.staging(), skel, tree);
   std::vector<double> bare, open, sealed;
   for (unsigned round = 0; round <= settings.rounds; ++round) {
-    TRY(unseal_all(skel.tree(Part::global_part)));
+    TRY(unseal_staged(skel.tree(Part::global_part), skel.tree(Part::global_part)));
     const double of_bare = TRY(phase.bare());
     const double of_open = TRY(phase.engine(SealKind::none, *executor));
     const auto of_sealed = phase.engine(SealKind::immutable, *executor);
