@@ -236,7 +236,14 @@ Result<> measure(const Settings& settings, const DirFd& scratch) {
   const std::string path = sys::path_of(scratch);
   const Store store = TRY(Store::open_or_create({path + "/vservers", path + "/etc"}));
   const SkelName name = TRY(SkelName::parse("links"));
-  BuildRequest build{name, settings.source, {}, {}, {}, {}, {}, Homes::as_they_are, {}};
+  BuildRequest build{.skel = name,
+                     .source = settings.source,
+                     .exclude = {},
+                     .global = {},
+                     .local = {},
+                     .static_paths = {},
+                     .keep = {},
+                     .engine = {}};
   build.engine.jobs = settings.jobs;
   TRY(build_skel(store, build));
   const Skel skel = TRY(Skel::open(store, build.skel));
