@@ -108,10 +108,15 @@ has_accounts() {
   for user in "${!installed[@]}"; do
     grep -q "^$user:" "$vservers/$1/etc/passwd" || echo "no user $user"
     grep -q "^$user:" "$vservers/$1/etc/group" || echo "no group $user"
-    grep -q "^$user:" "$vservers/$1/etc/shadow" || echo "no shadow entry of $user"
+    grep -q "^$user:[!*]" "$vservers/$1/etc/shadow" || echo "no locked shadow entry of $user"
     [ "$(owner_of "$vservers/$1" "${installed[$user]}")" = "$user:$user" ] || echo "${installed[$user]} belongs to $(owner_of "$vservers/$1" "${installed[$user]}")"
   done
 }
+
+# remember_accounts TENANT: who is there, with which numbers and passwords.
+accounts_of() { (cut -d: -f1,3,4 "$1/etc/passwd"; cut -d: -f1,3 "$1/etc/group" | sed 's/^/group /'; cut -d: -f1,2 "$1/etc/shadow" | sed 's/^/shadow /') | sort; }
+remember_accounts() { accounts_of "$vservers/$1" >"$work/accounts.$1"; }
+accounts_stay() { accounts_of "$vservers/$1" | comm -23 "$work/accounts.$1" -; }
 
 check_vserver() {
   local name=$1 step=$2 status
@@ -128,6 +133,7 @@ check_vserver() {
       ;;
     *) fail "$name: relink says \"$status\"" ;;
   esac
+  check "$name: accounts that were there are as they were" accounts_stay "$name"
   check "$name: dpkg --verify as by hand" verify_as_by_hand "$name"
   check "$name: no new link leads nowhere" new_links "$name"
   check "$name: no stale bytecode" "$here/inspect" bytecode "$vservers/$name"
@@ -139,6 +145,7 @@ check_vserver() {
 check_own_secrets() {
   check "no vserver has backups of account files" account_backups
   check "every vserver bears its own name" own_names
+  check "no vserver has a private key of the skel's" find "${tenants[@]/#/$vservers/}" -path '*/etc/lab/key.pem'
   [ "$archive" = servers ] || return 0
   check "SSH host keys are each vserver's own" twice etc/ssh/ssh_host_ed25519_key
   check "the snakeoil key is each vserver's own" twice etc/ssl/private/ssl-cert-snakeoil.key

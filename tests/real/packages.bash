@@ -1,7 +1,9 @@
 # Debian packages of the lab's own, for what no upgrade of a given day is sure to bring; sourced by tests/real/make_root.
 #
-#   lab-tree    1 -> 2: a directory becomes a link to one (dir_to_symlink), a link becomes a directory, a cron job is renamed (mv_conffile), a file goes, a
-#               Python module comes with the same bytes and another time, a user and a dpkg-statoverride are made, an alternative is added
+#   lab-base    1: has a program that lab-tree 2 diverts
+#   lab-tree    1 -> 2: a directory becomes a link to one (dir_to_symlink), a link becomes a directory, a cron job is renamed (mv_conffile), a conffile is dropped,
+#               a file goes, two names of one inode become two files of equal bytes and two files one inode, a Python module comes with the same bytes and another
+#               time; made are a user (who joins a group that was there), a dpkg-statoverride, an alternative, a diversion, a trigger, a private key
 #   lab-extra   1: any other package, installed to see whether that works
 #   lab-own     1: a tenant's own package, which goes with every version;  lab-tied 1: one that goes with lab-tree 1 alone
 # shellcheck shell=bash
@@ -39,6 +41,12 @@ lab_tree_files() {
   printf 'setting = %s\n' "$3" | put "$root/etc/lab/lab.conf"
 }
 
+make_lab_base_1() {
+  control lab-base 1 "$1"
+  printf '#!/bin/sh\necho of the base\n' | put "$1/usr/bin/lab-diverted"
+  chmod 755 "$1/usr/bin/lab-diverted"
+}
+
 make_lab_tree_1() {
   local root=$1
   control lab-tree 1 "$root" 'Depends: python3, adduser'
@@ -49,7 +57,12 @@ make_lab_tree_1() {
   ln -s target "$root/usr/lib/lab/becomes-directory"
   printf 'gone\n' | put "$root/usr/lib/lab/gone"
   printf '0 5 * * * root /bin/true\n' | put "$root/etc/cron.d/lab-old"
-  printf '/etc/cron.d/lab-old\n/etc/lab/lab.conf\n' >"$root/DEBIAN/conffiles"
+  printf 'dropped = yes\n' | put "$root/etc/lab/dropped.conf"
+  printf '/etc/cron.d/lab-old\n/etc/lab/lab.conf\n/etc/lab/dropped.conf\n' >"$root/DEBIAN/conffiles"
+  printf 'one inode\n' | put "$root/usr/lib/lab/pair/a"
+  ln "$root/usr/lib/lab/pair/a" "$root/usr/lib/lab/pair/b"
+  printf 'two inodes\n' | put "$root/usr/lib/lab/pair/c"
+  printf 'two inodes\n' | put "$root/usr/lib/lab/pair/d"
   script "$root" postinst <<'S'
 update-alternatives --install /usr/bin/lab-editor lab-editor /usr/bin/lab-editor-a 20
 update-alternatives --install /usr/bin/lab-editor lab-editor /usr/bin/lab-editor-b 10
@@ -70,21 +83,35 @@ make_lab_tree_2() {
   printf '#!/bin/sh\necho c\n' | put "$root/usr/bin/lab-editor-c"
   chmod 755 "$root/usr/bin/lab-editor-c"
   printf '/etc/cron.d/lab-new\n/etc/lab/lab.conf\n' >"$root/DEBIAN/conffiles"
+  printf 'one inode\n' | put "$root/usr/lib/lab/pair/a"
+  printf 'one inode\n' | put "$root/usr/lib/lab/pair/b"
+  printf 'two inodes\n' | put "$root/usr/lib/lab/pair/c"
+  ln "$root/usr/lib/lab/pair/c" "$root/usr/lib/lab/pair/d"
+  printf '#!/bin/sh\necho of the tree\n' | put "$root/usr/bin/lab-diverted"
+  chmod 755 "$root/usr/bin/lab-diverted"
+  printf 'interest-noawait /usr/share/lab-extra\n' >"$root/DEBIAN/triggers"
   for helper in preinst postinst postrm; do
     script "$root" "$helper" <<'S'
 dpkg-maintscript-helper dir_to_symlink /usr/lib/lab/becomes-link ../../share/lab 2~ -- "$@"
 dpkg-maintscript-helper symlink_to_dir /usr/lib/lab/becomes-directory target 2~ -- "$@"
 dpkg-maintscript-helper mv_conffile /etc/cron.d/lab-old /etc/cron.d/lab-new 2~ -- "$@"
+dpkg-maintscript-helper rm_conffile /etc/lab/dropped.conf 2~ -- "$@"
 S
   done
+  cat >>"$root/DEBIAN/preinst" <<'S'
+dpkg-divert --quiet --package lab-tree --add --rename --divert /usr/bin/lab-diverted.base /usr/bin/lab-diverted
+S
   cat >>"$root/DEBIAN/postinst" <<'S'
 update-alternatives --install /usr/bin/lab-editor lab-editor /usr/bin/lab-editor-a 20
 update-alternatives --install /usr/bin/lab-editor lab-editor /usr/bin/lab-editor-b 10
 update-alternatives --install /usr/bin/lab-editor lab-editor /usr/bin/lab-editor-c 30
 py3compile -p lab-tree
 adduser --quiet --system --group --home /var/lib/labd --shell /usr/sbin/nologin labd
+adduser --quiet labd adm
 mkdir -p /var/lib/labd
 dpkg-statoverride --list /var/lib/labd >/dev/null || dpkg-statoverride --update --add labd labd 750 /var/lib/labd
+umask 077
+[ -e /etc/lab/key.pem ] || openssl genpkey -algorithm ed25519 -out /etc/lab/key.pem
 S
 }
 
@@ -106,7 +133,7 @@ make_lab_tied_1() {
 # make_packages DIRECTORY: all of them, as DIRECTORY/NAME_VERSION_all.deb.
 make_packages() {
   local into=$1 package work
-  for package in lab-tree_1 lab-tree_2 lab-extra_1 lab-own_1 lab-tied_1; do
+  for package in lab-base_1 lab-tree_1 lab-tree_2 lab-extra_1 lab-own_1 lab-tied_1; do
     work=$(mktemp -d)
     chmod 755 "$work"
     "make_$(tr - _ <<<"$package")" "$work"

@@ -25,11 +25,12 @@ tenant_number() {
   keeps /srv/shop/secret
 }
 
-# A user of the daemon's name, with another number.
+# A user of the daemon's name, with another number; and a password of root's.
 tenant_name() {
   makes_accounts
   inside_tenant "$1" groupadd --system --gid 450 redis
   inside_tenant "$1" useradd --system --uid 450 --gid 450 --no-create-home --home-dir /srv/redis --shell /bin/sh redis
+  inside_tenant "$1" usermod --password '$6$lab$not.a.hash' root
   mkdir -p "$1/srv/redis"
   echo "of his own redis" >"$1/srv/redis/dump"
   chmod 640 "$1/srv/redis/dump"
