@@ -43,9 +43,9 @@ kept_is_kept() {
   done <"$work/kept.$1"
 }
 
-# new_links TENANT: links that lead nowhere, and did not before, nor do where the same was done by hand.
+# new_links TENANT: links that lead nowhere, and did not before, nor do where the same was done by hand; logs are in no skel, and a link among them his own.
 new_links() {
-  "$here/inspect" links "$vservers/$1" | grep -vxFf "$work/links.$1" | grep -vxFf "$work/links.hand" || true
+  "$here/inspect" links "$vservers/$1" | grep -vxFf "$work/links.$1" | grep -vxFf "$work/links.hand" | grep -v '^/var/log/' || true
 }
 
 packages_of() { dpkg-query --admindir="$1/var/lib/dpkg" -W -f '${Package} ${Version} ${db:Status-Status}\n' | grep -v -e '^lab-own ' -e '^lab-tied '; }
@@ -113,6 +113,14 @@ has_accounts() {
   done
 }
 
+# What systemd makes anew at boot goes by the time of /usr (ConditionNeedsUpdate).
+newer_than_updated() {
+  local file
+  for file in etc/.updated var/.updated; do
+    [ "$vservers/$1/usr" -nt "$vservers/$1/$file" ] || echo "/usr ($(stat -c %y "$vservers/$1/usr")) is not newer than /$file ($(stat -c %y "$vservers/$1/$file"))"
+  done
+}
+
 # remember_accounts TENANT: who is there, with which numbers and passwords.
 accounts_of() { (cut -d: -f1,3,4 "$1/etc/passwd"; cut -d: -f1,3 "$1/etc/group" | sed 's/^/group /'; cut -d: -f1,2 "$1/etc/shadow" | sed 's/^/shadow /') | sort; }
 remember_accounts() { accounts_of "$vservers/$1" >"$work/accounts.$1"; }
@@ -125,6 +133,7 @@ check_vserver() {
     done)
       check "$name: the skel's packages" same_packages "$name" "$step"
       [ "$name" = untouched ] || check "$name: files of packages as by hand" packages_as_by_hand "$name" "$step"
+      [ ! -e "$vservers/$name/etc/.updated" ] || check "$name: /usr is newer than what goes by it" newer_than_updated "$name"
       [ "$step" = rollback ] || check "$name: has the accounts of what was installed" has_accounts "$name"
       ;;
     skipped)
