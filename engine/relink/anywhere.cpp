@@ -74,7 +74,7 @@ class AnywherePlanner {
     if (found == nullptr) return {};
     Step step;
     step.kind = options_.share == Share::reflink ? Step::Kind::share_extents : Step::Kind::put_over;
-    step.elsewhere = std::make_unique<std::string>(path);
+    step.elsewhere = std::make_unique<Step::Elsewhere>(path);
     step.change = Change::shared;
     step.theirs = found;
     step.mine = identity_of(*stat);

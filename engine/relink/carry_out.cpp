@@ -311,7 +311,7 @@ class CarryOut::Carrier {
     std::vector<std::string> names;
     const Listing listing = TRY(Listing::read(target));
     for (const Listed& listed : listing.entries()) names.emplace_back(listed.name.view());
-    if (digest_of_names(std::move(names)) == step.names) TRY(sys::set_times(target, stat.atime, step.time));
+    if (digest_of_names(std::move(names)) == step.sha256) TRY(sys::set_times(target, stat.atime, step.mine.mtime));
     return true;
   }
 

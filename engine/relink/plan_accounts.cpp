@@ -142,13 +142,13 @@ void Planner::plan_account_file(AccountFile file, const std::string& bytes) {
   step.proof = Proof::digest;
   step.base_generation = base_of(record_, kAccounts);
   step.bundle = 1;  // the first of all
-  step.elsewhere = std::make_unique<std::string>(path_of(file));
+  step.elsewhere = std::make_unique<Step::Elsewhere>(path_of(file));
   step.mine = identity_of(own.stat);
-  step.made = std::make_unique<MadeFile>();
-  step.made->content = bytes;
-  step.made->metadata = metadata_of(own.stat, own.xattrs);
-  step.made->metadata.atime = step.made->metadata.mtime = sys::inode_clock();
-  step.made->replaces = hex_of(*hash_bytes(std::as_bytes(std::span(own.bytes)), WithSha256::yes).sha256);
+  MadeFile& made = step.elsewhere->made.emplace();
+  made.content = bytes;
+  made.metadata = metadata_of(own.stat, own.xattrs);
+  made.metadata.atime = made.metadata.mtime = sys::inode_clock();
+  made.replaces = hex_of(*hash_bytes(std::as_bytes(std::span(own.bytes)), WithSha256::yes).sha256);
   changed_directories_.emplace("etc", 0);
   steps_.add(Turn::accounts, std::move(step));
 }

@@ -173,7 +173,7 @@ Result<> Planner::lay_beside(const Path3& place, const DirFd& dir, const Decisio
   step.change = Change::beside;
   step.base_generation = view_.newest().generation();
   step.theirs = place.theirs;
-  step.elsewhere = std::make_unique<std::string>(joined_path(parent_path(place.path), beside));
+  step.elsewhere = std::make_unique<Step::Elsewhere>(joined_path(parent_path(place.path), beside));
   steps_.add(Turn::others, std::move(step));
   return {};
 }

@@ -151,8 +151,7 @@ void Planner::plan_moves(std::vector<OwnEntry> entries, const Path3& place) {
     step.change = Change::moved;
     step.mine = entry.mine;
     step.base_generation = place.base_generation;
-    step.elsewhere = std::make_unique<std::string>(std::move(entry.from));
-    step.moved_to = std::make_unique<std::string>(std::move(entry.to));
+    step.elsewhere = std::make_unique<Step::Elsewhere>(std::move(entry.from), std::move(entry.to));
     steps_.add(Turn::moves, std::move(step));
   }
 }

@@ -13,8 +13,8 @@ Steps PlannedSteps::take_torn_groups() {
       if (groups_.contains(step.mine.inode)) ++acted[step.mine.inode];
   const auto is_torn = [&](const Step& step) {
     const auto group = groups_.find(step.mine.inode);
-    return step.made == nullptr && step.kind != Step::Kind::put_new && step.mine.type == sys::FileType::regular && group != groups_.end() &&
-           acted[step.mine.inode] < group->second;
+    return group != groups_.end() && step.made() == nullptr && step.kind != Step::Kind::put_new &&
+           step.mine.type == sys::FileType::regular && acted[step.mine.inode] < group->second;
   };
   for (Steps& steps : steps_) {
     for (Step& step : steps)

@@ -45,8 +45,8 @@ StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& v
     out.part = step.base->entry->part;
     out.kept_in = step.base->kept_in;
   }
-  if (step.made != nullptr) out.sha256 = step.made->replaces;
-  if (step.made == nullptr && step.proof == Proof::digest) out.sha256 = hex_of(*step.base->entry->sha256());
+  if (step.made() != nullptr) out.sha256 = step.made()->replaces;
+  if (step.made() == nullptr && step.proof == Proof::digest) out.sha256 = hex_of(*step.base->entry->sha256());
   const bool goes = step.kind == Step::Kind::put_over || step.kind == Step::Kind::remove;
   const NodeOwners owners_before(view, plan.ids_before);
   const auto may_have = [&](const std::optional<Hash128>& xattrs) {
@@ -55,16 +55,16 @@ StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& v
   if (goes && step.mine.type == sys::FileType::regular)
     for (const auto& [node, by] : {std::pair(step.base, &owners_before), std::pair(step.theirs, &owners)})
       if (node != nullptr && node->type() == sys::FileType::regular) may_have(by->xattrs(*node));
-  if (step.made != nullptr) may_have(hash_xattrs(step.made->metadata.xattrs));
+  if (step.made() != nullptr) may_have(hash_xattrs(step.made()->metadata.xattrs));
   if (step.kind == Step::Kind::share_extents || out.links_when_carried_out()) out.source = step.theirs->path();
-  if (step.kind == Step::Kind::move) out.source = *step.moved_to;
+  if (step.kind == Step::Kind::move) out.source = step.elsewhere->moved_to;
   if (step.bundle != 0) out.bundle = plan.bundles[step.bundle - 1];
   out.after_moves = step.after_moves;
   if (step.kind != Step::Kind::set_times) return out;
-  out.time = step.theirs->entry->mtime;
+  out.mine.mtime = step.theirs->entry->mtime;
   std::vector<std::string> names;
   for (const TreeNode* child : step.theirs->children()) names.emplace_back(child->name());
-  out.names = digest_of_names(std::move(names));
+  out.sha256 = digest_of_names(std::move(names));
   return out;
 }
 
@@ -160,9 +160,9 @@ Result<> Stager::fill_slot(const Step& step, StagedStep& staged) {
     const DirFd carrier = TRY(sys::ensure_dir(*slots_, slot, 0700));
     return apply_metadata(carrier, metadata_for(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no);
   }
-  if (step.made != nullptr) {
-    const auto content = std::as_bytes(std::span(step.made->content));
-    TRY(issue(WriteFile{slot, content, &step.made->metadata}, *slots_));
+  if (step.made() != nullptr) {
+    const auto content = std::as_bytes(std::span(step.made()->content));
+    TRY(issue(WriteFile{slot, content, &step.made()->metadata}, *slots_));
     staged.slot_inode = TRY(sys::stat(*slots_, slot)).inode;
     return {};
   }

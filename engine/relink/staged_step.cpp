@@ -97,10 +97,6 @@ void write(std::string& out, const StagedStep& step) {
   object.add("since_ns", step.since.nanoseconds);
   if (!step.bundle.empty()) object.add("bundle", encode_path(step.bundle));
   if (step.after_moves) object.add("after_moves", step.after_moves);
-  if (step.kind != Step::Kind::set_times) return;
-  object.add("time_s", step.time.seconds);
-  object.add("time_ns", step.time.nanoseconds);
-  object.add("names", step.names);
 }
 
 /// One of an enumeration's words, up to `last`.
@@ -146,9 +142,6 @@ StagedStep step_from(const nlohmann::json& json) {
   // None of these is in a step of version 0.1.
   step.bundle = decode_path(json.value("bundle", "")).value_or("");
   step.after_moves = json.value("after_moves", false);
-  if (step.kind != Step::Kind::set_times) return step;
-  step.time = {whole_number<std::int64_t>(json.at("time_s")), whole_number<std::uint32_t>(json.at("time_ns"))};
-  step.names = json.at("names").get<std::string>();
   return step;
 }
 

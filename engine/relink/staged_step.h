@@ -18,13 +18,13 @@ struct StagedStep {
   std::string slot;              ///< name in staging/ID/VSERVER/slots: what comes, and after an exchange what was there
   std::uint64_t slot_inode = 0;  ///< of what comes: tells whether it has come
   bool slot_sealed = false;      ///< what comes is an inode of the skel's, under its seal
-  Identity mine;                 ///< `sealed`: it is an inode of the skel's
+  Identity mine;                 ///< `sealed`: it is an inode of the skel's. Of set_times: its mtime is what is to be
   Proof proof = Proof::inode;
   Part part = Part::global_part;      ///< where the base's file stands, for Proof::base
   unsigned kept_in = 0;               ///< likewise
   std::string source;                 ///< path of the global file that is linked, or whose extents are to be shared;
                                       ///< of a move, where to
-  std::string sha256;                 ///< hex; for Proof::digest
+  std::string sha256;                 ///< hex; for Proof::digest. Of set_times: digest_of_names() of what it is to hold
   std::string xattrs;                 ///< what the file's may be, of what is replaced or removed: see xattrs_word()
   unsigned base_generation = 0;       ///< goes into the record if the step is not carried out
   bool in_use = false;                ///< to be tried last
@@ -33,8 +33,6 @@ struct StagedStep {
 
   std::string bundle;                 ///< all whose steps are carried out or none is; "": none
   bool after_moves = false;           ///< as in Step
-  sys::Time time;                     ///< of set_times
-  std::string names;                  ///< likewise: digest_of_names() of what the directory is to hold
 
   [[nodiscard]] bool is_of_directory() const {
     return kind == Step::Kind::remove_dir || kind == Step::Kind::set_metadata || kind == Step::Kind::set_times ||

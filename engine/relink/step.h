@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -83,14 +84,22 @@ struct Step {
   std::uint32_t bundle = 0;          ///< of the plan's bundles, counted from 1; 0: in none
   const TreeNode* theirs = nullptr;  ///< what comes
   const TreeNode* base = nullptr;    ///< what was; may be null
-  std::unique_ptr<std::string> elsewhere;  ///< the path, where it is not that of theirs or base (--anywhere, moves)
-  std::unique_ptr<std::string> moved_to;   ///< of a move
-  std::unique_ptr<MadeFile> made;          ///< what comes, in place of theirs
-  Identity mine;                           ///< what stands there; not of put_new
+  /// What few steps have.
+  struct Elsewhere {
+    std::string path;      ///< where it is not that of theirs or base (--anywhere, moves)
+    std::string moved_to;  ///< of a move
+    std::optional<MadeFile> made;  ///< what comes, in place of theirs
+  };
+  std::unique_ptr<Elsewhere> elsewhere;
+  Identity mine;  ///< what stands there; not of put_new
 
+  /// nullptr: it is not made here.
+  [[nodiscard]] const MadeFile* made() const {
+    return elsewhere != nullptr && elsewhere->made ? &*elsewhere->made : nullptr;
+  }
   /// `theirs` comes to stand at the path.
   [[nodiscard]] bool brings_theirs() const {
-    return made == nullptr && (kind == Kind::put_new || kind == Kind::put_over);
+    return made() == nullptr && (kind == Kind::put_new || kind == Kind::put_over);
   }
   /// It is about a directory itself, and done when all in it is.
   [[nodiscard]] bool is_of_directory() const {
@@ -99,7 +108,7 @@ struct Step {
   }
   /// Relative to the vserver's root.
   [[nodiscard]] const std::string& path() const {
-    return elsewhere != nullptr ? *elsewhere : theirs != nullptr ? theirs->path() : base->path();
+    return elsewhere != nullptr ? elsewhere->path : theirs != nullptr ? theirs->path() : base->path();
   }
 };
 /// A deque: to grow, a vector of a million steps would for a moment be there twice.

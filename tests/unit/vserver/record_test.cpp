@@ -67,8 +67,7 @@ TEST(RecordTest, KeepsNumbersOfAccountsAndIsAsBeforeWithoutAny) {
 }
 
 TEST(RecordTest, NoNumberIsMappedToRootNorFromIt) {
-  using Json = nlohmann::json;
-  const std::vector<Json> wrong{{{"uid", {{"104", 0}}}},
+  const std::vector<nlohmann::json> wrong{{{"uid", {{"104", 0}}}},
                                 {{"uid", {{"0", 104}}}},
                                 {{"gid", {{"0104", 998}}}},
                                 {{"gid", {{"104", 4294967295}}}},
@@ -76,11 +75,11 @@ TEST(RecordTest, NoNumberIsMappedToRootNorFromIt) {
                                 {{"uid", {{"4294967295", 1}}}},
                                 {{"uid", {{"104", -1}}}},
                                 {{"uid", {{"104", "1"}}}},
-                                {{"uid", Json::array({1})}},
+                                {{"uid", nlohmann::json::array({1})}},
                                 {{"uid", {{"", 1}}}},
-                                Json::array({1}),
+                                nlohmann::json::array({1}),
                                 "104"};
-  for (const Json& ids : wrong) {
+  for (const nlohmann::json& ids : wrong) {
     const auto read = read_record(with("ids", ids), "web1.json");
     ASSERT_FALSE(read) << ids;
     EXPECT_EQ(read.error().path, "web1.json") << ids;
