@@ -33,9 +33,10 @@ bool same_time(sys::Time a, sys::Time b) {
 
 bool look_the_same(const ManifestEntry& a, const ManifestEntry& b) {
   const bool has_time = a.type == sys::FileType::regular || a.type == sys::FileType::symlink;
-  return a.type == b.type && (!has_time || same_time(a.mtime, b.mtime)) && (a.type == sys::FileType::symlink || a.mode == b.mode) && a.uid == b.uid &&
-         a.gid == b.gid && a.size == b.size && a.rdev() == b.rdev() && a.link_target() == b.link_target() &&
-         a.content == b.content && a.xattrs() == b.xattrs();
+  return a.type == b.type && (!has_time || same_time(a.mtime, b.mtime)) &&
+         (a.type == sys::FileType::symlink || a.mode == b.mode) && a.uid == b.uid && a.gid == b.gid &&
+         a.size == b.size && a.rdev() == b.rdev() && a.link_target() == b.link_target() && a.content == b.content &&
+         a.xattrs() == b.xattrs();
 }
 
 bool by_path_and_part(const ManifestEntry& a, const ManifestEntry& b) {

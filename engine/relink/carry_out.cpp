@@ -129,7 +129,8 @@ class CarryOut::Carrier {
   }
 
   void leave(const StagedStep& step) {
-    if (step.kind != Step::Kind::set_times && step.kind != Step::Kind::renew) out_.left.insert_or_assign(step.path, step.base_generation);
+    const bool only_times = step.kind == Step::Kind::set_times || step.kind == Step::Kind::renew;
+    if (!only_times) out_.left.insert_or_assign(step.path, step.base_generation);
   }
 
   /// False if it was not carried out. If it was, the step may have been taken, to wait with its lease.
@@ -454,7 +455,8 @@ class CarryOut::Carrier {
   /// After a crash: our leases died with us, and who had been waiting wrote to what lies in the slot.
   Result<bool> stayed_as_it_was(const StagedStep& step, Name slot) {
     bool same = TRY(is_what_was_meant(step, slot));
-    if (same && step.proof != Proof::inode && step.mine.type == sys::FileType::regular) same = TRY(has_stayed(step, slot));
+    if (same && step.proof != Proof::inode && step.mine.type == sys::FileType::regular)
+      same = TRY(has_stayed(step, slot));
     if (same && step.mine.type == sys::FileType::directory) same = TRY(is_untouched_below(step, slot));
     if (!same) give_back(step);
     return same;
@@ -614,7 +616,8 @@ class CarryOut::Carrier {
   /// before a crash: then it goes back with the others.
   void watch_if_done(StagedStep& step) {
     const auto in_slot = sys::stat_if_there(slots_, *Name::check(step.slot));
-    const bool moves = step.kind == Step::Kind::put_over || step.kind == Step::Kind::put_new || step.kind == Step::Kind::remove;
+    const bool moves =
+        step.kind == Step::Kind::put_over || step.kind == Step::Kind::put_new || step.kind == Step::Kind::remove;
     const auto is_watched = [&](const Watched& watched) { return watched.step.slot == step.slot; };
     if (in_slot && moves && is_done(step, *in_slot) && std::ranges::none_of(under_way_->watched, is_watched))
       under_way_->watched.push_back({step, {}});

@@ -13,7 +13,8 @@ void MovingBases::stay_below_after_all(const std::string& path, unsigned base) {
   const std::string prefix = path + "/";
   for (auto* paths : {&moved_, &staying_}) {
     paths->erase(path);
-    for (auto at = paths->lower_bound(prefix); at != paths->end() && at->first.starts_with(prefix);) at = paths->erase(at);
+    for (auto at = paths->lower_bound(prefix); at != paths->end() && at->first.starts_with(prefix);)
+      at = paths->erase(at);
   }
   stay_below(path, base);
 }

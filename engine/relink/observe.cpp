@@ -178,7 +178,8 @@ class Look {
 Node theirs_node(const TreeNode& theirs, const SideOwners& owners) {
   const ManifestEntry& entry = *theirs.entry;
   const std::uint64_t content = theirs.is_directory() ? 0 : kTheirs;
-  return {entry.type, entry.mode, owners.theirs.user(theirs), owners.theirs.group(theirs), content, kTheirs, entry.mtime};
+  return {entry.type, entry.mode, owners.theirs.user(theirs), owners.theirs.group(theirs),
+          content,    kTheirs,    entry.mtime};
 }
 
 Node base_node(const TreeNode& base, const TreeNode* theirs, const SideOwners& owners) {

@@ -139,7 +139,8 @@ Result<> Planner::look_at_packages(const Path3& place) {
   const SkelPackages& now = *TRY(view_.packages(view_.newest().generation()));
   for (const SkelPackages* packages : {&then, &now}) {
     if (packages->doubt().empty()) continue;
-    const KeptPath doubt{"/" + place.path, "whether the packages that serve it stay is not known: " + packages->doubt()};
+    const KeptPath doubt{"/" + place.path,
+                         "whether the packages that serve it stay is not known: " + packages->doubt()};
     if (std::ranges::find(plan_.kept, doubt) == plan_.kept.end()) plan_.kept.push_back(doubt);
     return {};
   }

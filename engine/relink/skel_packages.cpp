@@ -17,7 +17,8 @@ bool is_digit(char at) { return at >= '0' && at <= '9'; }
 
 /// nullopt if no file of the path is left.
 Result<std::optional<std::string>> read_text(const SkelView& view, const TreeNode* node, std::size_t limit) {
-  const bool at_hand = node != nullptr && node->type() == sys::FileType::regular && (node->as_newest || node->kept_in != 0);
+  const bool at_hand =
+      node != nullptr && node->type() == sys::FileType::regular && (node->as_newest || node->kept_in != 0);
   if (!at_hand || node->entry->size > limit) return std::nullopt;
   return TRY(sys::read_whole(TRY(view.open(*node)), limit));
 }
@@ -30,7 +31,8 @@ bool names_path(std::string_view text, const std::string& path) {
   };
   for (std::size_t at = text.find(path); at != text.npos; at = text.find(path, at + 1)) {
     const std::size_t end = at + path.size();
-    const bool slash_ends = end < text.size() && text[end] == '/' && (end + 1 == text.size() || !goes_on(text[end + 1]));
+    const bool slash_ends =
+        end < text.size() && text[end] == '/' && (end + 1 == text.size() || !goes_on(text[end + 1]));
     const bool ends = end == text.size() || !goes_on(text[end]) || slash_ends;
     if (ends && (at == 0 || !goes_on(text[at - 1]))) return true;
   }

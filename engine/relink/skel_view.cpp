@@ -71,7 +71,8 @@ Result<const Accounts*> SkelView::accounts(unsigned generation) const {
     std::optional<Accounts> known;
     const auto texts = generation == 0 ? std::nullopt : TRY(read_generation_accounts(*skel_, generation));
     // Taken as a whole by a split, since nobody could take it apart: nothing is known of it.
-    if (auto parsed = texts ? Accounts::parse(*texts, "") : Result<Accounts>(); texts && parsed) known = std::move(*parsed);
+    if (auto parsed = texts ? Accounts::parse(*texts, "") : Result<Accounts>(); texts && parsed)
+      known = std::move(*parsed);
     found = accounts_->of.emplace(generation, std::move(known)).first;
   }
   return found->second ? &*found->second : nullptr;
