@@ -123,17 +123,21 @@ Result<bool> Stager::put_filled(const TreeNode& node, const Fd& file, const sys:
   return true;
 }
 
+Result<bool> Stager::link_to_first(const TreeNode& node, std::uint64_t inode, const DirFd& dir, Name name) {
+  if (node.entry->nlink <= 1 || slots_ == nullptr) return false;
+  const std::pair key{node.entry->part, inode};
+  const auto [first, is_first] = first_names_.emplace(key, joined_path(here_, name.view()));
+  if (is_first) return false;
+  TRY(sys::link(TRY(sys::open_dirs(*slots_, parent_path(first->second))), last_name(first->second), dir, name));
+  return true;
+}
+
 Result<> Stager::put_copy(const TreeNode& node, const DirFd& dir, Name name) {
   const DirFd& source = *TRY(files_.directory_of(node));
   const Fd file = TRY(sys::open_trusted_file(source, last_name(node.path())));
   const sys::Stat stat = TRY(sys::stat(file));
   if (TRY(put_filled(node, file, stat, dir, name))) return {};
-  const std::pair key{node.entry->part, stat.inode};
-  if (node.entry->nlink > 1 && slots_ != nullptr) {
-    const auto [first, is_first] = first_names_.emplace(key, joined_path(here_, name.view()));
-    if (!is_first)
-      return sys::link(TRY(sys::open_dirs(*slots_, parent_path(first->second))), last_name(first->second), dir, name);
-  }
+  if (TRY(link_to_first(node, stat.inode, dir, name))) return {};
   const bool clone_only = share_ == Share::reflink && node.entry->part == Part::global_part && stat.size > 0;
   const bool data_only = share_ == Share::copy && node.entry->part == Part::global_part;
   const CopyBy by = clone_only ? CopyBy::clone : data_only ? CopyBy::data : CopyBy::either;
@@ -145,6 +149,7 @@ Result<> Stager::put_other(const TreeNode& node, const DirFd& dir, Name name) {
   const DirFd& source = *TRY(files_.directory_of(node));
   const Name source_name = last_name(node.path());
   const sys::Stat stat = TRY(sys::stat(source, source_name));
+  if (TRY(link_to_first(node, stat.inode, dir, name))) return {};
   const Metadata metadata = metadata_for(stat, TRY(sys::xattrs(source, source_name)));
   if (stat.type != sys::FileType::symlink) return issue(MakeNode{name, stat.type, stat.rdev, &metadata}, dir);
   const std::string target = TRY(sys::read_link(source, source_name));

@@ -46,6 +46,8 @@ class Stager {
   }
   [[nodiscard]] Result<> put_directory(const TreeNode& node, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_file(const TreeNode& node, const DirFd& dir, Name name);
+  /// True if another name of the same inode of the skel's was staged before, and `name` is one more of that.
+  [[nodiscard]] Result<bool> link_to_first(const TreeNode& node, std::uint64_t inode, const DirFd& dir, Name name);
   [[nodiscard]] Result<> put_copy(const TreeNode& node, const DirFd& dir, Name name);
   /// True if it is a static file with tokens, and was put with those filled in.
   [[nodiscard]] Result<bool> put_filled(const TreeNode& node, const Fd& file, const sys::Stat& stat, const DirFd& dir,

@@ -292,6 +292,22 @@ TEST_P(TogetherTest, NamesThatAPackageTookApartAreTwoFilesAndThoseThatItJoinedAr
   EXPECT_EQ(inconsistencies(), "");
 }
 
+TEST_P(TogetherTest, NamesOfOneSymlinkAreOneInTheVserverToo) {
+  make({{"etc/links", directory({{"old", symlink_to("x")}})}});
+  update_skel({{"etc/links/a", symlink_to("x")}, {"etc/links/b", hard_link_to("a")}, {"usr/share/links/a", symlink_to("x")},
+               {"usr/share/links/b", hard_link_to("a")}});
+  expect_kept(relink_all(0), {});
+  for (const std::string& name : names_)
+    for (const char* path : {"etc/links", "usr/share/links"}) {
+      struct stat a {}, b {};
+      ASSERT_EQ(::lstat((vserver(name) / path / "a").c_str(), &a), 0);
+      ASSERT_EQ(::lstat((vserver(name) / path / "b").c_str(), &b), 0);
+      EXPECT_TRUE(S_ISLNK(a.st_mode)) << name << " " << path;
+      EXPECT_EQ(a.st_ino, b.st_ino) << name << " " << path;
+    }
+  expect_second_run_changes_nothing();
+}
+
 // --- times
 
 TEST_P(TogetherTest, EqualBytesOfAnotherTimeComeWithTheirTime) {
