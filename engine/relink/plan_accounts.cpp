@@ -85,8 +85,13 @@ Result<> Planner::plan_accounts(const DirFd& root) {
   if (!record_.ids.empty()) TRY(view_.read_acls());
   const unsigned base_generation = base_of(record_, kAccounts);
   const auto skels = view_.accounts();
-  if (!skels && gate_ == Gate::open && !are_accounts_frozen()) skip_for_accounts(kAccounts, skels.error().line());
-  if (!skels) return {};
+  // What is no account file is the administrator's to mend; all else is the machine's.
+  if (!skels && skels.error().code != 0) return std::unexpected(skels.error());
+  if (!skels) {
+    accounts_stay_ = base_generation;
+    if (gate_ == Gate::open && !are_accounts_frozen()) skip_for_accounts(kAccounts, skels.error().line());
+    return {};
+  }
   const Accounts* const base = TRY(view_.accounts(base_generation));
   const AccountTexts theirs = (*skels)->texts();
   const bool has_any = std::ranges::any_of(theirs, [](const auto& text) { return text.has_value(); });
