@@ -575,7 +575,9 @@ class CarryOut::Carrier {
   /// say, after a crash, that it is still to be.
   void drop(const Watched& watched) {
     const Name slot = *Name::check(watched.step.slot);
-    if (watched.step.kind == Step::Kind::put_over && watched.guard.lease.open()) (void)sys::unlink(slots_, slot);
+    // Of an inode with further names the next would be proved by a ctime that this had moved.
+    const bool goes = watched.step.kind == Step::Kind::put_over && !watched.step.mine.further_names;
+    if (goes && watched.guard.lease.open()) (void)sys::unlink(slots_, slot);
   }
 
   // --- bundles: all of one, or nothing of it

@@ -24,7 +24,8 @@ struct Identity {
   sys::Time mtime, ctime;
   std::uint32_t mode = 0, uid = 0, gid = 0;
   sys::FileType type = sys::FileType::unknown;
-  bool sealed = false;  ///< as the flag said when it was looked at
+  bool sealed = false;         ///< as the flag said when it was looked at
+  bool further_names = false;  ///< a regular file that had more than one; not written down
 };
 [[nodiscard]] Identity identity_of(const sys::Stat& stat);
 /// The same inode, not changed since as far as its owner lets stat(2) tell; what only moves the ctime (a further name,
