@@ -1,0 +1,62 @@
+#include "engine/relink/slots.h"
+
+#include <cerrno>
+
+namespace vskel {
+
+Result<> Slots::put(const StagedStep& step, const DirFd& dir, Name name) {
+  const Name slot = of(step);
+  TRY(lift(step.slot_sealed, dir_, slot, step.slot_inode));
+  auto renamed = sys::rename_new(dir_, slot, dir, name);
+  TRY(restore(step.slot_sealed, renamed ? dir : dir_, renamed ? name : slot, step.slot_inode));
+  return renamed;
+}
+
+Result<> Slots::take(const StagedStep& step, const DirFd& dir, Name name) {
+  const Name slot = of(step);
+  TRY(lift(step.mine.sealed, dir, name, step.mine.inode));
+  auto renamed = sys::rename_new(dir, name, dir_, slot);
+  TRY(restore(step.mine.sealed, renamed ? dir_ : dir, renamed ? slot : name, step.mine.inode));
+  return renamed;
+}
+
+Result<> Slots::exchange(const StagedStep& step, const DirFd& dir, Name name) {
+  const Name slot = of(step);
+  TRY(lift(step.mine.sealed, dir, name, step.mine.inode));
+  auto lifted = lift(step.slot_sealed, dir_, slot, step.slot_inode);
+  auto exchanged = lifted ? sys::exchange(dir_, slot, dir, name) : lifted;
+  // Each inode is sealed again under the name that it has now.
+  const bool swapped = exchanged.has_value();
+  if (lifted) TRY(restore(step.slot_sealed, swapped ? dir : dir_, swapped ? name : slot, step.slot_inode));
+  TRY(restore(step.mine.sealed, swapped ? dir_ : dir, swapped ? slot : name, step.mine.inode));
+  return exchanged;
+}
+
+Result<> Slots::exchange_back(const StagedStep& step, const DirFd& dir, Name name) {
+  const Name slot = of(step);
+  TRY(lift(step.slot_sealed, dir, name, step.slot_inode));
+  auto exchanged = sys::exchange(dir_, slot, dir, name);
+  if (!exchanged && exchanged.error().code == ENOENT) {
+    exchanged = sys::rename_new(dir_, slot, dir, name);
+    if (step.slot_sealed) seals_.leave(step.slot_inode);
+    return exchanged ? sys::make_dir(dir_, slot, 0700) : exchanged;
+  }
+  if (step.slot_sealed) TRY(restore(true, dir_, slot, step.slot_inode));
+  return exchanged;
+}
+
+Result<> Slots::take_back(const StagedStep& step, const DirFd& dir, Name name) {
+  const Name slot = of(step);
+  const auto stat = TRY(sys::stat_if_there(dir, name));
+  if (!stat || stat->inode != step.slot_inode) return {};
+  TRY(lift(step.slot_sealed, dir, name, step.slot_inode));
+  auto renamed = sys::rename_new(dir, name, dir_, slot);
+  TRY(restore(step.slot_sealed, renamed ? dir_ : dir, renamed ? slot : name, step.slot_inode));
+  return renamed;
+}
+
+Result<> Slots::put_back(const StagedStep& step, const DirFd& dir, Name name) {
+  return sys::rename_new(dir_, of(step), dir, name);
+}
+
+}  // namespace vskel

@@ -1,0 +1,45 @@
+// The slots of one vserver's staged steps: what comes lies in them, and once names have moved, what was there. Each
+// function here is one move between a slot and the vserver, with the seals of the skel's inodes lifted around it.
+#pragma once
+
+#include "engine/relink/skel_links.h"
+#include "engine/relink/staged_step.h"
+#include "engine/sys/kernel.h"
+
+namespace vskel {
+
+/// All that it is made with outlives it. Errors are the kernel's; a seal that can't be set again is one, too.
+class Slots {
+ public:
+  Slots(const DirFd& dir, LiftedSeals& seals) : dir_(dir), seals_(seals) {}
+
+  [[nodiscard]] const DirFd& dir() const { return dir_; }
+  [[nodiscard]] static Name of(const StagedStep& step) { return *Name::check(step.slot); }
+
+  /// What comes, to where nothing is.
+  [[nodiscard]] Result<> put(const StagedStep& step, const DirFd& dir, Name name);
+  /// What is there, into the empty slot.
+  [[nodiscard]] Result<> take(const StagedStep& step, const DirFd& dir, Name name);
+  /// What comes and what is there change places.
+  [[nodiscard]] Result<> exchange(const StagedStep& step, const DirFd& dir, Name name);
+  /// Undoes exchange(). Where what came is gone meanwhile, what came out goes back alone, and a directory stays in the
+  /// slot: an empty slot would say that the exchange has been and what came out is dropped.
+  [[nodiscard]] Result<> exchange_back(const StagedStep& step, const DirFd& dir, Name name);
+  /// Undoes put(), unless the tenant has it no more.
+  [[nodiscard]] Result<> take_back(const StagedStep& step, const DirFd& dir, Name name);
+  /// Undoes take().
+  [[nodiscard]] Result<> put_back(const StagedStep& step, const DirFd& dir, Name name);
+
+ private:
+  [[nodiscard]] Result<> lift(bool sealed, const DirFd& dir, Name name, std::uint64_t inode) {
+    return sealed ? seals_.lift(dir, name, inode) : Result<>{};
+  }
+  [[nodiscard]] Result<> restore(bool sealed, const DirFd& dir, Name name, std::uint64_t inode) {
+    return sealed ? seals_.restore(dir, name, inode) : Result<>{};
+  }
+
+  const DirFd& dir_;
+  LiftedSeals& seals_;
+};
+
+}  // namespace vskel
