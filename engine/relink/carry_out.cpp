@@ -211,7 +211,7 @@ class CarryOut::Carrier {
 
   /// False if something is in the slot since before a crash, or another attempt.
   Result<bool> link_into_slot(StagedStep& step) {
-    auto linked = links_.link(step.source, slots_.dir(), Slots::of(step));
+    auto linked = links_.link(step.global_path(), slots_.dir(), Slots::of(step));
     if (!linked && linked.error().code == EEXIST) return false;
     step.slot_inode = TRY(std::move(linked));
     return true;
@@ -293,8 +293,8 @@ class CarryOut::Carrier {
   Result<bool> share_extents(const StagedStep& step, const DirFd& dir, Name name) {
     const Fd target = TRY(sys::open_file(dir, name));
     if (!is_still(step.mine, TRY(sys::stat(target)))) return false;
-    const DirFd source_dir = TRY(SkelView::directory_of(skel_, 0, Part::global_part, step.source));
-    const Fd source = TRY(sys::open_trusted_file(source_dir, last_name(step.source)));
+    const DirFd source_dir = TRY(SkelView::directory_of(skel_, 0, Part::global_part, step.global_path()));
+    const Fd source = TRY(sys::open_trusted_file(source_dir, last_name(step.global_path())));
     for (std::uint64_t at = 0; at < step.mine.size;) {
       const sys::Deduped deduped = TRY(sys::dedupe(source, target, at, std::min(kDedupePiece, step.mine.size - at)));
       if (!deduped.same || deduped.bytes == 0) return false;

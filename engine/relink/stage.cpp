@@ -56,7 +56,7 @@ StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& v
     for (const auto& [node, by] : {std::pair(step.base, &owners_before), std::pair(step.theirs, &owners)})
       if (node != nullptr && node->type() == sys::FileType::regular) may_have(by->xattrs(*node));
   if (step.made() != nullptr) may_have(hash_xattrs(step.made()->metadata.xattrs));
-  if (step.kind == Step::Kind::share_extents || out.links_when_carried_out()) out.source = step.theirs->path();
+  if (out.uses_global_file() && step.theirs->path() != out.path) out.source = step.theirs->path();
   if (step.kind == Step::Kind::move) out.source = step.elsewhere->moved_to;
   if (step.bundle != 0) out.bundle = plan.bundles[step.bundle - 1];
   out.after_moves = step.after_moves;

@@ -88,7 +88,7 @@ void write(std::string& out, const StagedStep& step) {
   object.add("proof", step.proof);
   object.add("part", step.part);
   object.add("kept_in", step.kept_in);
-  object.add("source", encode_path(step.source));
+  object.add("source", encode_path(step.uses_global_file() ? step.global_path() : step.source));
   object.add("sha256", step.sha256);
   object.add("xattrs", step.xattrs);
   object.add("base_generation", step.base_generation);
@@ -181,6 +181,7 @@ Result<> read_steps(std::string_view text, const std::string& source, const Step
     if (!step.bundle.empty() && !is_relative_path(step.bundle)) return bad("its bundle is no path");
     if (step.kind == Step::Kind::move && step.source.empty()) return bad("moves nowhere");
     if (step.links_when_carried_out() && step.source.empty()) return bad("links nothing");
+    if (step.uses_global_file() && step.source == step.path) step.source.clear();
     TRY(sink(std::move(step)));
   }
   return {};

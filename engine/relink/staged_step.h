@@ -22,8 +22,7 @@ struct StagedStep {
   Proof proof = Proof::inode;
   Part part = Part::global_part;      ///< where the base's file stands, for Proof::base
   unsigned kept_in = 0;               ///< likewise
-  std::string source;                 ///< path of the global file that is linked, or whose extents are to be shared;
-                                      ///< of a move, where to
+  std::string source;                 ///< of a move, where to; else see global_path()
   std::string sha256;                 ///< hex; for Proof::digest. Of set_times: digest_of_names() of what it is to hold
   std::string xattrs;                 ///< what the file's may be, of what is replaced or removed: see xattrs_word()
   unsigned base_generation = 0;       ///< goes into the record if the step is not carried out
@@ -38,6 +37,9 @@ struct StagedStep {
     return kind == Step::Kind::remove_dir || kind == Step::Kind::set_metadata || kind == Step::Kind::set_times ||
            kind == Step::Kind::renew;
   }
+  [[nodiscard]] bool uses_global_file() const { return kind == Step::Kind::share_extents || links_when_carried_out(); }
+  /// Of the file that is linked, or whose extents are to be shared: mostly the step's own path, which is kept once.
+  [[nodiscard]] const std::string& global_path() const { return source.empty() ? path : source; }
   /// An inode of the skel's takes the place of a file: the slot is empty until then.
   [[nodiscard]] bool links_when_carried_out() const { return kind == Step::Kind::put_over && slot_sealed; }
 };

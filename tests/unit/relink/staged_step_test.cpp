@@ -61,9 +61,14 @@ TEST(StagedStepTest, AStepThatLinksNamesWhatItLinks) {
   StagedStep step = odd_step();
   step.kind = Step::Kind::put_over;
   ASSERT_TRUE(step.links_when_carried_out());
-  EXPECT_TRUE(steps_of(text_of({step})));
   step.source.clear();
-  EXPECT_FALSE(steps_of(text_of({step})));
+  const std::string text = text_of({step});
+  const auto read = steps_of(text);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->front().global_path(), step.path);
+  nlohmann::json nothing = nlohmann::json::parse(text);
+  nothing["source"] = "";
+  EXPECT_FALSE(steps_of(nothing.dump() + "\n"));
 }
 
 TEST(StagedStepTest, RefusesWhatIsNoStepAndNamesTheLine) {
