@@ -11,6 +11,7 @@
 #include "engine/skel/account_files.h"
 #include "engine/skel/database_leftovers.h"
 #include "engine/skel/layout.h"
+#include "engine/vserver/record_tokens.h"
 
 namespace vskel {
 
@@ -75,7 +76,7 @@ bool Planner::goes_on_as_it_is(const TreeNode* base, const TreeNode* theirs, con
 
 Result<bool> Planner::plan_child(const Path3& place, const DirFd& dir, const Listed* mine) {
   const bool their_directory = place.becomes_directory(), base_directory = place.was_directory();
-  if (is_vservers_own(place, mine)) return false;
+  if (TRY(is_vservers_own(place, dir, mine))) return false;
   if (is_frozen(place)) {
     settle(place, decide(question_for(place, Obstacle::frozen)));
     if (their_directory || base_directory) stay_below(place);
@@ -91,10 +92,35 @@ Result<bool> Planner::plan_child(const Path3& place, const DirFd& dir, const Lis
   return plan_file(place, dir, *mine);
 }
 
-bool Planner::is_vservers_own(const Path3& place, const Listed* mine) {
+Result<bool> Planner::has_filled(const TreeNode& theirs, const DirFd& dir, const Listed& mine) {
+  if (theirs.type() != FileType::regular || mine.type != FileType::regular) return false;
+  const auto pinned = TRY(sys::pin_if_there(dir, mine.name));
+  if (!pinned || pinned->stat.type != FileType::regular || pinned->stat.size > kMostStaticBytes) return false;
+  const Fd file = TRY(files_.open(theirs));
+  if (TRY(sys::stat(file)).size > kMostStaticBytes) return false;
+  const std::string text = TRY(sys::read_whole(file, kMostStaticBytes));
+  const std::string own = TRY(sys::read_whole(TRY(sys::open_pinned(*pinned)), kMostStaticBytes));
+  return own == fill_tokens(text, tokens_of(record_, options_.vservers)).text;
+}
+
+Result<> Planner::look_at_static(const Path3& place, const DirFd& dir, const Listed& mine) {
+  const bool equal = place.theirs != nullptr && place.base->type() == place.theirs->type() &&
+                     place.base->entry->content == place.theirs->entry->content &&
+                     place.base->entry->link_target() == place.theirs->entry->link_target();
+  const bool told = !equal && (place.theirs == nullptr || !TRY(has_filled(*place.theirs, dir, mine)));
+  const auto why = place.theirs == nullptr ? why::kStaticRemoved : why::kStaticChanged;
+  settle(place, told ? Decision{Action::keep, 0, why, false} : Decision{});
+  return {};
+}
+
+Result<bool> Planner::is_vservers_own(const Path3& place, const DirFd& dir, const Listed* mine) {
   if (place.becomes_directory() || (place.theirs == nullptr && place.was_directory())) return false;
-  const auto stays = [&] {
-    if (!place.unchanged()) bases_.move(place.path, place.base_generation);
+  const auto stays = [&]() -> Result<bool> {
+    const bool was_static = is_static(place.base) && (place.theirs == nullptr || is_static(place.theirs));
+    if (was_static && mine != nullptr && !place.unchanged() && !account_file_at(place.path))
+      TRY(look_at_static(place, dir, *mine));
+    else if (!place.unchanged())
+      bases_.move(place.path, place.base_generation);
     return true;
   };
   if (is_static(place.theirs)) {
@@ -104,7 +130,8 @@ bool Planner::is_vservers_own(const Path3& place, const Listed* mine) {
     if (mine == nullptr && place.base_known && place.base == nullptr) return false;
     // What was shared is somebody else's too: its place takes one of the vserver's own.
     const bool was_shared = place.base != nullptr && place.base->entry->part == Part::global_part;
-    return mine != nullptr && was_shared && !place.was_directory() ? false : stays();
+    if (mine != nullptr && was_shared && !place.was_directory()) return false;
+    return stays();
   }
   if (is_static(place.base)) return stays();
   if (!is_identity(place)) return false;

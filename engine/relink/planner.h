@@ -62,7 +62,11 @@ class Planner {
   Result<bool> plan_common_directory(const Path3& place, const DirFd& parent, const Listed& mine);
   Result<bool> plan_removed_directory(const Path3& place, const DirFd& dir);
   /// A path at which something of the vserver's own stands in any case; false where it is to be planned as others are.
-  bool is_vservers_own(const Path3& place, const Listed* mine);
+  Result<bool> is_vservers_own(const Path3& place, const DirFd& dir, const Listed* mine);
+  /// The skel's static file changed or went, and the vserver's, which no relink touches, does not say the same already.
+  Result<> look_at_static(const Path3& place, const DirFd& dir, const Listed& mine);
+  /// The vserver has what it would have if it were made of theirs.
+  Result<bool> has_filled(const TreeNode& theirs, const DirFd& dir, const Listed& mine);
   /// A rule says that it must be each vserver's own.
   [[nodiscard]] bool is_identity(const Path3& place) const;
   /// A closed descriptor where the tenant has put something else there, or something is mounted.

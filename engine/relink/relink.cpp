@@ -132,6 +132,7 @@ class Run {
     options.new_beside = request_.new_beside;
     options.ignore_mtime = request_.ignore_mtime;
     options.databases = request_.databases;
+    options.vservers = store_.paths().vservers;
     options.freeze = request_.settings.freeze;
     options.more_databases = request_.settings.pkgdb;
     return options;

@@ -109,9 +109,8 @@ Result<> Stager::put_file(const TreeNode& node, const DirFd& dir, Name name) {
 /// A static file says something else in every vserver.
 Result<bool> Stager::put_filled(const TreeNode& node, const Fd& file, const sys::Stat& stat, const DirFd& dir,
                                 Name name) {
-  constexpr std::uint64_t kMostStatic = 16 << 20;
-  if (tokens_ == nullptr || node.entry->part != Part::static_part || stat.size > kMostStatic) return false;
-  const std::string text = TRY(sys::read_whole(file, kMostStatic));
+  if (tokens_ == nullptr || node.entry->part != Part::static_part || stat.size > kMostStaticBytes) return false;
+  const std::string text = TRY(sys::read_whole(file, kMostStaticBytes));
   if (!has_tokens(text)) return false;
   const Filled filled = fill_tokens(text, *tokens_);
   for (const std::string& token : filled.unknown)

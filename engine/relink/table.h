@@ -92,6 +92,8 @@ inline constexpr std::string_view kInUse = "in use";
 inline constexpr std::string_view kSpecialFile = "special file";
 inline constexpr std::string_view kBundleInUse = "in use by the tenant, changed in the skel";
 inline constexpr std::string_view kBundleRemoved = "in use by the tenant, removed in the skel";
+inline constexpr std::string_view kStaticChanged = "each vserver's own (static), changed in the skel";
+inline constexpr std::string_view kStaticRemoved = "each vserver's own (static), removed in the skel";
 inline constexpr std::string_view kIdentity = "each vserver's own, added in the skel";
 }  // namespace why
 

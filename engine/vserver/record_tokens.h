@@ -1,6 +1,7 @@
 // The values of tokens that a vserver's record gives. Pure; thread-safe.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -8,6 +9,9 @@
 #include "engine/vserver/record.h"
 
 namespace vskel {
+
+/// A static file that is larger is copied as it is.
+inline constexpr std::uint64_t kMostStaticBytes = 16 << 20;
 
 /// For fill_tokens(). `vservers` is the directory that the vserver lies in. What the record does not know, of an adopted
 /// vserver, has no value.

@@ -444,6 +444,32 @@ TEST_P(TogetherTest, ATokenIsNeverLaidRawIntoAVserver) {
   for (const std::string& name : names_) EXPECT_NE(read_file(vserver(name) / "etc/new.conf").find(name), std::string::npos);
 }
 
+TEST_P(TogetherTest, AStaticFileThatTheSkelChangesStaysAndIsToldOf) {
+  constexpr const char* kStays = "each vserver's own (static), changed in the skel";
+  constexpr const char* kGoes = "each vserver's own (static), removed in the skel";
+  make({{"etc/main.cf", file("myhostname = one\n")}, {"etc/gone.cf", kOne}, {"etc/followed.cf", kOne}});
+  write_file(skel() / "layout", "static /etc/main.cf\nstatic /etc/gone.cf\nstatic /etc/followed.cf\n" +
+                                    read_file(skel() / "layout"));
+  update_skel({{"etc/main.cf", file("myhostname = %%VS_FQDN%%\nlevel = 1\n")}});
+  expect_kept(relink_all(0), {});
+  write_file(skel() / "static/etc/main.cf", "myhostname = %%VS_FQDN%%\nlevel = 2\n");
+  write_file(skel() / "static/etc/followed.cf", "of %%VS_NAME%%\n");
+  fs::remove(skel() / "static/etc/gone.cf");
+  update_skel({{"etc/motd", kTwo}});
+  for (const std::string& name : names_) write_file(vserver(name) / "etc/followed.cf", "of " + name + "\n");
+  const Kept kept{{"/etc/main.cf", kStays}, {"/etc/gone.cf", kGoes}};
+  expect_kept(relink_all(0), kept);
+  expect_kept(relink_all(0), kept);
+  for (const std::string& name : names_) EXPECT_EQ(read_file(vserver(name) / "etc/main.cf"), "myhostname = one\n");
+  // He follows by hand.
+  for (const std::string& name : names_) {
+    write_file(vserver(name) / "etc/main.cf", "myhostname = " + name + ".example.com\nlevel = 2\n");
+    fs::remove(vserver(name) / "etc/gone.cf");
+  }
+  expect_kept(relink_all(0), {});
+  expect_second_run_changes_nothing();
+}
+
 TEST_P(TogetherTest, WhatWasSharedAndIsStaticNowBecomesTheVserversOwn) {
   make({{"usr/share/page", kOne}});
   write_file(skel() / "layout", "static /usr/share/page\n" + read_file(skel() / "layout"));
