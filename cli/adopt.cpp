@@ -16,12 +16,12 @@ struct AdoptOptions {
 };
 
 Result<ExitStatus> adopt(Session& session, const AdoptOptions& options) {
-  AdoptRequest request {
-    .skel = TRY(SkelName::parse(options.skel))
-    , .name = TRY(VserverName::parse(options.name))
-    , .fqdn = std::nullopt, .address = std::nullopt, .share = TRY(parse_share(options.share))
-    , .engine = session.engine()
-  };
+  AdoptRequest request{.skel = TRY(SkelName::parse(options.skel)),
+                       .name = TRY(VserverName::parse(options.name)),
+                       .fqdn = std::nullopt,
+                       .address = std::nullopt,
+                       .share = TRY(parse_share(options.share)),
+                       .engine = session.engine()};
   if (!options.fqdn.empty()) request.fqdn = TRY(Fqdn::parse(options.fqdn));
   if (!options.ip.empty()) request.address = TRY(Address::parse(options.ip));
   const Store store = TRY(session.store_to_change(Needs::vservers, request.skel));

@@ -20,8 +20,8 @@
 
 namespace {
 
-/// Memory that was freed stays ours. glibc gives the end of each thread's heap back from 128 KiB on, and what a directory
-/// let go of is a page fault for the next one (mallopt(3)): a twentieth of the time of a single create-vs.
+/// Memory that was freed stays ours. glibc gives the end of each thread's heap back from 128 KiB on, and what a
+/// directory let go of is a page fault for the next one (mallopt(3)): a twentieth of the time of a single create-vs.
 void keep_freed_memory() {
   constexpr int kKept = 8 << 20, kStep = 1 << 20;
   ::mallopt(M_TRIM_THRESHOLD, kKept);

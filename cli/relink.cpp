@@ -20,11 +20,13 @@ struct RelinkOptions {
 };
 
 Result<RelinkRequest> request_of(Session& session, const RelinkOptions& options) {
-  RelinkRequest request {
-    .skel = TRY(SkelName::parse(options.skel))
-    , .vservers = {}, .databases = options.databases == "force" ? PackageDatabases::force : PackageDatabases::skip,
-      .to = std::nullopt, .export_new = {}, .settings = session.settings.relink, .engine = session.engine()
-  };
+  RelinkRequest request{.skel = TRY(SkelName::parse(options.skel)),
+                        .vservers = {},
+                        .databases = options.databases == "force" ? PackageDatabases::force : PackageDatabases::skip,
+                        .to = std::nullopt,
+                        .export_new = {},
+                        .settings = session.settings.relink,
+                        .engine = session.engine()};
   for (const std::string& name : options.names) request.vservers.push_back(TRY(VserverName::parse(name)));
   request.share_only = options.share_only;
   request.global_only = options.global_only;
@@ -112,8 +114,7 @@ void tell(Session& session, const RelinkedVserver& vserver, unsigned generation)
   for (const TenantsState& state : vserver.states)
     output.text("  " + safe_line(state.package + " " + state.from + " -> " + state.to + ": " + printable(state.path)) +
                 " is the tenant's\n");
-  for (const std::string& path : vserver.beside)
-    output.text("  the skel's is in " + safe_line(printable(path)) + "\n");
+  for (const std::string& path : vserver.beside) output.text("  the skel's is in " + safe_line(printable(path)) + "\n");
   for (const std::string& path : vserver.old_set_id)
     output.warning(vserver.name + ": SET-ID FILE " + printable(path) +
                    " is not the skel's: it may be the hole that an update closed");
@@ -163,8 +164,9 @@ Action relink_command(CLI::App& command) {
   command.add_option("--export-new", options->export_new, "Write the skel's side of every conflict below DIR/NAME")
       ->type_name("DIR");
   command.add_flag("--ack", options->acknowledge, "What is kept has been seen: later runs are silent about it");
-  command.add_flag("--new-beside", options->new_beside,
-                   "Lay the skel's version of each file that is kept below /etc beside it, as NAME.dpkg-dist or NAME.rpmnew");
+  command.add_flag(
+      "--new-beside", options->new_beside,
+      "Lay the skel's version of each file that is kept below /etc beside it, as NAME.dpkg-dist or NAME.rpmnew");
   command.add_flag("--ignore-mtime", options->ignore_mtime, "Share files that differ in nothing but their time, too");
   declare_quiesce(command, options->quiesce);
   return [options](Session& session) { return relink(session, *options); };

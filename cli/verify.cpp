@@ -27,7 +27,11 @@ Result<ExitStatus> compare(Session& session, const std::vector<std::string>& giv
 
 Action verify_command(CLI::App& command) {
   const auto names = std::make_shared<std::vector<std::string>>();
-  command.add_option("NAME", *names, "Skels and vservers to verify, of a vserver its shared files too [all skels and vservers]")->type_name("")->take_all();
+  command
+      .add_option("NAME", *names,
+                  "Skels and vservers to verify, of a vserver its shared files too [all skels and vservers]")
+      ->type_name("")
+      ->take_all();
   return [names](Session& session) { return compare(session, *names); };
 }
 

@@ -18,8 +18,7 @@ struct Buffers {
 }  // namespace
 
 Result<Comparison> compare_content(const Fd& a, const Fd& b) {
-  const std::uint64_t size = TRY(sys::stat(a))
-  .size;
+  const std::uint64_t size = TRY(sys::stat(a)).size;
   if (TRY(sys::stat(b)).size != size) return Comparison{};
   return compare_content(a, b, size);
 }

@@ -136,8 +136,7 @@ Result<Report> measure_host(const DirFd& where, const Request& asked) {
   auto sample = TRY(Sample::make(where));
   auto report = HostMeasure(*sample, request).run();
   TRY(sample->remove());
-  if (report) report->file_system = TRY(sys::file_system(where))
-  .type;
+  if (report) report->file_system = TRY(sys::file_system(where)).type;
   return report;
 }
 

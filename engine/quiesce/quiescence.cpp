@@ -113,11 +113,7 @@ struct Quiescence::Held {
 
   /// Whether nobody is there. One look may miss a process that was just born of one that has just died: /proc is read
   /// name by name.
-  Result<bool> nobody() const {
-    return TRY(look())
-    .empty() && TRY(look())
-    .empty();
-  }
+  Result<bool> nobody() const { return TRY(look()).empty() && TRY(look()).empty(); }
 
   Result<> begin() {
     lock = TRY(Lock::take(store, "quiesce", request.wait));
@@ -282,8 +278,7 @@ Result<> Quiescence::prove() {
   if (held_ == nullptr || held_->proven) return {};
   held_->proven = true;
   // Who came in meanwhile was in nobody's sight while seals were off.
-  const bool anybody = held_->intent.has_value() || !TRY(held_->look())
-  .empty();
+  const bool anybody = held_->intent.has_value() || !TRY(held_->look()).empty();
   return anybody && held_->request.prove ? held_->request.prove() : Result<>{};
 }
 

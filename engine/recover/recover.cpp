@@ -41,16 +41,12 @@ Result<std::vector<std::string>> finish_known(const Store& store, Intent& intent
   std::optional<Lock> lock;
   if (const std::string skel = first.value("skel", ""); !skel.empty())
     lock = TRY(Lock::take(store, "skel." + skel, wait));
-  if (operation == "build-skel") return std::vector {
-      TRY(finish_build(store, intent))
-    };
-  if (operation == "merge-skel" || operation == "abort-merge") return std::vector {
-      TRY(finish_merge(store, intent))
-    };
+  if (operation == "build-skel") return std::vector{TRY(finish_build(store, intent))};
+  if (operation == "merge-skel" || operation == "abort-merge") return std::vector{TRY(finish_merge(store, intent))};
   // The trash is emptied by recover itself, when all who share what is in it are still.
-  if (operation == "split-skel" || operation == "rollback") return std::vector {
-      TRY(finish_generation(store, intent, Trash::leave, tenants_holder(store, Quiesce::automatic, {})))
-    };
+  if (operation == "split-skel" || operation == "rollback")
+    return std::vector{
+        TRY(finish_generation(store, intent, Trash::leave, tenants_holder(store, Quiesce::automatic, {})))};
   if (operation == "create-vs") return finish_creation(store, intent);
   if (is_quiescence(intent)) return finish_quiescence(store, intent);
   if (operation == "prune") {  // what it had moved into the trash goes with that

@@ -75,10 +75,9 @@ class DatabaseComparison {
   Result<> look_at_link(const std::string& path, const Sides& own, const DirFd& parent, Name name) {
     const std::string target = TRY(sys::read_link(parent, name));
     const auto leads = lexical_target(path, target);
-    const bool into_another =
-        leads && std::ranges::any_of(databases_, [&](const std::string& database) {
-          return database != path && is_below_any(std::span(&database, 1), *leads);
-        });
+    const bool into_another = leads && std::ranges::any_of(databases_, [&](const std::string& database) {
+                                return database != path && is_below_any(std::span(&database, 1), *leads);
+                              });
     if (!into_another || !leads_as(own, target)) changed(path);
     return {};
   }
@@ -104,7 +103,9 @@ class DatabaseComparison {
     if (own.base == nullptr || own.theirs == nullptr) return {};
     for (const TreeNode* child : own.base->children()) {
       const bool in_both = GenerationTree::child(*own.theirs, child->name()) != nullptr;
-      if (in_both && !is_database_leftover(*child) && !is_database_log(child->name()) && !present.contains(child->name())) changed(child->path());
+      if (in_both && !is_database_leftover(*child) && !is_database_log(child->name()) &&
+          !present.contains(child->name()))
+        changed(child->path());
     }
     return {};
   }

@@ -70,8 +70,7 @@ class Look {
     const Fd& file = *observed_.file;
     TRY(look_for_writers(file));
     TRY(look_at_xattrs(file));
-    if (maybe_base && observed_.node.xattrs == base_node(*base_, theirs_, owners_).xattrs)
-      TRY(compare_with_base(file));
+    if (maybe_base && observed_.node.xattrs == base_node(*base_, theirs_, owners_).xattrs) TRY(compare_with_base(file));
     const bool open_still = observed_.node.content == kMine && !(base_ != nullptr && base_->as_newest && compared_);
     if (maybe_theirs && open_still && observed_.node.xattrs == kTheirs) TRY(compare_with_theirs(file));
     observed_.compared_under_lease = leased_ && view_.ctime_tells(stat);
@@ -178,8 +177,8 @@ class Look {
 Node theirs_node(const TreeNode& theirs, const SideOwners& owners) {
   const ManifestEntry& entry = *theirs.entry;
   const std::uint64_t content = theirs.is_directory() ? 0 : kTheirs;
-  return {entry.type, entry.mode, owners.theirs.user(theirs), owners.theirs.group(theirs),
-          content,    kTheirs,    entry.mtime};
+  return {entry.type, entry.mode, owners.theirs.user(theirs), owners.theirs.group(theirs), content,
+          kTheirs,    entry.mtime};
 }
 
 Node base_node(const TreeNode& base, const TreeNode* theirs, const SideOwners& owners) {

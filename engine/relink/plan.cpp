@@ -37,10 +37,8 @@ Planner::Planner(const SkelView& view, const Record& record, const PlanOptions& 
 
 Result<VserverPlan> Planner::run(const DirFd& root) {
   root_ = &root;
-  root_device_ = TRY(sys::stat(root))
-  .device;
-  has_subvolumes_ = TRY(sys::file_system(root))
-  .type == "btrfs";
+  root_device_ = TRY(sys::stat(root)).device;
+  has_subvolumes_ = TRY(sys::file_system(root)).type == "btrfs";
   TRY(plan_accounts(root));
   (void)TRY(plan_directory(sides_.root(), root));
   settle_accounts();
@@ -112,12 +110,12 @@ void Planner::add_step(const Path3& place, Step step) {
   step.base = place.base;
   step.base_generation = place.base_generation;
   step.bundle = bundle_;
-  const Turn turn = bundle_ != 0               ? Turn::bundles
-                    : in_database(place.path)  ? (step.is_of_directory() ? Turn::database_directories : Turn::database)
-                    : step.is_of_directory()   ? Turn::directories
-                    : step.after_moves         ? Turn::links
-                    : is_library(place.path)   ? Turn::libraries
-                                               : Turn::others;
+  const Turn turn = bundle_ != 0              ? Turn::bundles
+                    : in_database(place.path) ? (step.is_of_directory() ? Turn::database_directories : Turn::database)
+                    : step.is_of_directory()  ? Turn::directories
+                    : step.after_moves        ? Turn::links
+                    : is_library(place.path)  ? Turn::libraries
+                                              : Turn::others;
   // Sharing exchanges names, too, and moves the time of their directory.
   if (step.kind != Step::Kind::set_metadata && step.kind != Step::Kind::share_extents)
     changed_directories_.emplace(parent_path(place.path), is_bundle(place) ? 0 : bundle_);

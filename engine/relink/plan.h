@@ -56,8 +56,8 @@ struct VserverPlan {
   std::vector<KeptPath> kept;
   std::vector<std::string> accounts;  ///< what becomes of users and groups, see Followed::done
   IdMap ids_before, ids;              ///< of the record, and of the record when all is done
-  /// What hides other paths from the update, or makes nonsense of it: the vserver is left as it is, whole, and there are
-  /// no steps.
+  /// What hides other paths from the update, or makes nonsense of it: the vserver is left as it is, whole, and there
+  /// are no steps.
   std::vector<KeptPath> torn;
   std::vector<TenantsState> states;
   std::set<std::string> old_set_id;        ///< set-id files that are not the skel's: "usr/bin/su"

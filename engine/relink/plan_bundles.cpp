@@ -169,8 +169,8 @@ void Planner::keep_bundle(const Path3& place) {
 }
 
 Result<bool> Planner::plan_untouched_bundle(const Path3& place, const DirFd& parent, const Listed& mine) {
-  const auto counted = std::tuple(plan_.kept.size(), plan_.conflicts.size(), plan_.shared_before, plan_.shared_now,
-                                  plan_.bytes_saved);
+  const auto counted =
+      std::tuple(plan_.kept.size(), plan_.conflicts.size(), plan_.shared_before, plan_.shared_now, plan_.bytes_saved);
   plan_.bundles.push_back(place.path);
   bundle_ = static_cast<std::uint32_t>(plan_.bundles.size());
   kept_in_bundle_ = false;

@@ -171,9 +171,7 @@ bool Planner::plan_absent(const Path3& place) {
 
 Result<DirFd> Planner::enter(const DirFd& parent, Name name) const {
   auto opened = sys::open_dir(parent, name);
-  const auto is_blocked = [](int code) {
-    return code == ELOOP || code == ENOTDIR || code == EXDEV || code == ENOENT;
-  };
+  const auto is_blocked = [](int code) { return code == ELOOP || code == ENOTDIR || code == EXDEV || code == ENOENT; };
   if (!opened && is_blocked(opened.error().code)) return DirFd();
   DirFd dir = TRY(std::move(opened));
   // RESOLVE_NO_XDEV lets btrfs subvolumes pass; their device number tells.

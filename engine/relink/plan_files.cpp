@@ -108,13 +108,12 @@ Result<Place> Planner::place_of(const TreeNode& theirs, const Observed& observed
   if (options_.share != Share::reflink || !observed.file) return Place::its_own;
   const auto extents = TRY(sys::physical_extents(TRY(files_.open(theirs))));
   if (!extents) return Place::as_it_should;  // packed into metadata: there is nothing to share
-  return TRY(sys::physical_extents(*observed.file))
-  == extents ? Place::as_it_should : Place::its_own;
+  return TRY(sys::physical_extents(*observed.file)) == extents ? Place::as_it_should : Place::its_own;
 }
 
 /// The step for a decision; true if there is one.
 bool Planner::add_file_step(const Path3& place, const Decision& decision, const Observed& observed, Step step,
-                   bool is_theirs) {
+                            bool is_theirs) {
   Action action = decision.action;
   // What is in use is tried at the end: planned as if it were not.
   if (decision.why == why::kInUse) {
@@ -144,8 +143,8 @@ bool Planner::add_file_step(const Path3& place, const Decision& decision, const 
   if (!step.in_use && place.theirs != nullptr && is_to_be_shared(*place.theirs)) ++plan_.shared_now;
   if (!step.in_use && step.change == Change::shared && observed.stat.nlink == 1)
     plan_.bytes_saved += observed.stat.blocks * 512;
-  if (observed.stat.nlink > 1 && observed.stat.type == FileType::regular &&
-      !view_.is_skel_inode(observed.stat.inode) && step.kind != Step::Kind::share_extents)
+  if (observed.stat.nlink > 1 && observed.stat.type == FileType::regular && !view_.is_skel_inode(observed.stat.inode) &&
+      step.kind != Step::Kind::share_extents)
     steps_.expect_names(observed.stat.inode, observed.stat.nlink);
   add_step(place, std::move(step));
   return true;
@@ -161,8 +160,8 @@ std::string Planner::name_beside(std::string_view name) const {
 Result<> Planner::lay_beside(const Path3& place, const DirFd& dir, const Decision& decision, const Observed& observed) {
   const bool both_changed = decision.why == why::kChangedOnBothSides || decision.why == why::kAddedOnBothSides;
   if (decision.action != Action::keep || !both_changed || gate_ != Gate::open || bundle_ != 0) return {};
-  const bool files = place.theirs != nullptr && place.theirs->type() == FileType::regular &&
-                     observed.stat.type == FileType::regular;
+  const bool files =
+      place.theirs != nullptr && place.theirs->type() == FileType::regular && observed.stat.type == FileType::regular;
   // What would be a shared inode its tenant could not take away.
   if (!files || !place.path.starts_with("etc/") || place.theirs->entry->part != Part::local_part) return {};
   const std::string beside = name_beside(place.theirs->name());
@@ -181,8 +180,7 @@ Result<> Planner::lay_beside(const Path3& place, const DirFd& dir, const Decisio
 /// A set-id file that stays as the tenant has it may be the hole that an update closed.
 Result<> Planner::look_at_set_id(const Path3& place, const DirFd& dir, const Listed& mine) {
   const auto stat = TRY(sys::stat_if_there(dir, mine.name));
-  if (!stat || stat->type != FileType::regular || (stat->mode & kSetIdBits) == 0 || place.theirs == nullptr)
-    return {};
+  if (!stat || stat->type != FileType::regular || (stat->mode & kSetIdBits) == 0 || place.theirs == nullptr) return {};
   const ManifestEntry& entry = *place.theirs->entry;
   // What has not changed since the record was written is as the record says; its ctime is not the tenant's to set.
   const bool seen = stat->ctime <= record_.written && !record_.set_id.contains(place.path);

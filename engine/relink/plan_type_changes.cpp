@@ -36,8 +36,7 @@ Result<bool> Planner::plan_type_change(const Path3& place, const DirFd& dir, con
     const Observed observed = TRY(observer_.directory(own, place.base, place.theirs));
     question.mine = observed.node;
     step.mine = identity_of(observed.stat);
-    if (was_directory) question.below = TRY(is_as_base(*place.base, own))
-    ? Below::as_base : Below::own_entries;
+    if (was_directory) question.below = TRY(is_as_base(*place.base, own)) ? Below::as_base : Below::own_entries;
     const TreeNode* const target = place.theirs != nullptr ? directory_behind(*place.theirs) : nullptr;
     if (question.below == Below::own_entries && target != nullptr && gate_ == Gate::open &&
         TRY(find_own_entries(place.base, target, own, place.path, own_entries))) {

@@ -13,16 +13,16 @@ namespace vskel {
 /// When a step has its turn: a program never runs on libraries older than it, a package database never speaks of what
 /// has not come yet.
 enum class Turn : std::uint8_t {
-  accounts,            ///< who is to own what comes
+  accounts,  ///< who is to own what comes
   libraries,
   others,
-  bundles,             ///< all of a bundle, one after the other
-  moves,               ///< of the tenant's own entries, when what they move into has come
-  links,               ///< that take the place of directories, when what was in those has moved
+  bundles,  ///< all of a bundle, one after the other
+  moves,    ///< of the tenant's own entries, when what they move into has come
+  links,    ///< that take the place of directories, when what was in those has moved
   directories,
   database,
   database_directories,
-  times,               ///< of directories in which all is done
+  times,  ///< of directories in which all is done
 };
 inline constexpr std::size_t kTurns = 10;
 

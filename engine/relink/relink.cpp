@@ -65,7 +65,8 @@ class Run {
     view_.emplace(TRY(SkelView::load(skel_, bases)));
     if (request_.anywhere) by_content_.emplace(*view_);
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
-    StagingShared shared{*view_, {skel_, view_->newest().generation(), *executor, seal_, LiftedSeals(seal_), {}},
+    StagingShared shared{*view_,
+                         {skel_, view_->newest().generation(), *executor, seal_, LiftedSeals(seal_), {}},
                          store_.paths().vservers};
     if (request_.engine.progress != nullptr)
       request_.engine.progress->total = 2 * members_.size();  // to plan and to do
@@ -147,8 +148,7 @@ class Run {
     }
     member.root = std::move(*root);
     const PlanOptions options = options_for(member);
-    const bool other_device = TRY(sys::stat(member.root))
-    .device != view_->device();
+    const bool other_device = TRY(sys::stat(member.root)).device != view_->device();
     if (other_device && options.share == Share::hardlink)
       return fail("relink", store_.paths().vservers + "/" + member.before.name,
                   "it is on another file system than its skel, where no hard link leads; use --to reflink or copy");
@@ -251,8 +251,8 @@ class Run {
         if (std::ranges::find(plan.kept, bundle) == plan.kept.end()) plan.kept.push_back(bundle);
       } else if (left && !step.in_use && step.change != Change::beside) {
         plan.kept.push_back({"/" + step.path(), std::string(why::kInUse)});
-        if (step.theirs != nullptr && step.change != Change::removed && plan.shared_now > 0 &&
-            step.theirs->linkable && !owners.changes(*step.theirs))
+        if (step.theirs != nullptr && step.change != Change::removed && plan.shared_now > 0 && step.theirs->linkable &&
+            !owners.changes(*step.theirs))
           --plan.shared_now;
       }
       if (!left && step.in_use) std::erase(plan.kept, KeptPath{"/" + step.path(), std::string(why::kInUse)});
@@ -323,9 +323,9 @@ class Run {
                                           : RelinkStatus::done;
     if (!plan.torn.empty() && report.error.empty()) report.error = torn_line(plan.torn);
     if (plan.held_back && report.error.empty())
-      report.error =
-          "the tenant changed its package database (" + printable(plan.closed_by) + "): upgrade inside the vserver, then relink folds the equal "
-          "files together; --pkgdb force takes the skel's files without the database";
+      report.error = "the tenant changed its package database (" + printable(plan.closed_by) +
+                     "): upgrade inside the vserver, then relink folds the equal "
+                     "files together; --pkgdb force takes the skel's files without the database";
     if (request_.engine.dry_run == DryRun::no) TRY(find_users_of_replaced(member));
     return {};
   }

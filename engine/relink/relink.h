@@ -50,7 +50,7 @@ struct RelinkedVserver {
   std::uint64_t updated = 0, added = 0, removed = 0;
   std::vector<KeptPath> kept;
   std::vector<std::string> accounts;  ///< "user redis (104:108) added"
-  std::vector<TenantsState> states;  ///< that a package script would have migrated
+  std::vector<TenantsState> states;   ///< that a package script would have migrated
   std::uint64_t bytes_saved = 0, bytes_read = 0;
   std::string error;  ///< one line
 

@@ -42,8 +42,7 @@ Result<> SkelLinks::make_new_leader(const DirFd& source, Name name, const DirFd&
   const Operation copy = CopyFile{leader, &file, stat.size, stat.blocks, CopyBy::either, &metadata};
   Results results = shared_.executor.issue({&scratch, std::span(&copy, 1)}, OnFailure::stop);
   if (!results.failures.empty()) return std::unexpected(std::move(results.failures.front().error));
-  const std::uint64_t inode = TRY(sys::stat(scratch, leader))
-  .inode;
+  const std::uint64_t inode = TRY(sys::stat(scratch, leader)).inode;
   const sys::Stat directory = TRY(sys::stat(source));
   TRY(shared_.seals.lift(source, name, stat.inode));
   auto exchanged = sys::exchange(scratch, leader, source, name);

@@ -154,8 +154,7 @@ const GenerationTree* SkelView::base(unsigned generation) const {
 Result<> SkelView::read_inodes() {
   std::mutex mutex;
   const DirFd& global = skel_->tree(Part::global_part);
-  device_ = TRY(sys::stat(global))
-  .device;
+  device_ = TRY(sys::stat(global)).device;
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void>) -> Result<> {
     const TreeNode* const node = newest_->find(directory->path);
@@ -204,11 +203,9 @@ Result<bool> SkelView::is_as_newest(const TreeNode& node) const {
   if (node.inode == now->inode && node.inode != 0) return true;
   // Names of one inode that are others now, or one with others: who writes to a name writes to all of them.
   if (node.entry->nlink > 1 || now->entry->nlink > 1) return false;
-  const Fd then_file = TRY(open(node))
-  , now_file = TRY(open(*now));
+  const Fd then_file = TRY(open(node)), now_file = TRY(open(*now));
   if (node.entry->xattrs() && TRY(sys::xattrs(then_file)) != TRY(sys::xattrs(now_file))) return false;
-  return TRY(compare_content(then_file, now_file))
-  .same;
+  return TRY(compare_content(then_file, now_file)).same;
 }
 
 /// The newest generation's node for a path at which the skel has what it had: by far the most. Its old entry is then
@@ -238,8 +235,7 @@ Result<SkelView> SkelView::load(const Skel& skel, const std::set<unsigned>& base
   SkelView view(skel);
   view.layout_.emplace(TRY(skel.layout()));
   view.loaded_at_ = sys::inode_clock();
-  const std::string type = TRY(sys::file_system(skel.tree(Part::global_part)))
-  .type;
+  const std::string type = TRY(sys::file_system(skel.tree(Part::global_part))).type;
   view.has_clones_ = type == "xfs" || type == "btrfs";
   view.stores_are_stamped_ = type == "ext4" || type == "xfs" || type == "btrfs";
   const std::vector<unsigned> generations = TRY(skel.all_generations());

@@ -38,8 +38,8 @@ class SkelView {
   [[nodiscard]] const Layout& layout() const { return *layout_; }
   /// The tree of an older generation (or the newest); nullptr: unknown.
   [[nodiscard]] const GenerationTree* base(unsigned generation) const;
-  /// The packages of a generation that newest() or base() gives, read when they are first asked for. Good as long as the
-  /// view.
+  /// The packages of a generation that newest() or base() gives, read when they are first asked for. Good as long as
+  /// the view.
   [[nodiscard]] Result<const SkelPackages*> packages(unsigned generation) const;
   /// Users and groups that static has now, taken apart when they are first asked for. Good as long as the view.
   [[nodiscard]] Result<const Accounts*> accounts() const;

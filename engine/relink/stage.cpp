@@ -191,15 +191,15 @@ Result<StepSource> Stager::stage(const VserverPlan& plan, const DirFd& slots, co
     inodes->push_back(made.slot_inode);
     TRY(sink(std::move(made)));
   }
-  return StepSource([&plan, inodes, &view = shared_.view, share = share_,
-                     owners = owners_](const StepSink& take) -> Result<> {
-    for (std::size_t number = 0; number < plan.steps.size(); ++number) {
-      StagedStep again = staged(plan, number, view, share, owners);
-      again.slot_inode = (*inodes)[number];
-      TRY(take(std::move(again)));
-    }
-    return {};
-  });
+  return StepSource(
+      [&plan, inodes, &view = shared_.view, share = share_, owners = owners_](const StepSink& take) -> Result<> {
+        for (std::size_t number = 0; number < plan.steps.size(); ++number) {
+          StagedStep again = staged(plan, number, view, share, owners);
+          again.slot_inode = (*inodes)[number];
+          TRY(take(std::move(again)));
+        }
+        return {};
+      });
 }
 
 }  // namespace vskel

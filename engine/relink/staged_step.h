@@ -30,8 +30,8 @@ struct StagedStep {
   sys::Time since;                    ///< before the vserver was looked at; for a directory with all below it
   bool compared_under_lease = false;  ///< as in Step; not written down: who goes on after a crash compares again
 
-  std::string bundle;                 ///< all whose steps are carried out or none is; "": none
-  bool after_moves = false;           ///< as in Step
+  std::string bundle;        ///< all whose steps are carried out or none is; "": none
+  bool after_moves = false;  ///< as in Step
 
   [[nodiscard]] bool is_of_directory() const {
     return kind == Step::Kind::remove_dir || kind == Step::Kind::set_metadata || kind == Step::Kind::set_times ||

@@ -23,8 +23,8 @@ std::string_view change_word(Change change) {
 }
 
 Identity identity_of(const sys::Stat& stat) {
-  return {stat.inode, stat.size, stat.mtime, stat.ctime, stat.mode, stat.uid, stat.gid, stat.type, stat.immutable,
-          stat.type == sys::FileType::regular && stat.nlink > 1};
+  return {stat.inode, stat.size, stat.mtime, stat.ctime,     stat.mode,
+          stat.uid,   stat.gid,  stat.type,  stat.immutable, stat.type == sys::FileType::regular && stat.nlink > 1};
 }
 
 bool is_still(const Identity& identity, const sys::Stat& stat) {

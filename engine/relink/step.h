@@ -46,9 +46,9 @@ enum class Change : std::uint8_t {
   added,
   removed,
   shared,
-  moved,  ///< an entry of the tenant's own, to where its directory's link leads
-  beside, ///< theirs of a configuration file that is kept, laid beside it (--new-beside)
-  none,   ///< goes along with others and is not told of: times of directories
+  moved,   ///< an entry of the tenant's own, to where its directory's link leads
+  beside,  ///< theirs of a configuration file that is kept, laid beside it (--new-beside)
+  none,    ///< goes along with others and is not told of: times of directories
 };
 /// "updated" ...
 [[nodiscard]] std::string_view change_word(Change change);
@@ -79,16 +79,16 @@ struct Step {
   /// Its bytes were compared while a lease said that nobody could write to it, at a time that its ctime tells from any
   /// later write: under another lease the same ctime says that they are the same bytes.
   bool compared_under_lease = false;
-  bool in_use = false;       ///< somebody has it open for writing: tried last, and kept if that is so still
-  bool after_moves = false;  ///< only once all moves from below its path are done, see Kind::move
+  bool in_use = false;               ///< somebody has it open for writing: tried last, and kept if that is so still
+  bool after_moves = false;          ///< only once all moves from below its path are done, see Kind::move
   unsigned base_generation = 0;      ///< the path's base, if the step is not carried out
   std::uint32_t bundle = 0;          ///< of the plan's bundles, counted from 1; 0: in none
   const TreeNode* theirs = nullptr;  ///< what comes
   const TreeNode* base = nullptr;    ///< what was; may be null
   /// What few steps have.
   struct Elsewhere {
-    std::string path;      ///< where it is not that of theirs or base (--anywhere, moves)
-    std::string moved_to;  ///< of a move
+    std::string path;              ///< where it is not that of theirs or base (--anywhere, moves)
+    std::string moved_to;          ///< of a move
     std::optional<MadeFile> made;  ///< what comes, in place of theirs
   };
   std::unique_ptr<Elsewhere> elsewhere;
@@ -104,8 +104,7 @@ struct Step {
   }
   /// It is about a directory itself, and done when all in it is.
   [[nodiscard]] bool is_of_directory() const {
-    return kind == Kind::remove_dir || kind == Kind::set_metadata || kind == Kind::set_times ||
-           kind == Kind::renew;
+    return kind == Kind::remove_dir || kind == Kind::set_metadata || kind == Kind::set_times || kind == Kind::renew;
   }
   /// Relative to the vserver's root.
   [[nodiscard]] const std::string& path() const {

@@ -26,7 +26,6 @@ namespace vskel {
 
 namespace {
 
-
 /// Differences, gathered from many tasks.
 class Lines {
  public:
@@ -111,8 +110,7 @@ class VserverFiles {
 
   Result<> run(const DirFd& root) {
     if (!record_.ids.empty()) TRY(view_.read_acls());
-    shares_inodes_ = TRY(sys::stat(root))
-    .device == view_.device();
+    shares_inodes_ = TRY(sys::stat(root)).device == view_.device();
     const Visitor visitor = [this](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                                    std::shared_ptr<void> context) -> Result<> {
       return visit(walk, directory, *std::static_pointer_cast<const Place>(context));
@@ -264,8 +262,8 @@ class VserverFiles {
     }
     const auto faults = TRY(differences(*place.base, dir, name, *pinned));
     if (faults.empty()) return {};
-    const bool may_be_newest =
-        place.theirs != nullptr && place.theirs != place.base && !place.theirs->is_directory() && is_shared(*place.theirs);
+    const bool may_be_newest = place.theirs != nullptr && place.theirs != place.base && !place.theirs->is_directory() &&
+                               is_shared(*place.theirs);
     if (may_be_newest && TRY(differences(*place.theirs, dir, name, *pinned)).empty()) return {};
     add_all(place, faults);
     return {};
@@ -335,9 +333,10 @@ class VserverFiles {
 
   /// A set-id file that is another than the skel's may be the hole that an update closed.
   void add(const std::string& path, const TreeNode* node, const std::string& what) {
-    const bool set_id = node != nullptr && node->type() == sys::FileType::regular && (node->entry->mode & kSetIdBits) != 0;
-    common_.lines.add("vserver " + record_.name + " /" + printable(path) + ": " + (set_id ? "SET-ID FILE: " : "") + what,
-                      set_id);
+    const bool set_id =
+        node != nullptr && node->type() == sys::FileType::regular && (node->entry->mode & kSetIdBits) != 0;
+    common_.lines.add(
+        "vserver " + record_.name + " /" + printable(path) + ": " + (set_id ? "SET-ID FILE: " : "") + what, set_id);
   }
 
   const Common& common_;
@@ -353,7 +352,8 @@ bool seals_hold(const Store& store, const Skel& skel, const std::vector<Record>&
   const auto has_guard = [](const Record& record) { return record.seal == SealKind::guard; };
   if (std::ranges::none_of(records, has_guard) || !store.staging().open()) return true;
   const auto held = choose_seal(store.staging(), SealKind::guard);
-  if (!held) lines.add("skel " + skel.name().text() + ": its vservers rely on the guard: " + held.error().line(), false);
+  if (!held)
+    lines.add("skel " + skel.name().text() + ": its vservers rely on the guard: " + held.error().line(), false);
   return held.has_value();
 }
 
@@ -385,7 +385,8 @@ Result<> verify_files(const Store& store, const std::vector<VserverName>& names,
   for (const VserverName& name : names)
     if (auto record = TRY(find_record(store, name))) {
       std::vector<Record>& records = of_skels[record->skel];
-      if (std::ranges::find(records, record->name, &Record::name) == records.end()) records.push_back(std::move(*record));
+      if (std::ranges::find(records, record->name, &Record::name) == records.end())
+        records.push_back(std::move(*record));
     }
   for (const auto& [name, records] : of_skels) {
     const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(name))));

@@ -27,9 +27,9 @@ struct Guarded {
 /// nothing is proved where the file system has none. Runs inside the caller's TBB arena or on its own.
 [[nodiscard]] Result<> prove_no_writers_below(const DirFd& tree);
 
-/// Takes the seal, whichever it is, off every file below `tree`, which no vserver shares, that has a name below `staged`
-/// too: a merged tree, whose new files a split sealed before it was undone. Flags of all others are somebody's own. Runs
-/// inside the caller's TBB arena or on its own.
+/// Takes the seal, whichever it is, off every file below `tree`, which no vserver shares, that has a name below
+/// `staged` too: a merged tree, whose new files a split sealed before it was undone. Flags of all others are somebody's
+/// own. Runs inside the caller's TBB arena or on its own.
 [[nodiscard]] Result<> unseal_staged(const DirFd& tree, const DirFd& staged);
 
 }  // namespace vskel

@@ -96,8 +96,8 @@ Result<> set_flags_under_guard(const Guard& guard, const DirFd& dir, Name name, 
 constexpr std::string_view kSetFlags = "set flags";
 
 /// Whether an error says that there is no such seal here: a file system, a kernel or a container that has none.
-/// Anything else (no descriptor, no memory, no space) says nothing of the seal, and must not leave files in the open; nor
-/// does EPERM but of the call that sets the flag, which needs CAP_LINUX_IMMUTABLE.
+/// Anything else (no descriptor, no memory, no space) says nothing of the seal, and must not leave files in the open;
+/// nor does EPERM but of the call that sets the flag, which needs CAP_LINUX_IMMUTABLE.
 bool says_no_seal(const Error& error) {
   return error.code == EOPNOTSUPP || error.code == ENOTTY || error.code == ENOSYS || error.code == EINVAL ||
          (error.code == EPERM && error.operation == kSetFlags);
@@ -196,8 +196,7 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
     return true;
   }
   auto attributes = TRY(sys::file_attributes(dir, name));
-  const bool sealed = attributes ? attributes->immutable() : TRY(sys::stat(dir, name))
-  .immutable;
+  const bool sealed = attributes ? attributes->immutable() : TRY(sys::stat(dir, name)).immutable;
   if (!sealed && unsealed == Unsealed::nothing_to_do) return false;
   if (sealed && attributes) {
     sys::FileAttributes open = *attributes;

@@ -424,8 +424,7 @@ class Unpacker {
 
   Result<> set_named_acls() {
     if (named_acls_.empty()) return {};
-    const Ids users = TRY(ids_in("passwd"))
-    , groups = TRY(ids_in("group"));
+    const Ids users = TRY(ids_in("passwd")), groups = TRY(ids_in("group"));
     for (NamedAcl& acl : named_acls_) {
       path_ = joined(acl.components);
       std::string unknown;

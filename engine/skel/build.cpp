@@ -47,12 +47,11 @@ struct EmptyDirectory {
   bool made_if_missing;
   Emptied emptied;
 };
-constexpr std::array kEmptyDirectories{
-    EmptyDirectory{"home", 0755, true, EmptyDirectory::Emptied::with_homes},
-    EmptyDirectory{"root", 0700, true, EmptyDirectory::Emptied::with_homes},
-    EmptyDirectory{"tmp", 01777, true, EmptyDirectory::Emptied::never},
-    EmptyDirectory{"proc", 0555, false, EmptyDirectory::Emptied::always},
-    EmptyDirectory{"sys", 0555, false, EmptyDirectory::Emptied::always}};
+constexpr std::array kEmptyDirectories{EmptyDirectory{"home", 0755, true, EmptyDirectory::Emptied::with_homes},
+                                       EmptyDirectory{"root", 0700, true, EmptyDirectory::Emptied::with_homes},
+                                       EmptyDirectory{"tmp", 01777, true, EmptyDirectory::Emptied::never},
+                                       EmptyDirectory{"proc", 0555, false, EmptyDirectory::Emptied::always},
+                                       EmptyDirectory{"sys", 0555, false, EmptyDirectory::Emptied::always}};
 
 constexpr std::string_view kHosts =
     "127.0.0.1\tlocalhost\n"
@@ -118,7 +117,8 @@ class SourceRules {
       return glob_matches(pattern, path) || pattern.starts_with("/" + std::string(path) + "/");
     };
     return std::ranges::any_of(request_.global, begins) || std::ranges::any_of(request_.local, begins) ||
-           std::ranges::any_of(request_.static_paths, begins) || std::ranges::any_of(request_.keep, [&](const auto& glob) {
+           std::ranges::any_of(request_.static_paths, begins) ||
+           std::ranges::any_of(request_.keep, [&](const auto& glob) {
              return glob_matches(glob, path);  // a file of somebody's home is not all of it
            });
   }
@@ -344,7 +344,8 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
   DirFd source;
   if (kind == SourceKind::archive) {
     source = TRY(sys::ensure_dir(staging, "source", 0700));
-    const Fd input = request.source == "-" ? TRY(sys::open_input("/proc/self/fd/0")) : TRY(sys::open_input(request.source));
+    const Fd input =
+        request.source == "-" ? TRY(sys::open_input("/proc/self/fd/0")) : TRY(sys::open_input(request.source));
     UnpackReport unpacked = TRY(unpack_archive(input, request.source, source, request.engine.progress));
     report.notes = std::move(unpacked.notes);
     report.warnings = std::move(unpacked.warnings);
@@ -437,8 +438,7 @@ Result<BuildReport> look_only(const Store& store, const BuildRequest& request, S
   std::mutex mutex;
   TRY(for_each_taken(source, std::ref(rules), [&](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
     const bool regular = entry.type == sys::FileType::regular;
-    const std::uint64_t size = regular ? TRY(sys::stat(directory.top(), entry.name))
-    .size : 0;
+    const std::uint64_t size = regular ? TRY(sys::stat(directory.top(), entry.name)).size : 0;
     const Part part = layout.part_of(directory.path_to(entry.name));
     const std::scoped_lock lock(mutex);
     if (entry.type == sys::FileType::directory) ++report.dirs;

@@ -43,7 +43,8 @@ bool is_readers_leftover(std::string_view path, std::uint64_t size) {
 
 bool is_left_by_readers(const WalkDirectory& directory, const WalkEntry& entry) {
   if (entry.type != sys::FileType::regular) return false;
-  if (!is_database_log(entry.name.view())) return is_of_readers(entry.name.view(), 0) && is_in_database(directory.path_to(entry.name));
+  if (!is_database_log(entry.name.view()))
+    return is_of_readers(entry.name.view(), 0) && is_in_database(directory.path_to(entry.name));
   if (!is_in_database(directory.path_to(entry.name))) return false;
   const auto stat = sys::stat(directory.top(), entry.name);
   return stat && is_of_readers(entry.name.view(), stat->size);

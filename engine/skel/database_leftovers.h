@@ -9,8 +9,8 @@
 
 namespace vskel {
 
-/// The log of an SQLite database. Its last reader takes over what it holds, and removes it: that it is gone says nothing,
-/// the database does.
+/// The log of an SQLite database. Its last reader takes over what it holds, and removes it: that it is gone says
+/// nothing, the database does.
 [[nodiscard]] bool is_database_log(std::string_view name);
 /// Whether a regular file named so, of `size` bytes, in a package database is a lock or something that comes and goes
 /// with the database's readers: it says nothing, and nobody misses it. A log that holds something is none of these: the

@@ -40,8 +40,7 @@ class Differ {
     if (now.type != sys::FileType::regular || now.part == Part::static_part) return true;
     const auto held_then = kept_.holder(then.part, then.path, from_), held_now = kept_.holder(now.part, now.path, to_);
     if (held_then == held_now) return true;  // one file
-    return TRY(compare_content(TRY(open(then, held_then)), TRY(open(now, held_now))))
-    .same;
+    return TRY(compare_content(TRY(open(then, held_then)), TRY(open(now, held_now)))).same;
   }
 
   [[nodiscard]] Result<Fd> open(const ManifestEntry& entry, std::optional<unsigned> holder) const {

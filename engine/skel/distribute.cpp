@@ -68,7 +68,7 @@ struct Distribution {
   Distributed result;
   std::vector<OneOfManyNames> many_names;
   std::vector<std::string> many_names_to_seal;  ///< a path of each such file of global that is still to be sealed
-  std::vector<MadeDir> made_dirs;  ///< without the roots of the parts
+  std::vector<MadeDir> made_dirs;               ///< without the roots of the parts
 };
 
 ManifestEntry entry_for(std::string path, Part part, sys::FileType type, const Metadata& metadata) {
@@ -294,8 +294,7 @@ class PartBatch {
     for (const Pending& done : pending_) {
       if (done.hash || (done.cloned_from != nullptr && TRY(has_changed(*done.cloned_from, done.read_as)))) {
         const Fd copy = TRY(sys::open_trusted_file(*target_, done.name));
-        entries_[done.entry].size = TRY(sys::stat(copy))
-        .size;
+        entries_[done.entry].size = TRY(sys::stat(copy)).size;
         record_hash(entries_[done.entry], TRY(hash_file(copy, with_sha256())));
         sys::start_writeback(copy);
       }

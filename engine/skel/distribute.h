@@ -64,14 +64,14 @@ struct DistributeRequest {
   Transfer transfer = Transfer::copy;
   std::optional<SealKind> seal;  ///< for linkable files of global; nullopt: none
   std::function<Treatment(const WalkDirectory& directory, const WalkEntry& entry)>
-      treatment;  ///< called from many tasks
+      treatment;                ///< called from many tasks
   KnownFiles* known = nullptr;  ///< asked for every regular file; may be null
   /// Puts another file than the source's as `name` into `target`, and then keeps its entry for the manifest itself;
-  /// false: the source's file is taken. Asked for every name of a regular file that is not known, each by itself. May be
-  /// empty. Called from many tasks.
+  /// false: the source's file is taken. Asked for every name of a regular file that is not known, each by itself. May
+  /// be empty. Called from many tasks.
   std::function<Result<bool>(const Candidate& candidate, const DirFd& target, Name name)> put_instead;
-  /// Puts what is not of the source into the parts, and its entries behind the others, in no order. Called once, when all
-  /// of the source is there and no directory has its owner, mode, attributes and times yet. May be empty.
+  /// Puts what is not of the source into the parts, and its entries behind the others, in no order. Called once, when
+  /// all of the source is there and no directory has its owner, mode, attributes and times yet. May be empty.
   std::function<Result<>(ManifestEntries& entries)> add;
   Executor* executor = nullptr;
   Progress* progress = nullptr;

@@ -51,10 +51,10 @@ struct GenerationReport {
   /// "/etc/passwd: static has it and stays as it is; the merged tree's is in SKEL/generations/...", and what is one
   /// machine's own.
   std::vector<std::string> set_aside;
-  std::vector<LeftOut> left_out;            ///< caches and logs of the merged tree
-  std::vector<std::string> look_at;         ///< leftovers of machine and package manager: "/root/.bash_history: ..."
-  std::vector<std::string> accounts;        ///< users and groups: "user redis (104:108) added"
-  std::vector<std::string> notes;           ///< what was left out
+  std::vector<LeftOut> left_out;      ///< caches and logs of the merged tree
+  std::vector<std::string> look_at;   ///< leftovers of machine and package manager: "/root/.bash_history: ..."
+  std::vector<std::string> accounts;  ///< users and groups: "user redis (104:108) added"
+  std::vector<std::string> notes;     ///< what was left out
   double elapsed_s = 0;
 
   [[nodiscard]] PartChanges& changes(Part part) { return parts.at(static_cast<std::size_t>(part)); }

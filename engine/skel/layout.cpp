@@ -12,8 +12,8 @@ namespace {
 
 // relink.md, "Package databases"; dnf's history and dnf5's state name packages that rpm's database has to have.
 constexpr std::array<std::string_view, 8> kDatabases{
-    "/var/lib/dpkg",  "/var/lib/rpm", "/usr/lib/sysimage/rpm",      "/usr/share/rpm", "/var/lib/pacman",
-    "/lib/apk/db",    "/var/lib/dnf", "/usr/lib/sysimage/libdnf5"};
+    "/var/lib/dpkg",   "/var/lib/rpm", "/usr/lib/sysimage/rpm", "/usr/share/rpm",
+    "/var/lib/pacman", "/lib/apk/db",  "/var/lib/dnf",          "/usr/lib/sysimage/libdnf5"};
 
 constexpr std::array<std::pair<Part, std::string_view>, 12> kDefaults{{
     {Part::static_part, "/etc/passwd"},

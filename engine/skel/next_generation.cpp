@@ -178,8 +178,7 @@ class Finish {
 
   /// One path has one owner, mode and time in all parts: static's directories take those of the new trees.
   Result<> follow_directories() {
-    const DirFd local = TRY(sys::open_dir(skel_.dir(), "local"))
-    , global = TRY(sys::open_dir(skel_.dir(), "global"));
+    const DirFd local = TRY(sys::open_dir(skel_.dir(), "local")), global = TRY(sys::open_dir(skel_.dir(), "global"));
     const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                                 std::shared_ptr<void>) -> Result<> {
       for (const WalkEntry& entry : directory->entries)

@@ -2,9 +2,9 @@
 //
 // Complete new trees are made in staging (staging/ID/global, local), of links to what stays and to what is new; what
 // goes is linked into staging/ID/files, for the vservers that have it. Users and groups of static that change wait in
-// staging/ID/accounts, those of the generation in staging/ID/generation.accounts (account_files.h). Then a few renames publish all of it. An inode
-// that has all the names its file system allows is moved instead of linked, and moved back if the generation is not
-// made after all.
+// staging/ID/accounts, those of the generation in staging/ID/generation.accounts (account_files.h). Then a few renames
+// publish all of it. An inode that has all the names its file system allows is moved instead of linked, and moved back
+// if the generation is not made after all.
 #pragma once
 
 #include <array>

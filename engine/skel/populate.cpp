@@ -378,7 +378,7 @@ Result<std::set<std::string>> populate(const PopulateRequest& request, std::span
     Population shared{request, LiftedSeals(request.seal), {}, {}, {}, {}, {}};
     auto root = std::make_shared<Targets>();
     for (Destination* const destination : group)
-      root->all.push_back({ destination, TRY(sys::reopen(destination->root)) });
+      root->all.push_back({destination, TRY(sys::reopen(destination->root))});
     const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                                 std::shared_ptr<void> context) {
       return visit(shared, walk, directory, std::move(context));

@@ -38,8 +38,8 @@ using Ids = std::map<std::string, std::uint32_t, std::less<>>;
 /// The value of system.posix_acl_access or _default (linux/posix_acl_xattr.h). Every user and group entry must have an
 /// id.
 [[nodiscard]] std::string acl_value(std::vector<AclEntry> entries);
-/// The value of the extended attribute `xattr` with the numbers of its user and group entries as `ids` has them. XFS has
-/// ACLs a second time, in its own form (trusted.SGI_ACL_FILE and _DEFAULT). What is no ACL comes back as it is.
+/// The value of the extended attribute `xattr` with the numbers of its user and group entries as `ids` has them. XFS
+/// has ACLs a second time, in its own form (trusted.SGI_ACL_FILE and _DEFAULT). What is no ACL comes back as it is.
 [[nodiscard]] std::string mapped_acl(std::string_view xattr, const std::string& value, const IdMap& ids);
 
 }  // namespace vskel

@@ -6,8 +6,9 @@
 namespace vskel {
 
 /// Makes generation `generation` the newest again: its global and local parts, by the very inodes that vservers of that
-/// generation have. Static stays as it is, its users and groups too: whoever has a number by now keeps it, else the files
-/// of an account that came later would have no owner, or another's. A dry run gives the same report, without making anything.
+/// generation have. Static stays as it is, its users and groups too: whoever has a number by now keeps it, else the
+/// files of an account that came later would have no owner, or another's. A dry run gives the same report, without
+/// making anything.
 [[nodiscard]] Result<GenerationReport> roll_back(const Store& store, const GenerationRequest& request,
                                                  unsigned generation);
 

@@ -38,8 +38,7 @@ Result<Skel> Skel::open(const Store& store, const SkelName& name) {
   skel.instances_ = TRY(open_if_there(skel.dir_, "instances"));
   skel.generations_ = TRY(open_if_there(skel.dir_, "generations"));
   skel.plugins_ = TRY(open_if_there(TRY(open_if_there(skel.dir_, "scripts")), "post-create-vs"));
-  skel.merged_ = TRY(sys::stat_if_there(skel.dir_, "global.bak"))
-  .has_value();
+  skel.merged_ = TRY(sys::stat_if_there(skel.dir_, "global.bak")).has_value();
   // What vservers share is in global.bak then; where a crash came between the two renames one tree has its old name.
   const auto open_tree = [&](Name usual, Name set_aside) -> Result<DirFd> {
     DirFd tree = TRY(open_if_there(skel.dir_, usual));

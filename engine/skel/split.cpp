@@ -66,8 +66,7 @@ class OldEntries {
       const ManifestEntry* const entry = find(path, part);
       if (entry == nullptr || entry->nlink != paths.size()) return false;
       if (paths.size() == 1) return true;
-      const std::uint64_t own = TRY(stat(*entry))
-      .inode;
+      const std::uint64_t own = TRY(stat(*entry)).inode;
       if (inode.value_or(own) != own) return false;
       inode = own;
     }
@@ -126,8 +125,7 @@ class OldFiles final : public KnownFiles {
 
   Result<> keep(std::size_t known, const Candidate& candidate) override {
     const ManifestEntry& old = last_[known];
-    const sys::Time mtime = TRY(old_.stat(old))
-    .mtime;
+    const sys::Time mtime = TRY(old_.stat(old)).mtime;
     const auto names = static_cast<std::uint32_t>(candidate.paths.size());
     const std::scoped_lock lock(mutex_);
     for (const std::string& path : candidate.paths) {
@@ -165,8 +163,7 @@ class OldFiles final : public KnownFiles {
       return false;
     const Fd old = TRY(sys::open_trusted_file(TRY(old_.directory_of(entry)), last_name(entry.path)));
     if (!candidate.metadata.xattrs.empty() && TRY(sys::xattrs(old)) != candidate.metadata.xattrs) return false;
-    return TRY(compare_content(old, candidate.file))
-    .same;
+    return TRY(compare_content(old, candidate.file)).same;
   }
 
   [[nodiscard]] bool has_old_name(const Candidate& candidate) const {
@@ -187,8 +184,7 @@ class OldFiles final : public KnownFiles {
     for (const std::uint32_t at : found) {
       const ManifestEntry& entry = last_[at];
       if (entry.content != hash.xxh128) continue;
-      const std::uint64_t inode = TRY(old_.stat(entry))
-      .inode;
+      const std::uint64_t inode = TRY(old_.stat(entry)).inode;
       if (TRY(stays_as_another(entry, candidate))) taken.insert(inode);
       free.emplace(inode, at);
     }
@@ -703,14 +699,12 @@ class Split {
   }
 
   static Result<bool> is_the_same_file(const DirFd& a_dir, const DirFd& b_dir, Name name) {
-    const sys::Stat a = TRY(sys::stat(a_dir, name))
-    , b = TRY(sys::stat(b_dir, name));
+    const sys::Stat a = TRY(sys::stat(a_dir, name)), b = TRY(sys::stat(b_dir, name));
     if (a.type != b.type) return false;
-    if (a.type == sys::FileType::symlink) return TRY(sys::read_link(a_dir, name))
-    == TRY(sys::read_link(b_dir, name));
+    if (a.type == sys::FileType::symlink) return TRY(sys::read_link(a_dir, name)) == TRY(sys::read_link(b_dir, name));
     if (a.type != sys::FileType::regular) return a.rdev == b.rdev;
     return TRY(compare_content(TRY(sys::open_trusted_file(a_dir, name)), TRY(sys::open_trusted_file(b_dir, name))))
-    .same;
+        .same;
   }
 
   /// Would a token rule make of the merged tree's file what static has?

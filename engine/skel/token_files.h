@@ -1,5 +1,5 @@
-// Static files that the layout gives a token, in a merged tree: package scripts read and write them (postfix, mailname),
-// so that a merge lays them in as they are, and a split takes back what became of them.
+// Static files that the layout gives a token, in a merged tree: package scripts read and write them (postfix,
+// mailname), so that a merge lays them in as they are, and a split takes back what became of them.
 #pragma once
 
 #include <optional>

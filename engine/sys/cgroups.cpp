@@ -94,8 +94,7 @@ Result<bool> Cgroups::is_frozen(const std::string& group) const {
   if (!file && group_is_gone(file.error())) return false;  // the root group has none
   auto text = read_whole(TRY(std::move(file)), kMostText);
   if (!text && group_is_gone(text.error())) return false;
-  return TRY(std::move(text))
-  .find("frozen 1") != std::string::npos;
+  return TRY(std::move(text)).find("frozen 1") != std::string::npos;
 }
 
 }  // namespace vskel::sys

@@ -178,9 +178,7 @@ Result<int> reap(int pid) {
 }  // namespace
 
 Result<ChildOutcome> run_child(const ChildSpec& spec) {
-  Pipe output = TRY(make_pipe())
-  , message = TRY(make_pipe())
-  , trouble = TRY(make_pipe());
+  Pipe output = TRY(make_pipe()), message = TRY(make_pipe()), trouble = TRY(make_pipe());
   const Fd null(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!null.open()) return fail("open", "/dev/null", errno);
   const DirFd directory = TRY(detail::outside_of_clone(*spec.working_directory));

@@ -25,8 +25,7 @@ Result<bool> take_read_lease(const Fd& file) {
 
 Result<bool> holds_read_lease(const Fd& file) {
   return TRY(detail::attempt("ask lease", "fcntl", Effect::looks, file, "",
-                             [&] { return ::fcntl(file.number(), F_GETLEASE); }))
-  == F_RDLCK;
+                             [&] { return ::fcntl(file.number(), F_GETLEASE); })) == F_RDLCK;
 }
 
 Result<Deduped> dedupe(const Fd& source, const Fd& target, std::uint64_t offset, std::uint64_t length) {
@@ -89,8 +88,7 @@ Result<bool> are_same_blocks(const Fd& a, const Fd& b) {
   constexpr std::uint32_t kNoProof = kUnsettled | FIEMAP_EXTENT_ENCODED | FIEMAP_EXTENT_UNWRITTEN;
   const auto of_a = TRY(map_extents(a, FIEMAP_FLAG_SYNC, kNoProof));
   if (!of_a || of_a->empty()) return false;
-  return TRY(map_extents(b, FIEMAP_FLAG_SYNC, kNoProof))
-  == of_a;
+  return TRY(map_extents(b, FIEMAP_FLAG_SYNC, kNoProof)) == of_a;
 }
 
 }  // namespace vskel::sys

@@ -22,7 +22,7 @@ Result<const DirFd*> DirectoryChain::open(std::string_view path) {
     const std::string component(path.substr(done, path.find('/', done) - done));
     const auto name = Name::check(component);
     if (!name) return fail("open", sys::path_of(outer), EINVAL);
-    levels_.push_back({ std::string(path.substr(0, done + component.size())), TRY(sys::open_dir(outer, *name)) });
+    levels_.push_back({std::string(path.substr(0, done + component.size())), TRY(sys::open_dir(outer, *name))});
   }
   const Level& last = levels_.back();
   if (last.path.size() == path.size()) return &last.dir;

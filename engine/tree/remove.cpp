@@ -146,8 +146,7 @@ std::shared_ptr<Node> move_up(const std::shared_ptr<Node>& node, Name name, cons
 /// The subvolume that the children of an opened directory are in.
 Result<std::shared_ptr<Node>> subvolume_below(const std::shared_ptr<Node>& node) {
   if (node->removal.device == 0) return nullptr;
-  node->device = TRY(sys::stat(node->dir))
-  .device;
+  node->device = TRY(sys::stat(node->dir)).device;
   if (node->device == (node->parent ? node->parent->device : node->removal.device)) return node->subvolume;
   TRY(sys::make_subvolume_writable(node->dir));
   return node;
@@ -190,10 +189,8 @@ Result<> remove_tree(const DirFd& dir, Name name) {
   const auto stat = TRY(sys::stat_if_there(dir, name));
   if (!stat) return {};
   if (stat->type != sys::FileType::directory) return unlink_any(dir, name);
-  const bool has_subvolumes = TRY(sys::file_system(dir))
-  .type == "btrfs";
-  const std::uint64_t device = has_subvolumes ? TRY(sys::stat(dir))
-  .device : 0;
+  const bool has_subvolumes = TRY(sys::file_system(dir)).type == "btrfs";
+  const std::uint64_t device = has_subvolumes ? TRY(sys::stat(dir)).device : 0;
   Removal removal{dir, device, {}, {}, {}, {}};
   removal.tasks.run_and_wait(
       [&] { visit(std::make_shared<Node>(removal, nullptr, std::string(name.view()), 0, nullptr)); });

@@ -84,10 +84,8 @@ Result<std::vector<std::string>> Walk::run(const std::vector<const DirFd*>& laye
     if (layers[layer] == nullptr) continue;
     root->layers[layer] = TRY(sys::reopen(*layers[layer]));
     root->in_layers = static_cast<std::uint8_t>(root->in_layers | bit(layer));
-    const bool has_subvolumes = TRY(sys::file_system(*layers[layer]))
-    .type == "btrfs";
-    if (mounts != Mounts::cross && has_subvolumes) walk.state_->devices[layer] = TRY(sys::stat(*layers[layer]))
-    .device;
+    const bool has_subvolumes = TRY(sys::file_system(*layers[layer])).type == "btrfs";
+    if (mounts != Mounts::cross && has_subvolumes) walk.state_->devices[layer] = TRY(sys::stat(*layers[layer])).device;
   }
   walk.state_->tasks.run_and_wait([&] { walk.visit(root, root_context); });
   if (walk.state_->error) return std::unexpected(std::move(*walk.state_->error));

@@ -50,7 +50,8 @@ struct Planned {
 };
 
 Result<std::string> read_template(const Skel& skel, const CreateSettings& settings) {
-  const Fd file = settings.template_path.empty() ? TRY(sys::open_file(skel.dir(), "configfile")) : TRY(sys::open_input(settings.template_path));
+  const Fd file = settings.template_path.empty() ? TRY(sys::open_file(skel.dir(), "configfile"))
+                                                 : TRY(sys::open_input(settings.template_path));
   return sys::read_whole(file, kMostTemplate);
 }
 
@@ -65,10 +66,7 @@ Result<std::pair<DirFd, std::string>> open_parent(const std::string& path) {
   if (slash == path.npos || path.front() != '/') return refuse("open", path, "an absolute path is wanted");
   std::string name = path.substr(slash + 1);
   if (!Name::check(name)) return refuse("open", path, "not a file's name");
-  return std::pair {
-    TRY(sys::open_root(slash == 0 ? "/" : path.substr(0, slash)))
-    , std::move(name)
-  };
+  return std::pair{TRY(sys::open_root(slash == 0 ? "/" : path.substr(0, slash))), std::move(name)};
 }
 
 /// Names that are taken: nothing is touched if one is.
@@ -545,8 +543,7 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
 }  // namespace
 
 Result<std::vector<std::string>> finish_creation(const Store& store, Intent& intent) {
-  return TRY(finish(store, intent, Held::perhaps_not))
-  .lines;
+  return TRY(finish(store, intent, Held::perhaps_not)).lines;
 }
 
 Result<CreateReport> create_vservers(const Store& store, const CreateRequest& request) {

@@ -41,10 +41,10 @@ struct Inventory {
 [[nodiscard]] Result<VserverSummary> show_vserver(const Store& store, const VserverName& name,
                                                   const EngineOptions& engine);
 
-/// verify: with no names, all skels (trees against the newest manifest by bytes hashed and metadata, seals, what is kept
-/// of older generations) and all vservers (root there, record, configuration, context link, nextid above all contexts);
-/// with names, those skels and vservers; a name that is neither is refused. One line a difference:
-/// "SUBJECT PATH: WHAT"; empty if all is well. What stands in a vserver is verify_with_files()'s to look at
+/// verify: with no names, all skels (trees against the newest manifest by bytes hashed and metadata, seals, what is
+/// kept of older generations) and all vservers (root there, record, configuration, context link, nextid above all
+/// contexts); with names, those skels and vservers; a name that is neither is refused. One line a difference: "SUBJECT
+/// PATH: WHAT"; empty if all is well. What stands in a vserver is verify_with_files()'s to look at
 /// (engine/relink/verify_files.h).
 [[nodiscard]] Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names,
                                                       const EngineOptions& engine);

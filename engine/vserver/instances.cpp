@@ -25,8 +25,7 @@ Result<std::optional<Record>> read_record_file(const Skel& skel, Name name) {
   if (!opened) return std::nullopt;
   const std::string text = TRY(sys::read_whole(*opened, kMostRecord));
   Record record = TRY(read_record(text, skel.path() + "/instances/" + std::string(name.view())));
-  record.written = TRY(sys::stat(*opened))
-  .mtime;
+  record.written = TRY(sys::stat(*opened)).mtime;
   return record;
 }
 

@@ -27,8 +27,7 @@ Result<SharedInodes> shared_inodes(const Skel& skel) {
   SharedInodes out;
   const DirFd& global = skel.tree(Part::global_part);
   if (!global.open()) return out;
-  out.device = TRY(sys::stat(global))
-  .device;
+  out.device = TRY(sys::stat(global)).device;
   std::mutex mutex;
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void>) -> Result<> {
@@ -47,8 +46,7 @@ Result<SharedInodes> shared_inodes(const Skel& skel) {
 
 Result<> count_files(const DirFd& root, const SharedInodes& shared, VserverSummary& summary) {
   std::atomic<std::uint64_t> files_shared{0}, files_own{0}, bytes_own{0};
-  const bool same_device = TRY(sys::stat(root))
-  .device == shared.device;
+  const bool same_device = TRY(sys::stat(root)).device == shared.device;
   const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
                               std::shared_ptr<void>) -> Result<> {
     std::uint64_t is_shared = 0, is_own = 0, bytes = 0;

@@ -231,8 +231,7 @@ Result<std::vector<std::string>> finish_removal(const Store& store, Intent& inte
   // Where the crash came between lifting a seal and restoring it, the other vservers' file is in the open.
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
   TRY(mend_seals(store, skel));
-  return TRY(finish_vservers(store, intent, Quiesce::automatic, {}))
-  .lines;
+  return TRY(finish_vservers(store, intent, Quiesce::automatic, {})).lines;
 }
 
 Result<std::vector<std::string>> empty_trash(const Store& store) {
@@ -297,8 +296,7 @@ Result<> remove_skel(const Store& store, const SkelName& name, const EngineOptio
   if (skel.merged() || TRY(sys::stat_if_there(store.vservers(), *Name::check(merged))))
     return refuse("remove skel", name.text(), "a merge is under way");
   if (engine.dry_run == DryRun::yes) return {};
-  const std::uint64_t inode = TRY(sys::stat(skel.dir()))
-  .inode;
+  const std::uint64_t inode = TRY(sys::stat(skel.dir())).inode;
   Intent intent = TRY(
       Intent::begin(store, {{"version", 1}, {"operation", "remove-skel"}, {"skel", name.text()}, {"inode", inode}}));
   Arena arena(workers(engine));

@@ -253,7 +253,8 @@ Result<> verify_vserver(const Store& store, const Record& record, Differences& o
   if (!record.config.empty() && !exists(record.config)) differ(record.config, "missing");
   if (record.context == 0) return {};
   const std::string context = std::to_string(record.context), link = store.paths().etc + "/contexts/" + context;
-  const auto stat = store.contexts().open() ? TRY(sys::stat_if_there(store.contexts(), *Name::check(context))) : std::nullopt;
+  const auto stat =
+      store.contexts().open() ? TRY(sys::stat_if_there(store.contexts(), *Name::check(context))) : std::nullopt;
   if (!stat) {
     differ(link, "missing");
   } else if (stat->type != sys::FileType::symlink ||

@@ -37,7 +37,8 @@ class CutNth : public ::testing::TestWithParam<FileSystem> {
     course.lay_down();
     world_->disk().sync();
     const Ending ending = course.run(fault);
-    EXPECT_TRUE(ending.fired) << course.scenario.name << " call " << at << ": " << ending.answer.why << ending.complaint;
+    EXPECT_TRUE(ending.fired) << course.scenario.name << " call " << at << ": " << ending.answer.why
+                              << ending.complaint;
     world_->disk().mount_again();
     ++cuts_;
     return course.wrong_after(ending, fault);

@@ -62,7 +62,8 @@ void hard_link_itself(const fs::path& link, const fs::path& further) {
 }
 
 void make_source(const fs::path& root) {
-  for (const char* directory : {"usr/bin", "usr/lib/nested/deep", "etc/conf.d", "lib", "var/lib/state/deeper", "var/lib/used"})
+  for (const char* directory :
+       {"usr/bin", "usr/lib/nested/deep", "etc/conf.d", "lib", "var/lib/state/deeper", "var/lib/used"})
     fs::create_directories(root / directory);
   write(root / "lib/old", "of /lib", kMade);
   for (const char* file : {"state/first", "state/second", "state/deeper/third", "used/first", "used/second"})

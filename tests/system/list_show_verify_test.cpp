@@ -211,10 +211,10 @@ TEST_P(VerifyFilesTest, WhatATenantChangedIsToldAndWhatIsHisOwnIsNot) {
                   {"usr/local/bin/own", file("changed")},
                   {"etc/conf", file("changed")}});
     const std::string of = "vserver " + name + " ";
-    EXPECT_EQ(said_of({name}), (Lines{of + "/usr/bin/link: link target differs", of + "/usr/bin/ls: content differs",
-                                      of + "/usr/share/data/a: missing", of + "/usr/share/data/b: mode differs",
-                                      of + "/usr/share/data/b: owner differs",
-                                      of + "/usr/share/data/c: extended attributes differ"}));
+    EXPECT_EQ(said_of({name}),
+              (Lines{of + "/usr/bin/link: link target differs", of + "/usr/bin/ls: content differs",
+                     of + "/usr/share/data/a: missing", of + "/usr/share/data/b: mode differs",
+                     of + "/usr/share/data/b: owner differs", of + "/usr/share/data/c: extended attributes differ"}));
   }
   EXPECT_EQ(said_of({}), Lines{}) << "that tenants work is no fault of the fleet's";
 }
@@ -231,10 +231,11 @@ TEST_P(VerifyFilesTest, SetIdFilesComeFirstAndLoudly) {
 }
 
 TEST_P(VerifyFilesTest, OtherTypesAndWholeDirectoriesAreOneLine) {
-  change("copies", {{"usr/bin/ls", fifo()}, {"usr/bin/su", directory({{"x", file("x")}})}, {"usr/share/data", absent()}});
-  EXPECT_EQ(said_of({"copies"}), (Lines{"vserver copies /usr/bin/su: SET-ID FILE: another type",
-                                        "vserver copies /usr/bin/ls: another type",
-                                        "vserver copies /usr/share/data: missing"}));
+  change("copies",
+         {{"usr/bin/ls", fifo()}, {"usr/bin/su", directory({{"x", file("x")}})}, {"usr/share/data", absent()}});
+  EXPECT_EQ(said_of({"copies"}),
+            (Lines{"vserver copies /usr/bin/su: SET-ID FILE: another type", "vserver copies /usr/bin/ls: another type",
+                   "vserver copies /usr/share/data: missing"}));
 }
 
 TEST_P(VerifyFilesTest, ADirectoryThatIsALinkNowIsNotFollowed) {

@@ -133,7 +133,7 @@ TEST_P(MergeSplitTest, ChangesGoToTheirPartsAndOldInodesAreKept) {
   fs::remove(merged() / kept);
   write_file(merged() / kept, "one of two");  // anew, but the same, as a package manager does
   fs::last_write_time(merged() / kept, kept_time);
-  write_file(merged() / rewritten, "two");    // as a package manager that writes in place does
+  write_file(merged() / rewritten, "two");  // as a package manager that writes in place does
   write_file(merged() / "etc/new.conf", "local");
   fs::create_directories(merged() / "usr/local/bin");
   write_file(merged() / "usr/local/bin/mine", "local too");

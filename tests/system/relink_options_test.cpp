@@ -460,8 +460,7 @@ class NewBesideTest : public RelinkTest {
   void SetUp() override {
     RelinkTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
-    for (const char* name : {"both", "mine", "theirs", "standing"})
-      put(root() / "etc/conf" / name, file("old"));
+    for (const char* name : {"both", "mine", "theirs", "standing"}) put(root() / "etc/conf" / name, file("old"));
     put(root() / "srv.conf", file("old"));
     put(root() / "usr/bin/tool", file("old", 0755));
   }

@@ -351,7 +351,8 @@ TEST_P(RelinkTableTest, EveryRowInEveryWayOfSharing) {
     EXPECT_EQ(real.of(name)["status"], "done");
     EXPECT_EQ(real.kept(name), expected_kept());
     expect_rows_done(name);
-    for (const char* part : {kGlobal, kLocal}) EXPECT_EQ(differences_from(kX, vserver(name) / part / kInUse), "") << part;
+    for (const char* part : {kGlobal, kLocal})
+      EXPECT_EQ(differences_from(kX, vserver(name) / part / kInUse), "") << part;
     for (const char* set_id : {"/03-set-id", "/07-set-id", "/10-set-id"})
       EXPECT_NE(real.process.err.find(kGlobal + std::string(set_id)), std::string::npos) << real.process.err;
   }

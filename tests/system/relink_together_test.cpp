@@ -88,7 +88,8 @@ class TogetherTest : public RelinkTest {
 // --- bundles
 
 const Thing kDatabase = directory({{"ibdata1", kOne}, {"ib_logfile0", kOne}, {"mysql", directory({{"db.MAI", kOne}})}});
-const Thing kNewDatabase = directory({{"ibdata1", kTwo}, {"ib_logfile0", kTwo}, {"mysql", directory({{"db.MAI", kTwo}, {"new", kTwo}})}});
+const Thing kNewDatabase =
+    directory({{"ibdata1", kTwo}, {"ib_logfile0", kTwo}, {"mysql", directory({{"db.MAI", kTwo}, {"new", kTwo}})}});
 
 TEST_P(TogetherTest, ABundleThatItsTenantLeftAloneFollowsWhole) {
   make({{"var/lib/mysql", kDatabase}});
@@ -121,7 +122,8 @@ TEST_P(TogetherTest, AnEntryOfTheTenantsOwnOrOneThatHeDeletedIsUse) {
   change_all({{"var/lib/added/tenant", kTenants}, {"var/lib/deleted/mysql/db.MAI", absent()}});
   for (const std::string& name : names_) fs::permissions(vserver(name) / "srv/mode/mysql", fs::perms::owner_all);
   update_skel({{"var/lib/added", kNewDatabase}, {"var/lib/deleted", kNewDatabase}, {"srv/mode", kNewDatabase}});
-  expect_kept(relink_all(0), {{"/var/lib/added", kBundleInUse}, {"/var/lib/deleted", kBundleInUse}, {"/srv/mode", kBundleInUse}});
+  expect_kept(relink_all(0),
+              {{"/var/lib/added", kBundleInUse}, {"/var/lib/deleted", kBundleInUse}, {"/srv/mode", kBundleInUse}});
   Thing added = kDatabase, deleted = kDatabase;
   added.entries["tenant"] = kTenants;
   deleted.entries["mysql"].entries.clear();
@@ -162,7 +164,8 @@ TEST_P(TogetherTest, WhatTheTenantHasAlreadyIsNoConflict) {
 }
 
 TEST_P(TogetherTest, WhereOneDirectoryHoldsSeveralStatesEachIsABundle) {
-  make({{"var/lib/systemd/timers", directory({{"stamp", kOne}})}, {"var/lib/systemd/catalog", directory({{"database", kOne}})}});
+  make({{"var/lib/systemd/timers", directory({{"stamp", kOne}})},
+        {"var/lib/systemd/catalog", directory({{"database", kOne}})}});
   change_all({{"var/lib/systemd/timers/stamp", kTenants}});
   update_skel({{"var/lib/systemd/timers/stamp", kTwo}, {"var/lib/systemd/catalog/database", kTwo}});
   expect_kept(relink_all(0), {{"/var/lib/systemd/timers", kBundleInUse}});
@@ -235,7 +238,8 @@ TEST_P(TogetherTest, AMountInTheWayOfAnUpdateSkipsTheVserver) {
 // --- directories that become links, and links that become directories
 
 TEST_P(TogetherTest, TheTenantsOwnEntriesGoAlongWhereADirectoryBecomesALink) {
-  make({{"lib", directory({{"libc.so", kOne}, {"modules", directory({{"a.ko", kOne}})}})}, {"usr/lib", directory({{"x", kOne}})}});
+  make({{"lib", directory({{"libc.so", kOne}, {"modules", directory({{"a.ko", kOne}})}})},
+        {"usr/lib", directory({{"x", kOne}})}});
   change_all({{"lib/own.so", kTenants},
               {"lib/modules/own.ko", kTenants},
               {"lib/firmware", directory({{"blob", kTenants}, {"link", symlink_to("blob")}})}});
@@ -312,12 +316,15 @@ TEST_P(TogetherTest, NamesOfOneInodeFollowTogetherHoweverManyFilesAreBetween) {
 
 TEST_P(TogetherTest, NamesOfOneSymlinkAreOneInTheVserverToo) {
   make({{"etc/links", directory({{"old", symlink_to("x")}})}});
-  update_skel({{"etc/links/a", symlink_to("x")}, {"etc/links/b", hard_link_to("a")}, {"usr/share/links/a", symlink_to("x")},
+  update_skel({{"etc/links/a", symlink_to("x")},
+               {"etc/links/b", hard_link_to("a")},
+               {"usr/share/links/a", symlink_to("x")},
                {"usr/share/links/b", hard_link_to("a")}});
   expect_kept(relink_all(0), {});
   for (const std::string& name : names_)
     for (const char* path : {"etc/links", "usr/share/links"}) {
-      struct stat a {}, b {};
+      struct stat a {
+      }, b{};
       ASSERT_EQ(::lstat((vserver(name) / path / "a").c_str(), &a), 0);
       ASSERT_EQ(::lstat((vserver(name) / path / "b").c_str(), &b), 0);
       EXPECT_TRUE(S_ISLNK(a.st_mode)) << name << " " << path;
@@ -329,9 +336,13 @@ TEST_P(TogetherTest, NamesOfOneSymlinkAreOneInTheVserverToo) {
 // --- times
 
 TEST_P(TogetherTest, EqualBytesOfAnotherTimeComeWithTheirTime) {
-  make({{"usr/lib/module.py", kOne}, {"usr/lib/module.pyc", kTwo}, {"usr/lib/link", symlink_to("module.py")}, {"etc/conf", kOne}});
+  make({{"usr/lib/module.py", kOne},
+        {"usr/lib/module.pyc", kTwo},
+        {"usr/lib/link", symlink_to("module.py")},
+        {"etc/conf", kOne}});
   merge();
-  for (const char* path : {"usr/lib/module.py", "usr/lib/link", "etc/conf"}) set_time(merged() / path, 1'500'000'000, 7);
+  for (const char* path : {"usr/lib/module.py", "usr/lib/link", "etc/conf"})
+    set_time(merged() / path, 1'500'000'000, 7);
   split();
   for (const std::string& name : names_) {
     // A touch of the tenant's is no change.
@@ -423,7 +434,8 @@ TEST_P(TogetherTest, WhatTheSkelRemovedOfTheLocalPartGoesWhereItWasLeftAlone) {
 TEST_P(TogetherTest, ATokenIsNeverLaidRawIntoAVserver) {
   make({{"etc/issue", file("builder\n")}, {"etc/motd", file("hello\n")}});
   std::string rules = read_file(skel() / "layout");
-  write_file(skel() / "layout", "static /etc/issue\nstatic /etc/new.conf\nstatic /etc/deep\nlocal /etc/hosts\n" + rules);
+  write_file(skel() / "layout",
+             "static /etc/issue\nstatic /etc/new.conf\nstatic /etc/deep\nlocal /etc/hosts\n" + rules);
   update_skel({{"etc/issue", file("%%VS_NAME%%\n")},
                {"etc/new.conf", file("name = %%VS_NAME%% %%VS_FQDN%% %%VS_IP%%\n")},
                {"etc/deep", directory({{"file", file("%%VS_NAME%%\n")}})}});
@@ -441,15 +453,16 @@ TEST_P(TogetherTest, ATokenIsNeverLaidRawIntoAVserver) {
   write_file(skel() / "layout", rules);
   update_skel({{"etc/new.conf", kTwo}});
   expect_kept(relink_all(0), {});
-  for (const std::string& name : names_) EXPECT_NE(read_file(vserver(name) / "etc/new.conf").find(name), std::string::npos);
+  for (const std::string& name : names_)
+    EXPECT_NE(read_file(vserver(name) / "etc/new.conf").find(name), std::string::npos);
 }
 
 TEST_P(TogetherTest, AStaticFileThatTheSkelChangesStaysAndIsToldOf) {
   constexpr const char* kStays = "each vserver's own (static), changed in the skel";
   constexpr const char* kGoes = "each vserver's own (static), removed in the skel";
   make({{"etc/main.cf", file("myhostname = one\n")}, {"etc/gone.cf", kOne}, {"etc/followed.cf", kOne}});
-  write_file(skel() / "layout", "static /etc/main.cf\nstatic /etc/gone.cf\nstatic /etc/followed.cf\n" +
-                                    read_file(skel() / "layout"));
+  write_file(skel() / "layout",
+             "static /etc/main.cf\nstatic /etc/gone.cf\nstatic /etc/followed.cf\n" + read_file(skel() / "layout"));
   update_skel({{"etc/main.cf", file("myhostname = %%VS_FQDN%%\nlevel = 1\n")}});
   expect_kept(relink_all(0), {});
   write_file(skel() / "static/etc/main.cf", "myhostname = %%VS_FQDN%%\nlevel = 2\n");
@@ -483,7 +496,9 @@ TEST_P(TogetherTest, WhatMustBeEachVserversOwnIsNeverTouched) {
   change_all({{"etc/machine-id", file("0123\n")}, {"etc/ssh/ssh_host_ed25519_key", file("secret\n", 0600)}});
   update_skel({{"etc/ssh/ssh_host_ed25519_key", file("the skel's\n", 0600)}, {"etc/motd", kTwo}});
   expect_kept(relink_all(0), {});
-  expect({{"etc/machine-id", file("0123\n")}, {"etc/ssh/ssh_host_ed25519_key", file("secret\n", 0600)}, {"etc/motd", kTwo}});
+  expect({{"etc/machine-id", file("0123\n")},
+          {"etc/ssh/ssh_host_ed25519_key", file("secret\n", 0600)},
+          {"etc/motd", kTwo}});
 }
 
 INSTANTIATE_TEST_SUITE_P(On, TogetherTest, kAllFileSystems, kParameterName);

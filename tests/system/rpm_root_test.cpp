@@ -1,5 +1,6 @@
-// Roots as rpm distributions have them: the database where /var/lib/rpm only leads to, dnf's history beside it, and what
-// comes of somebody having merely looked. What rpm and dnf themselves say of such vservers is tests/real/rpm_cycle's.
+// Roots as rpm distributions have them: the database where /var/lib/rpm only leads to, dnf's history beside it, and
+// what comes of somebody having merely looked. What rpm and dnf themselves say of such vservers is
+// tests/real/rpm_cycle's.
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -116,7 +117,8 @@ TEST_P(RpmRootTest, PackagesAndHistoryMoveTogetherOrNotAtAll) {
   for (const auto& [name, changed] : changes) {
     EXPECT_EQ(relinked.of(name)["status"], "skipped") << relinked.process;
     expect_left(name);
-    for (const char* path : {kPackages, kHistory, kState}) EXPECT_FALSE(read_file(vserver(name) / path).ends_with(" 2"));
+    for (const char* path : {kPackages, kHistory, kState})
+      EXPECT_FALSE(read_file(vserver(name) / path).ends_with(" 2"));
   }
   expect_upgraded("web1");
 }

@@ -234,8 +234,8 @@ class TenantsAndUpgradeTest : public UpdateCycleTest {
 
   void expect_moves_kept(const std::string& name) const {
     EXPECT_EQ(relinked_.of(name)["status"], "done");
-    EXPECT_EQ(relinked_.kept(name),
-              (KeptPaths{{"/usr/lib/odd/libodd.so.1", "changed on both sides"}, {"/var/lib/odd", "in use by the tenant, changed in the skel"}}));
+    EXPECT_EQ(relinked_.kept(name), (KeptPaths{{"/usr/lib/odd/libodd.so.1", "changed on both sides"},
+                                               {"/var/lib/odd", "in use by the tenant, changed in the skel"}}));
     EXPECT_EQ(differences_from(file(library_, 0600), vserver(name) / "usr/lib/odd/libodd.so.1"), "");
     EXPECT_EQ(differences_from(directory({{"data", file(data_)}}), vserver(name) / "srv/odd"), "");
     EXPECT_EQ(differences_from(symlink_to("/srv/odd"), vserver(name) / "var/lib/odd"), "");

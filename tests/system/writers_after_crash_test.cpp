@@ -50,7 +50,8 @@ class WritersAfterCrashTest : public RelinkTest {
   std::set<std::string> write_to_replaced(const std::string& name) {
     std::set<std::string> written;
     for (const auto& [path, fd] : opened_) {
-      struct stat opened {}, there {};
+      struct stat opened {
+      }, there{};
       EXPECT_EQ(::fstat(fd, &opened), 0);
       const bool stands = ::lstat((vserver(name) / path).c_str(), &there) == 0 && there.st_ino == opened.st_ino;
       if (stands || opened.st_nlink == 0) continue;

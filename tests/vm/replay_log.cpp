@@ -2,7 +2,8 @@
 // the log begins with an empty disk).
 //
 //   replay_log LOG                       prints how many flushes the log has behind its mark "begin"
-//   replay_log LOG IMAGE FLUSH SEED      makes IMAGE what the disk may hold if the power goes after that flush (from 0) and
+//   replay_log LOG IMAGE FLUSH SEED      makes IMAGE what the disk may hold if the power goes after that flush (from 0)
+//   and
 //                                        before the next, and prints the last mark before the cut
 //
 // A disk may keep what was written since its last flush, or lose it, in any mixture, and tear the last write; of writes

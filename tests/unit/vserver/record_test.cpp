@@ -68,17 +68,17 @@ TEST(RecordTest, KeepsNumbersOfAccountsAndIsAsBeforeWithoutAny) {
 
 TEST(RecordTest, NoNumberIsMappedToRootNorFromIt) {
   const std::vector<nlohmann::json> wrong{{{"uid", {{"104", 0}}}},
-                                {{"uid", {{"0", 104}}}},
-                                {{"gid", {{"0104", 998}}}},
-                                {{"gid", {{"104", 4294967295}}}},
-                                {{"gid", {{"+1", 998}}}},
-                                {{"uid", {{"4294967295", 1}}}},
-                                {{"uid", {{"104", -1}}}},
-                                {{"uid", {{"104", "1"}}}},
-                                {{"uid", nlohmann::json::array({1})}},
-                                {{"uid", {{"", 1}}}},
-                                nlohmann::json::array({1}),
-                                "104"};
+                                          {{"uid", {{"0", 104}}}},
+                                          {{"gid", {{"0104", 998}}}},
+                                          {{"gid", {{"104", 4294967295}}}},
+                                          {{"gid", {{"+1", 998}}}},
+                                          {{"uid", {{"4294967295", 1}}}},
+                                          {{"uid", {{"104", -1}}}},
+                                          {{"uid", {{"104", "1"}}}},
+                                          {{"uid", nlohmann::json::array({1})}},
+                                          {{"uid", {{"", 1}}}},
+                                          nlohmann::json::array({1}),
+                                          "104"};
   for (const nlohmann::json& ids : wrong) {
     const auto read = read_record(with("ids", ids), "web1.json");
     ASSERT_FALSE(read) << ids;
