@@ -7,6 +7,7 @@
 
 #include "engine/relink/held_seals.h"
 #include "engine/relink/relink_intent.h"
+#include "engine/relink/slots.h"
 #include "engine/skel/reseal.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
@@ -56,7 +57,7 @@ Result<std::string> read_staged_file(const DirFd& dir, Name name) {
 
 /// What is staged of one vserver.
 struct StagedVserver {
-  DirFd slots;
+  DirFd root, slots;  ///< closed where the vserver is gone
   Record record;
   StepSource steps;
   CarriedOut outcome;
@@ -82,10 +83,13 @@ class StepsFile {
   std::string text_;
 };
 
-Result<StagedVserver> stage_one(StagingShared& shared, const DirFd& staging, const Planned& planned) {
+Result<StagedVserver> stage_one(const Store& store, StagingShared& shared, const std::string& operation,
+                                const DirFd& staging, const Planned& planned) {
   StagedVserver out;
-  const DirFd dir = TRY(sys::ensure_dir(staging, *Name::check(planned.record.name), 0700));
-  out.slots = TRY(sys::ensure_dir(dir, "slots", 0700));
+  const Name name = *Name::check(planned.record.name);
+  const DirFd dir = TRY(sys::ensure_dir(staging, name, 0700));
+  out.root = TRY(sys::open_dir(store.vservers(), name));
+  out.slots = TRY(make_slots(out.root, operation));
   out.record = planned.record;
   StepsFile file(TRY(sys::create_file(dir, "steps", 0600)));
   const TokenValues tokens = tokens_of(planned.record, shared.vservers);
@@ -96,11 +100,24 @@ Result<StagedVserver> stage_one(StagingShared& shared, const DirFd& staging, con
   return out;
 }
 
+/// Of a vserver after a crash. Version 0.1 had them in the staging.
+Result<DirFd> find_slots(const DirFd& root, const std::string& operation, const DirFd& staged) {
+  DirFd slots = TRY(open_slots(root, operation));
+  if (slots.open()) return slots;
+  auto of_staging = sys::open_dir(staged, "slots");
+  if (of_staging || of_staging.error().code != ENOENT) return of_staging;
+  return make_slots(root, operation);  // its tenant removed them: what was to come to him is gone
+}
+
 /// After a crash.
-Result<StagedVserver> read_staged_vserver(const DirFd& staging, const std::string& name) {
+Result<StagedVserver> read_staged_vserver(const Store& store, const std::string& operation, const DirFd& staging,
+                                          const std::string& name) {
   StagedVserver out;
   const DirFd dir = TRY(sys::open_dir(staging, *Name::check(name)));
-  out.slots = TRY(sys::open_dir(dir, "slots"));
+  auto root = sys::open_dir(store.vservers(), *Name::check(name));
+  if (!root && root.error().code != ENOENT) return std::unexpected(std::move(root).error());
+  if (root) out.slots = TRY(find_slots(*root, operation, dir));
+  if (root) out.root = std::move(*root);
   const std::string path = sys::path_of(dir);
   out.record = TRY(read_record(TRY(read_staged_file(dir, "record")), path + "/record"));
   const auto text = std::make_shared<const std::string>(TRY(read_staged_file(dir, "steps")));
@@ -130,24 +147,24 @@ enum class After { planning, crash };
 /// All vservers at once, so that one grace does for all.
 void carry_out_steps(const Store& store, const Intent& intent, std::vector<StagedVserver>& staged, LinkShared& links,
                      Tenants tenants, Further further, After after) {
-  std::vector<DirFd> roots(staged.size());
   std::vector<std::unique_ptr<CarryOut>> carriers(staged.size());
   std::vector<Tenant> identities;
   for (std::size_t at = 0; at < staged.size(); ++at) {
-    auto root = sys::open_dir(store.vservers(), *Name::check(staged[at].record.name));
-    const auto stat = root ? sys::stat(*root) : Result<sys::Stat>(std::unexpected(root.error()));
+    const DirFd& root = staged[at].root;
+    const auto stat =
+        root.open() ? sys::stat(root) : fail("open", store.paths().vservers + "/" + staged[at].record.name, ENOENT);
     if (!stat) {
       (void)leave_all(staged[at], stat.error());  // it has its error already
+      staged[at].root = DirFd();
       continue;
     }
     identities.push_back({staged[at].record.name, stat->device, stat->inode});
-    roots[at] = std::move(*root);
   }
   const Grace grace(store.vservers(), std::move(identities), tenants);
   for (std::size_t at = 0; at < staged.size(); ++at) {
-    if (!roots[at].open()) continue;
+    if (!staged[at].root.open()) continue;
     carriers[at] = std::make_unique<CarryOut>(CarryOutRequest{
-        links, staged[at].slots, roots[at], store.quarantine(), intent.id() + "." + staged[at].record.name, grace,
+        links, staged[at].slots, staged[at].root, store.quarantine(), intent.id() + "." + staged[at].record.name, grace,
         further, after == After::crash, most_leases(staged.size())});
   }
   const auto for_each_carrier = [&](auto work) {
@@ -190,6 +207,22 @@ Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent&
   return out;
 }
 
+/// A line for each vserver whose tenant is in the way.
+Result<std::map<std::string, std::string>> remove_all_slots(const Store& store, const std::string& operation,
+                                                            const std::vector<std::string>& names) {
+  std::map<std::string, std::string> lines;
+  for (const std::string& name : names) {
+    const auto root = sys::open_dir(store.vservers(), *Name::check(name));
+    if (!root && root.error().code == ENOENT) continue;
+    if (!root) return std::unexpected(root.error());
+    const auto removed = remove_slots(*root, operation);
+    if (removed) continue;
+    if (removed.error().code != ENOTEMPTY && removed.error().code != EBUSY) return std::unexpected(removed.error());
+    lines[name] = removed.error().line() + "; its tenant put something there: remove it by hand";
+  }
+  return lines;
+}
+
 std::vector<std::string> names_of(const nlohmann::json& json) {
   std::vector<std::string> names;
   for (const auto& name : json) names.push_back(name.get<std::string>());
@@ -228,7 +261,8 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
     if (one->record.share == Share::hardlink) plans.push_back(&one->plan);
   HeldSeals held(shared.view, shared.links.seals, plans);
   std::vector<std::optional<Result<StagedVserver>>> staged(working.size());
-  for_each_index(working.size(), [&](std::size_t at) { staged[at] = stage_one(shared, staging, *working[at]); });
+  for_each_index(working.size(),
+                 [&](std::size_t at) { staged[at] = stage_one(store, shared, intent.id(), staging, *working[at]); });
   std::vector<StagedVserver> complete;
   auto complete_names = nlohmann::json::array();
   for (std::size_t at = 0; at < working.size(); ++at) {
@@ -250,6 +284,8 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   }
   complete.clear();
   TRY(held.restore());
+  for (auto& [name, line] : TRY(remove_all_slots(store, intent.id(), names_of(names))))
+    if (out[name].error.empty()) out[name].error = std::move(line);
   TRY(remove_tree(store.staging(), id));
   TRY(intent.close());
   if (!announced) return std::unexpected(std::move(announced).error());
@@ -270,7 +306,7 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
     std::vector<StagedVserver> complete;
     std::vector<Record> records = TRY(read_records(skel));
     for (const std::string& name : names_of(last.at("vservers"))) {
-      complete.push_back(TRY(read_staged_vserver(*staging, name)));
+      complete.push_back(TRY(read_staged_vserver(store, intent.id(), *staging, name)));
       records.push_back(complete.back().record);  // which may be the first to say that it shares inodes
     }
     auto held = must_lift(seal) ? hold_tenants(store, skel, records, Quiesce::automatic, {}) : Result<Quiescence>();
@@ -289,6 +325,8 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
   if (last.value("phase", "").empty())
     for (const std::string& name : names_of(first.at("vservers")))
       lines.push_back("vserver " + name + ": relink was undone");
+  for (const auto& [name, line] : TRY(remove_all_slots(store, intent.id(), names_of(first.at("vservers")))))
+    lines.push_back("vserver " + name + ": " + line);
   TRY(staging_to_trash(store, intent));
   TRY(intent.close());
   return lines;

@@ -239,12 +239,19 @@ class CarryOut::Carrier {
     const Proven proven = TRY(proof_.prove(step, dir, name, guard));
     if (proven != Proven::yes) return proven == Proven::has_come;
     TRY(slots_.exchange(step, dir, name));
-    if (!TRY(proof_.is_what_was_meant(step))) {
-      TRY(slots_.exchange_back(step, dir, name));
+    if (!is_what_was_meant(step)) {
+      give_back(step);
       return false;
     }
     watch(step, std::move(guard));
     return true;
+  }
+
+  /// If it can't be looked at, it isn't.
+  bool is_what_was_meant(const StagedStep& step) {
+    const auto meant = proof_.is_what_was_meant(step);
+    if (!meant && !is_tenants_doing(meant.error()) && !out_.error) out_.error = meant.error();
+    return meant && *meant;
   }
 
   /// What came out is looked at again after the grace: a file by its lease, a directory by what is below it.
@@ -263,8 +270,8 @@ class CarryOut::Carrier {
     FileGuard guard;
     if (TRY(proof_.prove(step, dir, name, guard)) != Proven::yes) return false;
     TRY(slots_.take(step, dir, name));
-    if (!TRY(proof_.is_what_was_meant(step))) {
-      TRY(slots_.put_back(step, dir, name));
+    if (!is_what_was_meant(step)) {
+      give_back(step);
       return false;
     }
     watch(step, std::move(guard));
@@ -321,13 +328,23 @@ class CarryOut::Carrier {
       if (!back && !is_tenants_doing(back.error()) && !out_.error) out_.error = back.error();
       return;
     }
-    const std::string kept = request_.name + "." + step.slot;
-    const auto quarantined = sys::rename_new(slots_.dir(), Slots::of(step), request_.quarantine, *Name::check(kept));
-    out_.error = quarantined ? fail("relink", step.path,
-                                    "written to while it was replaced; what was written is " +
-                                        sys::path_of(request_.quarantine) + "/" + kept)
-                                   .error()
-                             : quarantined.error();
+    const auto kept = keep_aside(step);
+    const std::string why = "its tenant was at work on it while it was replaced; what he had there is ";
+    out_.error = kept ? fail("relink", step.path, why + *kept).error() : kept.error();
+  }
+
+  /// Where it is. A directory stays in the vserver, see make_slots(); so that none is moved out which was put into the
+  /// slot just now, what is moved takes the place of an empty file: rename(2) lets no directory do that.
+  Result<std::string> keep_aside(const StagedStep& step) {
+    const std::string text = request_.name + "." + step.slot, in_root = ".vskel-kept." + text;
+    const Name slot = Slots::of(step), kept = *Name::check(text);
+    (void)TRY(sys::create_file(request_.quarantine, kept, 0600));
+    const auto moved = sys::rename_over(slots_.dir(), slot, request_.quarantine, kept);
+    if (moved) return sys::path_of(request_.quarantine) + "/" + text;
+    TRY(sys::unlink(request_.quarantine, kept));
+    if (moved.error().code != ENOTDIR) return std::unexpected(moved.error());
+    TRY(sys::rename_new(slots_.dir(), slot, root_, *Name::check(in_root)));
+    return sys::path_of(root_) + "/" + in_root;
   }
 
   Result<> undo(const StagedStep& step) {

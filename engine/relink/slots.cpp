@@ -2,7 +2,44 @@
 
 #include <cerrno>
 
+#include "engine/tree/remove.h"
+
 namespace vskel {
+
+namespace {
+
+std::string slots_name(const std::string& operation) { return ".vskel-" + operation; }
+
+Result<> keep_times(const DirFd& dir, const sys::Stat& before) {
+  return sys::set_times(dir, before.atime, before.mtime);
+}
+
+}  // namespace
+
+Result<DirFd> make_slots(const DirFd& root, const std::string& operation) {
+  const std::string text = slots_name(operation);
+  const Name name = *Name::check(text);
+  const sys::Stat before = TRY(sys::stat(root));
+  TRY(sys::make_dir(root, name, 0700));
+  TRY(keep_times(root, before));
+  return sys::open_dir(root, name);
+}
+
+Result<DirFd> open_slots(const DirFd& root, const std::string& operation) {
+  const std::string text = slots_name(operation);
+  auto opened = sys::open_dir(root, *Name::check(text));
+  if (!opened && opened.error().code == ENOENT) return DirFd();
+  return opened;
+}
+
+Result<> remove_slots(const DirFd& root, const std::string& operation) {
+  const std::string text = slots_name(operation);
+  const Name name = *Name::check(text);
+  if (!TRY(sys::stat_if_there(root, name))) return {};
+  const sys::Stat before = TRY(sys::stat(root));
+  TRY(remove_tree(root, name));
+  return keep_times(root, before);
+}
 
 Result<> Slots::put(const StagedStep& step, const DirFd& dir, Name name) {
   const Name slot = of(step);
@@ -40,6 +77,10 @@ Result<> Slots::exchange_back(const StagedStep& step, const DirFd& dir, Name nam
     exchanged = sys::rename_new(dir_, slot, dir, name);
     if (step.slot_sealed) seals_.leave(step.slot_inode);
     return exchanged ? sys::make_dir(dir_, slot, 0700) : exchanged;
+  }
+  if (exchanged && TRY(sys::stat(dir_, slot)).inode != step.slot_inode) {
+    TRY(sys::exchange(dir_, slot, dir, name));
+    return fail("exchange", sys::path_of(dir) + "/" + std::string(name.view()), EEXIST);
   }
   if (step.slot_sealed) TRY(restore(true, dir_, slot, step.slot_inode));
   return exchanged;

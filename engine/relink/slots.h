@@ -1,12 +1,23 @@
 // The slots of one vserver's staged steps: what comes lies in them, and once names have moved, what was there. Each
-// function here is one move between a slot and the vserver, with the seals of the skel's inodes lifted around it.
+// function of Slots is one move between a slot and the vserver, with the seals of the skel's inodes lifted around it.
 #pragma once
+
+#include <string>
 
 #include "engine/relink/skel_links.h"
 #include "engine/relink/staged_step.h"
 #include "engine/sys/kernel.h"
 
 namespace vskel {
+
+/// The slots of an operation are a directory of mode 0700 in the vserver's own root. A tenant may stand in any
+/// directory that comes to lie in a slot, or have it open: from there he climbs to his root, and no further (safety.md,
+/// 8). Making and removing it leaves the modification time of the root as it was.
+[[nodiscard]] Result<DirFd> make_slots(const DirFd& root, const std::string& operation);
+/// Closed where they are not there.
+[[nodiscard]] Result<DirFd> open_slots(const DirFd& root, const std::string& operation);
+/// With all that lies in them; content if they are not there. An error where the tenant puts things into them.
+[[nodiscard]] Result<> remove_slots(const DirFd& root, const std::string& operation);
 
 /// All that it is made with outlives it. Errors are the kernel's; a seal that can't be set again is one, too.
 class Slots {
@@ -23,7 +34,8 @@ class Slots {
   /// What comes and what is there change places.
   [[nodiscard]] Result<> exchange(const StagedStep& step, const DirFd& dir, Name name);
   /// Undoes exchange(). Where what came is gone meanwhile, what came out goes back alone, and a directory stays in the
-  /// slot: an empty slot would say that the exchange has been and what came out is dropped.
+  /// slot: an empty slot would say that the exchange has been and what came out is dropped. EEXIST: something else
+  /// stands there by now, and what came out is in the slot still.
   [[nodiscard]] Result<> exchange_back(const StagedStep& step, const DirFd& dir, Name name);
   /// Undoes put(), unless the tenant has it no more.
   [[nodiscard]] Result<> take_back(const StagedStep& step, const DirFd& dir, Name name);

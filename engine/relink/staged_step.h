@@ -1,5 +1,5 @@
 // A step of a plan as it is staged: everything that is needed to carry it out, or to go on with it after a crash,
-// without the plan. One JSON object a line, in staging/ID/VSERVER/steps.
+// without the plan. One JSON object a line, in staging/ID/VSERVER/steps; what they move lies in slots (slots.h).
 #pragma once
 
 #include <functional>
@@ -15,7 +15,7 @@ namespace vskel {
 struct StagedStep {
   Step::Kind kind = Step::Kind::put_over;
   std::string path;              ///< relative to the vserver's root
-  std::string slot;              ///< name in staging/ID/VSERVER/slots: what comes, and after an exchange what was there
+  std::string slot;              ///< name in the slots: what comes, and after an exchange what was there
   std::uint64_t slot_inode = 0;  ///< of what comes: tells whether it has come
   bool slot_sealed = false;      ///< what comes is an inode of the skel's, under its seal
   Identity mine;                 ///< `sealed`: it is an inode of the skel's. Of set_times: its mtime is what is to be

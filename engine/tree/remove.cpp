@@ -1,8 +1,9 @@
 // A node is one directory, held by its unfinished children; the last of them removes it, so that rmdir goes bottom-up
-// without anybody waiting. Directories below kFlattenDepth are renamed up into the place where the removal began and
-// removed from there: however deep a tenant nested, descriptors and node chains stay short. A subvolume of btrfs, which
-// a tenant may make, is another file system to rename(2): what is deep in it is moved up to its own root, and it itself
-// to where the removal began.
+// without anybody waiting. Directories below kFlattenDepth are renamed up to the root of the tree and removed from
+// there: however deep a tenant nested, descriptors and node chains stay short. No further up: who stands in one of
+// them, in a vserver that is removed, would climb from there to the host. A subvolume of btrfs, which a tenant may
+// make, is another file system to rename(2): what is deep in it is moved up to its own root, and it itself to that of
+// the tree.
 
 #include "engine/tree/remove.h"
 
@@ -25,7 +26,7 @@ constexpr unsigned kFlattenDepth = 64;
 constexpr std::uint32_t kProtecting = sys::kImmutableFlag | sys::kAppendFlag;
 
 struct Removal {
-  const DirFd& top;      ///< where deep directories are moved up to
+  const DirFd& top;      ///< where the tree stands
   std::uint64_t device;  ///< of `top`, where there may be subvolumes; else 0
   TaskGroup tasks;
   std::atomic<unsigned> moved_up{0};
@@ -87,7 +88,7 @@ Result<> remove_dir_any(const DirFd& parent, const DirFd* self, Name name) {
 
 struct Node {
   Removal& removal;
-  std::shared_ptr<Node> parent;  ///< null for what stands in the top directory
+  std::shared_ptr<Node> parent;  ///< null for the root of the tree
   std::string name;
   unsigned depth;
   std::shared_ptr<Node> subvolume;  ///< the root of the one that it is in; null: that of `top`
@@ -130,8 +131,11 @@ Result<std::string> rename_up(Removal& removal, const DirFd& from, Name name, co
 /// Moves a directory that is too deep as far up as it goes, under a name of its own. `subvolume` as in Node.
 std::shared_ptr<Node> move_up(const std::shared_ptr<Node>& node, Name name, const std::shared_ptr<Node>& subvolume) {
   Removal& removal = node->removal;
-  auto moved = rename_up(removal, node->dir, name, removal.top);
-  if (moved) return std::make_shared<Node>(removal, nullptr, std::move(*moved), 0, nullptr);
+  std::shared_ptr<Node> root = node;
+  while (root->parent) root = root->parent;
+  auto moved = rename_up(removal, node->dir, name, root->dir);
+  const bool is_subvolume = root->device != removal.device;
+  if (moved) return std::make_shared<Node>(removal, root, std::move(*moved), 1, is_subvolume ? root : root->subvolume);
   if (moved.error().code == EXDEV && subvolume != nullptr) {
     // At its root it may stand already.
     if (subvolume == node)

@@ -59,6 +59,9 @@ class Inspection {
       text_ += lines_about(std::string("left in .vskel/") + room, entries_of(places_.vservers / ".vskel" / room));
     for (const std::string& name : entries_of(places_.vservers))
       if (!name.starts_with(".") && !name.starts_with(kMerged)) names_.insert(name);
+    for (const std::string& name : names_)
+      for (const std::string& entry : entries_of(places_.vservers / name))
+        if (entry.starts_with(".vskel-")) text_ += lines_about("left in vserver " + name, std::set<std::string>{entry});
     look_at_configurations();
     for (const std::string& skel : entries_of(places_.vservers / ".skel")) look_at_records(skel);
     look_at_contexts();
