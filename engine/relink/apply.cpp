@@ -215,7 +215,10 @@ Result<std::map<std::string, std::string>> remove_all_slots(const Store& store, 
     const auto root = sys::open_dir(store.vservers(), *Name::check(name));
     if (!root && root.error().code == ENOENT) continue;
     if (!root) return std::unexpected(root.error());
-    const auto removed = remove_slots(*root, operation);
+    // Its tenant may be putting things there just now: not for long, or it is he who is told of.
+    constexpr int kAttempts = 5;
+    auto removed = remove_slots(*root, operation);
+    for (int attempt = 1; !removed && attempt < kAttempts; ++attempt) removed = remove_slots(*root, operation);
     if (removed) continue;
     if (removed.error().code != ENOTEMPTY && removed.error().code != EBUSY) return std::unexpected(removed.error());
     lines[name] = removed.error().line() + "; its tenant put something there: remove it by hand";

@@ -136,8 +136,9 @@ Result<bool> is_bundle_untouched(const DirFd& root, const std::vector<StagedStep
     }
     return {};
   };
-  const auto mounts = TRY(Walk::run({&top}, Mounts::stop_in_tenants_tree, nullptr, visitor));
-  return untouched && mounts.empty();
+  const auto mounts = Walk::run({&top}, Mounts::stop, nullptr, visitor);
+  if (!mounts && mounts.error().operation == "walk") return false;  // nested deeper than any skel
+  return untouched && TRY(mounts).empty();
 }
 
 }  // namespace vskel
