@@ -34,26 +34,21 @@ MovingBases::Decided MovingBases::decide() {
   // An unknown base is one of the paths that differ today, not of those that the skel gets tomorrow.
   const bool forward = staying_.size() <= moved_.size() || record_.generation == newest_ || record_.generation == 0;
   Decided out{forward ? newest_ : record_.generation, {}};
-  if (forward) {
-    for (const auto& [path, generation] : staying_)
-      if (generation != newest_) out.bases.emplace(path, generation);
-    // What the record says of a directory holds for all below it, but for what it says of that itself.
-    for (const auto& [path, generation] : moved_)
-      if (has_staying_parent(path)) out.bases.emplace(path, newest_);
-    return out;
-  }
-  for (const auto& [path, generation] : staying_)
-    if (generation != record_.generation || has_staying_parent(path)) out.bases.emplace(path, generation);
-  for (const auto& [path, generation] : moved_) out.bases.insert_or_assign(path, newest_);
+  for (auto& [path, generation] : moved_) generation = newest_;
+  std::map<std::string, unsigned> all = staying_;
+  all.merge(moved_);
+  // Parents come ahead of what is below them.
+  for (const auto& [path, generation] : all)
+    if (generation != inherited(out, path)) out.bases.emplace(path, generation);
   return out;
 }
 
-bool MovingBases::has_staying_parent(std::string_view path) const {
-  while (!staying_.empty() && !path.empty()) {
+unsigned MovingBases::inherited(const Decided& decided, std::string_view path) {
+  while (!decided.bases.empty() && !path.empty()) {
     path = parent_path(path);
-    if (staying_.contains(std::string(path))) return true;
+    if (const auto found = decided.bases.find(std::string(path)); found != decided.bases.end()) return found->second;
   }
-  return false;
+  return decided.generation;
 }
 
 }  // namespace vskel

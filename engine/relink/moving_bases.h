@@ -35,7 +35,8 @@ class MovingBases {
   [[nodiscard]] Decided decide();
 
  private:
-  [[nodiscard]] bool has_staying_parent(std::string_view path) const;
+  /// What the record says of a directory holds for all below it, but for what it says of that itself.
+  [[nodiscard]] static unsigned inherited(const Decided& decided, std::string_view path);
   const Record& record_;
   const unsigned newest_;
   std::map<std::string, unsigned> moved_, staying_;  // path -> its base until now

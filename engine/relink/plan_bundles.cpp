@@ -73,7 +73,8 @@ Result<> Planner::look_at_bundle(const Path3& place, const DirFd& dir, BundleLoo
   for (const std::string_view name : sides_.names_in(place)) {
     if (here.contains(name)) continue;
     const Path3 missing = sides_.child(place, name);
-    if (is_identity(missing)) continue;
+    // The record may name what neither side has any more.
+    if ((missing.base == nullptr && missing.theirs == nullptr) || is_identity(missing)) continue;
     if (missing.base != nullptr) look.as_base = false;
     if (missing.theirs != nullptr) look.as_theirs = false;
   }

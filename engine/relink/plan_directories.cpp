@@ -198,8 +198,7 @@ Result<bool> Planner::plan_common_directory(const Path3& place, const DirFd& par
       step.mine = identity_of(observed.stat);
       add_step(place, std::move(step));
     }
-    // Its own base goes along with what is below it in any case but a conflict.
-    if (decision.action == Action::keep || decision.action == Action::hold) settle(place, decision);
+    settle(place, decision);
   }
   // An unknown or absent base of the directory is one of all below it.
   Path3 below = place;

@@ -163,6 +163,47 @@ TEST_P(TogetherTest, WhatTheTenantHasAlreadyIsNoConflict) {
   expect_second_run_changes_nothing();
 }
 
+/// More conflicts than what follows: the record goes on naming the old generation, and what followed one by one.
+std::map<std::string, Thing> many_conflicts(const Thing& thing) {
+  std::map<std::string, Thing> things;
+  for (int number = 0; number < 8; ++number) things["etc/conflict" + std::to_string(number)] = thing;
+  return things;
+}
+Kept all_conflicts() {
+  Kept kept;
+  for (const auto& [path, thing] : many_conflicts(kOne)) kept["/" + path] = "changed on both sides";
+  return kept;
+}
+
+TEST_P(TogetherTest, ABundleThatLostAFileBesideConflictsHasFollowed) {
+  std::map<std::string, Thing> things = many_conflicts(kOne), update = many_conflicts(kTwo);
+  things["var/lib/db"] = directory({{"a", kOne}, {"b", kOne}});
+  update["var/lib/db"] = directory({{"a", kOne}}, 0700);
+  make(things);
+  change_all(many_conflicts(kTenants));
+  update_skel(update);
+  expect_kept(relink_all(0), all_conflicts());
+  expect({{"var/lib/db", directory({{"a", kOne}}, 0700)}});
+  expect_second_run_changes_nothing();
+  // What the tenant does from then on is not the skel's change.
+  change_all({{"var/lib/db/a", kTenants}});
+  expect_kept(relink_all(0), all_conflicts());
+}
+
+TEST_P(TogetherTest, ADirectoryThatFollowedBesideConflictsIsTheTenantsToChangeBack) {
+  std::map<std::string, Thing> things = many_conflicts(kOne), update = many_conflicts(kTwo);
+  things["usr/lib/of-all"] = directory({{"a", kOne}});
+  update["usr/lib/of-all"] = directory({{"a", kOne}}, 0700);
+  make(things);
+  change_all(many_conflicts(kTenants));
+  update_skel(update);
+  expect_kept(relink_all(0), all_conflicts());
+  expect({{"usr/lib/of-all", directory({{"a", kOne}}, 0700)}});
+  for (const std::string& name : names_) fs::permissions(vserver(name) / "usr/lib/of-all", fs::perms(0755));
+  expect_second_run_changes_nothing();
+  expect({{"usr/lib/of-all", directory({{"a", kOne}})}});
+}
+
 TEST_P(TogetherTest, WhereOneDirectoryHoldsSeveralStatesEachIsABundle) {
   make({{"var/lib/systemd/timers", directory({{"stamp", kOne}})},
         {"var/lib/systemd/catalog", directory({{"database", kOne}})}});
