@@ -88,7 +88,7 @@ Result<> Planner::plan_accounts(const DirFd& root) {
   // What is no account file is the administrator's to mend; all else is the machine's.
   if (!skels && skels.error().code != 0) return std::unexpected(skels.error());
   if (!skels) {
-    accounts_stay_ = base_generation;
+    accounts_stay_ = true;
     if (gate_ == Gate::open && !are_accounts_frozen()) skip_for_accounts(kAccounts, skels.error().line());
     return {};
   }
@@ -96,7 +96,7 @@ Result<> Planner::plan_accounts(const DirFd& root) {
   const AccountTexts theirs = (*skels)->texts();
   const bool has_any = std::ranges::any_of(theirs, [](const auto& text) { return text.has_value(); });
   if (!has_any || (base != nullptr && base->texts() == theirs)) return {};
-  accounts_stay_ = base_generation;
+  accounts_stay_ = true;
   if (gate_ == Gate::share_only || are_accounts_frozen()) return {};
 
   const DirFd etc = TRY(open_dirs_if_there(root, "etc"));
@@ -126,7 +126,7 @@ Result<> Planner::plan_accounts(const DirFd& root) {
   const bool changes = next != texts_of(own_accounts_) || followed->ids != record_.ids;
   if (gate_ == Gate::closed && changes) plan_.held_back = true;
   if (gate_ == Gate::closed && changes) return {};
-  accounts_stay_.reset();
+  accounts_stay_ = false;
   for (const std::string& line : followed->kept) plan_.kept.push_back({path_of_line(line), line});
   plan_.accounts = std::move(followed->done);
   plan_.ids = followed->ids;
@@ -160,7 +160,13 @@ void Planner::plan_account_file(AccountFile file, const std::string& bytes) {
 
 void Planner::settle_accounts() {
   const std::string path(kAccounts);
-  if (accounts_stay_ && *accounts_stay_ != view_.newest().generation()) bases_.stay_after_all(path, *accounts_stay_);
+  const unsigned until_now = base_of(record_, kAccounts);
+  if (until_now == view_.newest().generation()) return;
+  // For all of the files, of which that of the path may be the one without a change.
+  if (accounts_stay_)
+    bases_.stay_after_all(path, until_now);
+  else
+    bases_.move(path, until_now);
 }
 
 }  // namespace vskel

@@ -162,7 +162,7 @@ class Planner {
   SideOwners owners_;
   Observer observer_{view_, files_, owners_};
   OwnAccountFiles own_accounts_;
-  std::optional<unsigned> accounts_stay_;  ///< at this base
+  bool accounts_stay_ = false;  ///< at the base that they have
   const std::vector<std::string> databases_;
   const SkelSides sides_;
   const DirFd* root_ = nullptr;

@@ -290,6 +290,23 @@ TEST_P(RelinkAccountsTest, MembersComeAndWhoIsRemovedInTheSkelStays) {
   expect_settled();
 }
 
+TEST_P(RelinkAccountsTest, AGroupThatTheTenantDeletedStaysDeletedBesideConflicts) {
+  std::map<std::string, Thing> conflicts;
+  for (int number = 0; number < 8; ++number) conflicts["etc/conflict" + std::to_string(number)] = file("one\n");
+  for (const auto& [path, thing] : conflicts) put(root() / path, thing);
+  make();
+  for (auto& [path, thing] : conflicts) thing.text = "the tenant's\n";
+  change_all(conflicts);
+  for (auto& [path, thing] : conflicts) thing.text = "two\n";
+  conflicts["etc/group"] = file(kGroup + "redis:x:104:\n");
+  update_skel(conflicts);
+  EXPECT_EQ(relink().process.code, 0);
+  expect_line("group", "redis:*:104:");
+  change_all({{"etc/group", file(kGroup)}});
+  EXPECT_EQ(relink().process.code, 0);
+  for (const std::string& name : names_) EXPECT_EQ(text(name, "group"), kGroup);
+}
+
 TEST_P(RelinkAccountsTest, AccountsMoveWithThePackageDatabase) {
   make();
   change_all({{"var/lib/dpkg/status", file("Package: own\n")}});
