@@ -93,7 +93,18 @@ bool Planner::is_unchanged(const Path3& place) const {
 }
 
 bool Planner::is_unchanged_below(const Path3& place) const {
-  return sides_.unchanged_below(place) && !owners_.differ_below(*place.theirs);
+  if (sides_.unchanged_below(place) && !owners_.differ_below(*place.theirs)) return true;
+  return (!owners_.base.ids().empty() || !owners_.theirs.ids().empty()) && is_same_by_numbers(place);
+}
+
+bool Planner::is_same_by_numbers(const Path3& place) const {
+  const Question question = question_for(place);
+  if (!question.base_known || !question.base || !question.theirs) return false;
+  if (!same_node(*question.base, *question.theirs)) return false;
+  return !place.theirs->is_directory() || std::ranges::all_of(sides_.names_in(place), [&](std::string_view name) {
+    const Path3 child = sides_.child(place, name);
+    return (child.base == nullptr && child.theirs == nullptr) || is_same_by_numbers(child);
+  });
 }
 
 bool Planner::in_database(std::string_view path) const { return is_below_any(databases_, path); }

@@ -141,6 +141,8 @@ class Planner {
   /// What the skel has there, and whose it is in this vserver, is as it was.
   [[nodiscard]] bool is_unchanged(const Path3& place) const;
   [[nodiscard]] bool is_unchanged_below(const Path3& place) const;
+  /// A user whom the skel gave another number, with all that is its, has its own number in this vserver still.
+  [[nodiscard]] bool is_same_by_numbers(const Path3& place) const;
   [[nodiscard]] bool in_database(std::string_view path) const;
   [[nodiscard]] bool is_frozen(const Path3& place) const;
   void add_step(const Path3& place, Step step);

@@ -307,6 +307,27 @@ TEST_P(RelinkAccountsTest, AGroupThatTheTenantDeletedStaysDeletedBesideConflicts
   for (const std::string& name : names_) EXPECT_EQ(text(name, "group"), kGroup);
 }
 
+TEST_P(RelinkAccountsTest, AUserWhomTheSkelRenumberedWithItsFilesIsNoChangeOfABundle) {
+  const auto all_of = [](unsigned number) {
+    std::map<std::string, Thing> things = with_redis();
+    for (const char* of : {"etc/passwd", "etc/group"}) {
+      std::string& text = things.at(of).text;
+      for (std::size_t at = 0; (at = text.find("104", at)) != text.npos; at += 3)
+        text.replace(at, 3, std::to_string(number));
+    }
+    things["var/lib/redis"] = directory({{"dump", file("data\n").owned_by(number)}}).owned_by(number);
+    return things;
+  };
+  for (const auto& [path, thing] : all_of(104)) put(root() / path, thing);
+  put(root() / "var/lib/dpkg/status", absent());
+  make();
+  change_all({{"var/lib/redis/dump", file("the tenant's\n").owned_by(104)}});
+  update_skel(all_of(105));
+  expect_told(relink_all(), {"group redis: 105 in the skel is 104 here", "user redis: 105 in the skel is 104 here"});
+  expect_files({{"var/lib/redis", directory({{"dump", file("the tenant's\n").owned_by(104)}}).owned_by(104)}});
+  expect_settled();
+}
+
 TEST_P(RelinkAccountsTest, AccountsMoveWithThePackageDatabase) {
   make();
   change_all({{"var/lib/dpkg/status", file("Package: own\n")}});
