@@ -38,11 +38,11 @@ Result<> write_new_file(const DirFd& dir, Name name, std::string_view content) {
 }
 
 /// Takes the steps that were not carried out back from a record. A directory whose metadata could not be set is its
-/// tenant's by now, and what is below it went on without it.
+/// tenant's by now, and what is below it went on without it; but of a bundle nothing goes on by itself.
 Result<> take_back(Record& record, const std::map<std::string, unsigned>& left, const StepSource& steps) {
   if (left.empty()) return {};
   return steps([&](const StagedStep& step) -> Result<> {
-    if (step.is_of_directory() && step.kind != Step::Kind::remove_dir) return {};
+    if (step.is_of_directory() && step.kind != Step::Kind::remove_dir && step.bundle.empty()) return {};
     const auto found = left.find(step.path);
     if (found == left.end()) return {};
     record.bases.erase(step.path);
