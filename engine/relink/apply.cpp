@@ -42,7 +42,8 @@ Result<> write_new_file(const DirFd& dir, Name name, std::string_view content) {
 Result<> take_back(Record& record, const std::map<std::string, unsigned>& left, const StepSource& steps) {
   if (left.empty()) return {};
   return steps([&](const StagedStep& step) -> Result<> {
-    if (step.is_of_directory() && step.kind != Step::Kind::remove_dir && step.bundle.empty()) return {};
+    const bool of_bundle = step.kind == Step::Kind::set_metadata && !step.bundle.empty();
+    if (step.is_of_directory() && step.kind != Step::Kind::remove_dir && !of_bundle) return {};
     const auto found = left.find(step.path);
     if (found == left.end()) return {};
     record.bases.erase(step.path);
