@@ -5,6 +5,8 @@
 #include <set>
 
 #include "engine/content/compare.h"
+#include "engine/packages/dpkg_bookkeeping.h"
+#include "engine/relink/own_file.h"
 #include "engine/skel/database_leftovers.h"
 #include "engine/skel/layout.h"
 #include "engine/tree/listing.h"
@@ -16,6 +18,7 @@ namespace {
 
 /// When dnf last asked which mirror: written with each refresh of what is on offer.
 constexpr std::string_view kReposOfDnf = "var/lib/dnf/repos";
+constexpr std::string_view kDpkgInfo = "var/lib/dpkg/info";
 
 /// Where a link at `path` leads, by its text alone: relative to the root, without "." and ".."; nullopt: out of it.
 std::optional<std::string> lexical_target(std::string_view path, std::string_view target) {
@@ -103,7 +106,10 @@ class DatabaseComparison {
     if (own.base == nullptr || own.theirs == nullptr) return {};
     for (const TreeNode* child : own.base->children()) {
       const bool in_both = GenerationTree::child(*own.theirs, child->name()) != nullptr;
-      if (in_both && !is_database_leftover(*child) && !is_database_log(child->name()) &&
+      // Files of info are lists of what packages installed: without one, dpkg knows nothing of its files any more.
+      const bool missed =
+          !is_dpkg_bookkeeping(child->path()) || is_below_any(std::array{std::string(kDpkgInfo)}, child->path());
+      if (in_both && missed && !is_database_leftover(*child) && !is_database_log(child->name()) &&
           !present.contains(child->name()))
         changed(child->path());
     }
@@ -134,6 +140,8 @@ class DatabaseComparison {
   Result<> compare_entry(const std::string& path, unsigned inherited, const DirFd& dir, const Listed& listed) {
     if (path == kReposOfDnf) return {};
     const Sides own = sides(path, inherited);
+    if (path == kDpkgStatus) return look_at_status(own, dir, listed);
+    if (is_dpkg_bookkeeping(path) && (path != kDpkgInfo || listed.type != sys::FileType::directory)) return {};
     if (listed.type == sys::FileType::directory) {
       const bool known =
           (own.base != nullptr && own.base->is_directory()) || (own.theirs != nullptr && own.theirs->is_directory());
@@ -144,6 +152,39 @@ class DatabaseComparison {
     }
     if (!TRY(is_one_of(own, dir, listed))) changed(path);
     return {};
+  }
+
+  /// What it says of packages counts; what is wanted of them, and how it is written, does not.
+  Result<> look_at_status(const Sides& own, const DirFd& dir, const Listed& listed) {
+    if (TRY(is_one_of(own, dir, listed))) return {};
+    const std::string path(kDpkgStatus);
+    const auto base = TRY(view_.text_of(own.base, kMaxDpkgStatus)),
+               theirs = TRY(view_.text_of(own.theirs, kMaxDpkgStatus));
+    const auto mine = listed.type == sys::FileType::regular ? read_own_file(dir, listed.name, kMaxDpkgStatus)
+                                                            : Result<std::optional<OwnFile>>();
+    if (!mine && mine.error().code != EFBIG) return std::unexpected(mine.error());
+    if (!base || !theirs || !mine || !*mine) {
+      changed(path);
+      return {};
+    }
+    look_.bytes_read += (*mine)->bytes.size();
+    const auto merged = merge_dpkg_status({*base, *theirs, (*mine)->bytes});
+    if (merged && *merged) return {};
+    changed(path);
+    look_.packages = merged ? differing(*base, (*mine)->bytes) : merged.error().line();
+    return {};
+  }
+
+  /// The first few, as a text.
+  static std::string differing(const std::string& base, const std::string& mine) {
+    constexpr std::size_t kMost = 5;
+    const auto a = parse_dpkg_status(base, ""), b = parse_dpkg_status(mine, "");
+    if (!a || !b) return "";
+    const std::vector<std::string> all = differing_packages(*a, *b);
+    std::string out;
+    for (std::size_t at = 0; at < std::min(all.size(), kMost); ++at) out += (at == 0 ? "" : ", ") + all[at];
+    if (all.size() > kMost) out += " and " + std::to_string(all.size() - kMost) + " more";
+    return out;
   }
 
   Result<bool> is_one_of(const Sides& own, const DirFd& dir, const Listed& listed) {

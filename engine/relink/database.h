@@ -1,5 +1,5 @@
-// Package databases of a vserver: did its tenant change them? They are compared as bytes and never parsed (relink.md,
-// "Package databases").
+// Package databases of a vserver: did its tenant change them? They are compared as bytes (relink.md, "Package
+// databases"), but for dpkg's, of which it counts what they say (upgrade.md, "The gate, by package").
 #pragma once
 
 #include <span>
@@ -23,13 +23,16 @@ namespace vskel {
 
 struct DatabaseLook {
   bool untouched = true;
-  std::string changed;  ///< what closed the gate: "/var/lib/rpm/rpmdb.sqlite"; "" if nothing did
+  std::string changed;   ///< what closed the gate: "/var/lib/rpm/rpmdb.sqlite"; "" if nothing did
+  std::string packages;  ///< in which packages it differs, if that is known; or why it is not
   std::uint64_t bytes_read = 0;
 };
 
 /// Untouched: every file of every database is, byte for byte, the base's or theirs, none is missing and none more is
-/// there. Locks and other files that merely looking at a database leaves there don't count. Where the skel has a link
-/// in the place of a database, the vserver has the same one, and it leads to another of the databases or into it
+/// there. Of dpkg's only the packages count that its status has, which are the base's or theirs, and that no file of
+/// info is missing (engine/packages/dpkg_bookkeeping.h). Locks and other files that merely looking at a database leaves
+/// there don't count. Where the skel has a link in the place of a database, the vserver has the same one, and it leads
+/// to another of the databases or into it
 /// (/var/lib/rpm -> /usr/lib/sysimage/rpm): what counts stands there.
 [[nodiscard]] Result<DatabaseLook> look_at_databases(const SkelView& view, const Record& record, const DirFd& root,
                                                      std::span<const std::string> more);

@@ -211,6 +211,7 @@ Result<VserverPlan> plan_vserver(const SkelView& view, const Record& record, con
   }
   plan = TRY(plan_with(Gate::closed));
   plan.closed_by = std::move(look.changed);
+  if (!look.packages.empty()) plan.closed_by += ": " + look.packages;
   plan.bytes_read += look.bytes_read;
   return plan;
 }

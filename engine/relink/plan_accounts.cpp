@@ -19,28 +19,16 @@ constexpr std::size_t kMostLoginDefs = std::size_t{1} << 20;
 
 std::string path_of(AccountFile file) { return "etc/" + std::string(account_file_name(file)); }
 
-Result<std::optional<OwnAccountFile>> read_own(const DirFd& etc, const std::string& file_name, std::size_t limit) {
-  const Name name = *Name::check(file_name);
-  const auto stat = TRY(sys::stat_if_there(etc, name));
-  if (!stat || stat->type != sys::FileType::regular) return std::nullopt;
-  const Fd file = TRY(sys::open_file(etc, name));
-  OwnAccountFile own;
-  // Ahead of the bytes: what is written meanwhile is found when the file is to be replaced.
-  own.stat = TRY(sys::stat(file));
-  own.xattrs = TRY(sys::xattrs(file));
-  own.bytes = TRY(sys::read_whole(file, limit));
-  return own;
-}
-
 Result<OwnAccountFiles> read_own_accounts(const DirFd& etc) {
   OwnAccountFiles files;
   for (const AccountFile file : kAllAccountFiles)
-    files[static_cast<std::size_t>(file)] = TRY(read_own(etc, std::string(account_file_name(file)), kMostAccountBytes));
+    files[static_cast<std::size_t>(file)] =
+        TRY(read_own_file(etc, *Name::check(std::string(account_file_name(file))), kMostAccountBytes));
   return files;
 }
 
 std::string read_login_defs(const DirFd& etc) {
-  const auto read = read_own(etc, "login.defs", kMostLoginDefs);
+  const auto read = read_own_file(etc, "login.defs", kMostLoginDefs);
   return read && *read ? (*read)->bytes : std::string();
 }
 
@@ -138,22 +126,12 @@ Result<> Planner::plan_accounts(const DirFd& root) {
 }
 
 void Planner::plan_account_file(AccountFile file, const std::string& bytes) {
-  const OwnAccountFile& own = *own_accounts_[static_cast<std::size_t>(file)];
+  const OwnFile& own = *own_accounts_[static_cast<std::size_t>(file)];
   if (own.bytes == bytes) return;
   if (plan_.bundles.empty()) plan_.bundles.emplace_back(kAccounts);
-  Step step;
-  step.kind = Step::Kind::put_over;
-  step.change = Change::updated;
-  step.proof = Proof::digest;
+  Step step = rewrite(own, path_of(file), bytes);
   step.base_generation = base_of(record_, kAccounts);
   step.bundle = 1;  // the first of all
-  step.elsewhere = std::make_unique<Step::Elsewhere>(path_of(file));
-  step.mine = identity_of(own.stat);
-  MadeFile& made = step.elsewhere->made.emplace();
-  made.content = bytes;
-  made.metadata = metadata_of(own.stat, own.xattrs);
-  made.metadata.atime = made.metadata.mtime = sys::inode_clock();
-  made.replaces = hex_of(*hash_bytes(std::as_bytes(std::span(own.bytes)), WithSha256::yes).sha256);
   changed_directories_.emplace("etc", 0);
   steps_.add(Turn::accounts, std::move(step));
 }

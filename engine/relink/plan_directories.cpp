@@ -89,6 +89,7 @@ Result<bool> Planner::plan_child(const Path3& place, const DirFd& dir, const Lis
   if (my_directory && (their_directory || (base_directory && place.theirs == nullptr)))
     return plan_common_directory(place, dir, *mine);
   if (my_directory || their_directory) return plan_type_change(place, dir, *mine);
+  if (TRY(plan_package_list(place, dir, *mine))) return false;
   return plan_file(place, dir, *mine);
 }
 

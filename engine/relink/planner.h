@@ -1,8 +1,9 @@
 // The planner of one vserver. It walks base, theirs and mine side by side; what becomes of a path is asked of the table
 // (table.h), and goes to the steps (planned_steps.h), to the bases (moving_bases.h) and into the report.
 //
-// One class in files by what stands at a path: plan_directories.cpp walks, plan_files.cpp, plan_type_changes.cpp and
-// plan_bundles.cpp plan; plan_accounts.cpp says beforehand whose the skel's files are in this vserver.
+// One class in files by what stands at a path: plan_directories.cpp walks, plan_files.cpp, plan_type_changes.cpp,
+// plan_bundles.cpp and plan_package_lists.cpp plan; plan_accounts.cpp says beforehand whose the skel's files are in
+// this vserver.
 #pragma once
 
 #include <array>
@@ -15,6 +16,7 @@
 #include "engine/accounts/account_table.h"
 #include "engine/relink/moving_bases.h"
 #include "engine/relink/observe.h"
+#include "engine/relink/own_file.h"
 #include "engine/relink/owners.h"
 #include "engine/relink/plan.h"
 #include "engine/relink/planned_steps.h"
@@ -24,12 +26,7 @@
 namespace vskel {
 
 /// The account files of a vserver, as they are found.
-struct OwnAccountFile {
-  std::string bytes;
-  sys::Stat stat;
-  std::vector<sys::Xattr> xattrs;
-};
-using OwnAccountFiles = std::array<std::optional<OwnAccountFile>, kAccountFiles>;
+using OwnAccountFiles = std::array<std::optional<OwnFile>, kAccountFiles>;
 
 /// Good for one plan. Not thread-safe. Keeps references to what it is made with.
 class Planner {
@@ -111,6 +108,11 @@ class Planner {
   void note(Observed& observed, Question& question, Step& step, const Path3& place);
   [[nodiscard]] bool is_to_be_shared(const TreeNode& theirs) const;
   [[nodiscard]] bool is_inode_of(const TreeNode& theirs, const Listed& mine) const;
+
+  // --- plan_package_lists.cpp
+
+  /// True if it is a list that both sides changed, whose entries are merged; else it is a file as any other.
+  Result<bool> plan_package_list(const Path3& place, const DirFd& dir, const Listed& mine);
 
   // --- plan_bundles.cpp
 

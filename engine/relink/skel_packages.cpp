@@ -15,14 +15,6 @@ constexpr std::size_t kMostScript = std::size_t{1} << 20;
 
 bool is_digit(char at) { return at >= '0' && at <= '9'; }
 
-/// nullopt if no file of the path is left.
-Result<std::optional<std::string>> read_text(const SkelView& view, const TreeNode* node, std::size_t limit) {
-  const bool at_hand =
-      node != nullptr && node->type() == sys::FileType::regular && (node->as_newest || node->kept_in != 0);
-  if (!at_hand || node->entry->size > limit) return std::nullopt;
-  return TRY(sys::read_whole(TRY(view.open(*node)), limit));
-}
-
 /// As a path of its own, and not the beginning of a longer one.
 bool names_path(std::string_view text, const std::string& path) {
   const auto goes_on = [](char at) {
@@ -60,7 +52,7 @@ Result<SkelPackages> SkelPackages::load(const SkelView& view, const GenerationTr
 }
 
 Result<> SkelPackages::read(const SkelView& view, const GenerationTree& tree) {
-  const auto status = TRY(read_text(view, tree.find("var/lib/dpkg/status"), kMaxDpkgStatus));
+  const auto status = TRY(view.text_of(tree.find("var/lib/dpkg/status"), kMaxDpkgStatus));
   if (!status || status->empty()) return {};
   const std::string source = "generation " + std::to_string(tree.generation()) + ", /var/lib/dpkg/";
   DpkgFileLists lists;
@@ -70,12 +62,12 @@ Result<> SkelPackages::read(const SkelView& view, const GenerationTree& tree) {
     versions_[package.name] = package.version;
     if (info == nullptr) continue;
     const std::string list_name = dpkg_list_name(package);
-    if (const auto list = TRY(read_text(view, GenerationTree::child(*info, list_name), kMaxDpkgList)))
+    if (const auto list = TRY(view.text_of(GenerationTree::child(*info, list_name), kMaxDpkgList)))
       TRY(lists.add(package.name, *list, source + "info/" + list_name));
     const std::string stem = list_name.substr(0, list_name.rfind('.'));
     for (const std::string_view script : kScripts) {
       const std::string name = stem + std::string(script);
-      if (const auto text = TRY(read_text(view, GenerationTree::child(*info, name), kMostScript)))
+      if (const auto text = TRY(view.text_of(GenerationTree::child(*info, name), kMostScript)))
         scripts_[package.name] += *text + "\n";
     }
   }

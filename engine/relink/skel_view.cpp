@@ -129,6 +129,13 @@ Result<Fd> SkelView::open(const TreeNode& node) const {
   return sys::open_trusted_file(TRY(directory_of(node)), last_name(node.path()));
 }
 
+Result<std::optional<std::string>> SkelView::text_of(const TreeNode* node, std::size_t limit) const {
+  const bool at_hand =
+      node != nullptr && node->type() == sys::FileType::regular && (node->as_newest || node->kept_in != 0);
+  if (!at_hand || node->entry->size > limit) return std::nullopt;
+  return TRY(sys::read_whole(TRY(open(*node)), limit));
+}
+
 Result<const DirFd*> SkelFiles::directory_of(const TreeNode& node) {
   const Part part = node.entry->part;
   if (!chain_ || part_ != part || kept_in_ != node.kept_in) {

@@ -68,6 +68,9 @@ class SkelView {
   [[nodiscard]] Result<DirFd> directory_of(const TreeNode& node) const;
   /// The file itself, for reading.
   [[nodiscard]] Result<Fd> open(const TreeNode& node) const;
+  /// Its bytes; nullopt if `node` is nullptr or no regular file, if no file of it is left, or if it is larger than
+  /// `limit`, in bytes.
+  [[nodiscard]] Result<std::optional<std::string>> text_of(const TreeNode* node, std::size_t limit) const;
   /// The root of a part: of the current tree (`kept_in` 0) or of the files kept for an older generation.
   [[nodiscard]] static Result<DirFd> root_of(const Skel& skel, unsigned kept_in, Part part);
   /// Directory of a file by where it stands (see TreeNode::kept_in): for what is read from a journal.

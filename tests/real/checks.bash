@@ -43,6 +43,16 @@ kept_is_kept() {
   done <"$work/kept.$1"
 }
 
+# bookkeeping_of TREE: holds, overrides, diversions, alternatives, what apt installed by itself; a line each.
+bookkeeping_of() {
+  local database=$1/var/lib/dpkg
+  dpkg-query --admindir="$database" -W -f '${db:Status-Want} ${Package}\n' | grep -v '^install ' || true
+  cat "$database/statoverride" "$database/diversions"
+  printf 'lab-editor %s %s\n' "$(head -n 1 "$database/alternatives/lab-editor")" "$(readlink "$1/etc/alternatives/lab-editor")"
+  awk '/^Package: / { name = $2 } /^Auto-Installed: 1/ { print "automatic", name }' "$1/var/lib/apt/extended_states"
+}
+said_is_said() { comm -23 <(sort "$work/says.$1") <(bookkeeping_of "$vservers/$1" | sort); }
+
 # new_links TENANT: links that lead nowhere, and did not before, nor do where the same was done by hand; logs are in no skel, and a link among them his own.
 new_links() {
   "$here/inspect" links "$vservers/$1" | grep -vxFf "$work/links.$1" | grep -vxFf "$work/links.hand" | grep -v '^/var/log/' || true
@@ -147,6 +157,7 @@ check_vserver() {
   check "$name: no new link leads nowhere" new_links "$name"
   check "$name: no stale bytecode" "$here/inspect" bytecode "$vservers/$name"
   [ ! -e "$work/kept.$name" ] || check "$name: what is the tenant's is as he left it" kept_is_kept "$name"
+  [ ! -e "$work/says.$name" ] || check "$name: what he told dpkg and apt is so still" said_is_said "$name"
   servers_of "$name" "$step"
 }
 

@@ -6,6 +6,8 @@
 
 # keeps PATH...: files of the tenant being set up that must stay as they are: contents, modes, owners by name.
 keeps() { printf '%s\n' "$@" >>"$work/keeps.$tenant"; }
+# says LINE...: what he told dpkg, as bookkeeping_of (checks.bash) has it, and what must be so after each upgrade.
+says() { printf '%s\n' "$@" >>"$work/says.$tenant"; }
 # may_stay: vservers with this tenant may be skipped whole.
 may_stay() { : >"$work/may-stay.$tenant"; }
 # makes_accounts: he has run adduser, which leaves backups.
@@ -72,13 +74,16 @@ tenant_database() {
 
 tenant_alternative() {
   inside_tenant "$1" update-alternatives --set lab-editor /usr/bin/lab-editor-b
+  inside_tenant "$1" dpkg-statoverride --add root root 0750 /usr/local/sbin/own
+  inside_tenant "$1" dpkg-divert --local --no-rename --add /usr/share/own-diverted
   keeps /etc/alternatives/lab-editor
-  may_stay
+  says 'lab-editor manual /usr/bin/lab-editor-b' 'root root 750 /usr/local/sbin/own' /usr/share/own-diverted
 }
 
 tenant_hold() {
   inside_tenant "$1" apt-mark hold cron
-  may_stay
+  inside_tenant "$1" apt-mark auto apache2
+  says 'hold cron' 'automatic apache2'
 }
 
 tenant_package() {
