@@ -1,0 +1,145 @@
+// The gate by package (upgrade.md): what a tenant said to dpkg stays said, and is no reason to leave him behind; other
+// packages than the skel's are, and are named.
+#include "tests/system/relink_fixture.h"
+
+namespace vskel::test {
+namespace {
+
+constexpr const char* kStatus = "var/lib/dpkg/status";
+constexpr const char* kOverrides = "var/lib/dpkg/statoverride";
+constexpr const char* kDiversions = "var/lib/dpkg/diversions";
+constexpr const char* kStates = "var/lib/apt/extended_states";
+
+std::string package(const std::string& name, const std::string& version, const std::string& want = "install") {
+  return "Package: " + name + "\nStatus: " + want + " ok installed\nArchitecture: all\nVersion: " + version + "\n\n";
+}
+
+std::string automatic(const std::string& name) {
+  return "Package: " + name + "\nArchitecture: all\nAuto-Installed: 1\n\n";
+}
+
+class RelinkPackagesTest : public RelinkTest {
+ protected:
+  void SetUp() override {
+    RelinkTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    put(root() / kStatus, file(package("one", "1") + package("two", "1")));
+    put(root() / kOverrides, file("root root 4711 /usr/bin/one\n"));
+    put(root() / kDiversions, file(""));
+    put(root() / kStates, file(automatic("one")));
+    put(root() / "var/lib/dpkg/info/one.list", file("/.\n/usr\n/usr/bin\n/usr/bin/one\n"));
+    put(root() / "var/lib/dpkg/alternatives/editor", file("auto\n/usr/bin/editor\n"));
+    put(root() / "usr/bin/one", file("one 1", 0755));
+    build();
+    for (const char* name : {"his", "copy"})
+      create_vserver(name, {"--share", name == std::string("copy") ? "copy" : "hardlink"});
+  }
+
+  void upgrade() const {
+    update_skel({{kStatus, file(new_status())},
+                 {kOverrides, file("root root 4711 /usr/bin/one\nredis redis 640 /etc/redis\n")},
+                 {kDiversions, file("/bin/three\n/bin/three.distrib\nthree\n")},
+                 {kStates, file(automatic("one") + automatic("three"))},
+                 {"var/lib/dpkg/info/three.list", file("/.\n")},
+                 {"usr/bin/one", file("one 2", 0755)}});
+  }
+  static std::string new_status(const std::string& want_of_two = "install") {
+    return package("one", "2") + package("two", "1", want_of_two) + package("three", "1");
+  }
+
+  void expect_done(const std::map<std::string, std::string>& kept = {}) const {
+    const Relinked relinked = relink();
+    EXPECT_EQ(relinked.process.code, 0) << relinked.process;
+    for (const char* name : {"his", "copy"}) {
+      EXPECT_EQ(relinked.kept(name), kept) << name;
+      EXPECT_EQ(read_file(vserver(name) / "usr/bin/one"), "one 2");
+    }
+    const StoreSnapshot before = snapshot_store();
+    EXPECT_EQ(relink().process.code, 0);
+    EXPECT_EQ(changes_since(before), "");
+  }
+
+  void change_both(const std::map<std::string, Thing>& things) const {
+    for (const char* name : {"his", "copy"}) change(name, things);
+  }
+  void expect_both(const char* path, const std::string& content) const {
+    for (const char* name : {"his", "copy"}) EXPECT_EQ(read_file(vserver(name) / path), content) << name;
+  }
+
+  /// Neither is changed by the upgrade, and what is told names `what`.
+  void expect_left(const std::string& what) const {
+    std::map<std::string, TreeSnapshot> before;
+    for (const char* name : {"his", "copy"}) before[name] = snapshot_tree(vserver(name));
+    const Relinked relinked = relink();
+    EXPECT_EQ(relinked.process.code, 3) << relinked.process;
+    for (const auto& [name, tree] : before) {
+      EXPECT_NE(relinked.of(name)["error"].get<std::string>().find(what), std::string::npos) << relinked.of(name);
+      EXPECT_EQ(joined(compare_snapshots(tree, snapshot_tree(vserver(name)), {}, Identity::compared)), "");
+    }
+  }
+};
+
+TEST_P(RelinkPackagesTest, WhatTheTenantSaidStaysAndTheUpdateComes) {
+  change_both({{kStatus, file(package("one", "1") + package("two", "1", "hold"))},
+               {kOverrides, file("root root 4711 /usr/bin/one\nroot root 700 /srv/own\n")},
+               {kDiversions, file("/bin/own\n/bin/own.distrib\n:\n")},
+               {kStates, file(automatic("two"))},
+               {"var/lib/dpkg/alternatives/editor", file("manual\n/usr/bin/editor\n")},
+               {"var/lib/dpkg/status-old", file("whatever")}});
+  upgrade();
+  expect_done();
+  expect_both(kStatus, new_status("hold"));
+  expect_both(kOverrides, "root root 4711 /usr/bin/one\nroot root 700 /srv/own\nredis redis 640 /etc/redis\n");
+  expect_both(kDiversions, "/bin/own\n/bin/own.distrib\n:\n/bin/three\n/bin/three.distrib\nthree\n");
+  expect_both(kStates, automatic("two") + automatic("three"));
+  expect_both("var/lib/dpkg/alternatives/editor", "manual\n/usr/bin/editor\n");
+}
+
+TEST_P(RelinkPackagesTest, WhoUpgradedInsideToTheSkelsVersionsIsBack) {
+  const std::string own = package("three", "1") + package("two", "1") + package("one", "2");
+  change_both(
+      {{kStatus, file(own)}, {"var/lib/dpkg/info/three.list", file("/.\n")}, {"usr/bin/one", file("one 2", 0755)}});
+  upgrade();
+  expect_done();
+  expect_both(kStatus, own);
+  EXPECT_EQ(inode_of(vserver("his") / "usr/bin/one"), inode_of(theirs("usr/bin/one"))) << "folded";
+}
+
+TEST_P(RelinkPackagesTest, APackageOfHisOwnIsNamed) {
+  change_both({{kStatus, file(package("one", "1") + package("two", "1") + package("own", "7"))}});
+  upgrade();
+  expect_left("/var/lib/dpkg/status: own");
+}
+
+TEST_P(RelinkPackagesTest, APackageThatHeRemovedIsNamed) {
+  change_both({{kStatus, file(package("one", "1"))}});
+  upgrade();
+  expect_left("/var/lib/dpkg/status: two");
+}
+
+TEST_P(RelinkPackagesTest, WithoutAListOfFilesNothingIsUpdated) {
+  change_both({{"var/lib/dpkg/info/one.list", absent()}});
+  upgrade();
+  expect_left("/var/lib/dpkg/info/one.list");
+}
+
+TEST_P(RelinkPackagesTest, AStatusThatIsNoneClosesTheGateByItsLine) {
+  change_both({{kStatus, file(package("one", "1") + "Package: two\nnonsense\n")}});
+  upgrade();
+  expect_left("/var/lib/dpkg/status:7");
+}
+
+TEST_P(RelinkPackagesTest, WhatBothSaidOtherwiseIsHisAndTold) {
+  change_both({{kOverrides, file("root root 755 /usr/bin/one\n")}});
+  update_skel({{kOverrides, file("root root 4755 /usr/bin/one\n")}, {"usr/bin/one", file("one 2", 0755)}});
+  const Relinked relinked = relink();
+  EXPECT_EQ(relinked.process.code, 0) << relinked.process;
+  const std::map<std::string, std::string> kept{{"/var/lib/dpkg/statoverride", "/usr/bin/one: changed on both sides"}};
+  EXPECT_EQ(relinked.kept("his"), kept);
+  expect_both(kOverrides, "root root 755 /usr/bin/one\n");
+}
+
+INSTANTIATE_TEST_SUITE_P(On, RelinkPackagesTest, kOneFileSystem, kParameterName);
+
+}  // namespace
+}  // namespace vskel::test
