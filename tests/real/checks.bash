@@ -165,7 +165,7 @@ check_vserver() {
 check_own_secrets() {
   check "no vserver has backups of account files" account_backups
   check "every vserver bears its own name" own_names
-  check "no vserver has a private key of the skel's" find "${tenants[@]/#/$vservers/}" -path '*/etc/lab/key.pem'
+  check "no vserver has a private key of the skel's" find "${tenants[@]/#/$vservers/}" -path '*/etc/lab/key.pem' ! -path "$vservers/upgrader/*"
   [ "$archive" = servers ] || return 0
   check "SSH host keys are each vserver's own" twice etc/ssh/ssh_host_ed25519_key
   check "the snakeoil key is each vserver's own" twice etc/ssl/private/ssl-cert-snakeoil.key
