@@ -106,9 +106,11 @@ class EntryReader {
 
 using Entries = std::map<std::string_view, std::string_view>;
 
-Result<Entries> by_key(const std::vector<Entry>& entries) {
+Result<Entries> by_key(std::string_view path, const std::vector<Entry>& entries) {
   Entries out;
-  for (const Entry& entry : entries) out.emplace(entry.key, entry.text);
+  for (const Entry& entry : entries)
+    if (!out.emplace(entry.key, entry.text).second)
+      return fail("read list of packages", "/" + std::string(path), "an entry is there twice");
   return out;
 }
 
@@ -128,9 +130,9 @@ class ListMerge {
   Result<MergedList> run(const ListSides& sides) {
     const auto base = TRY(EntryReader(path_, sides.base).run()), theirs = TRY(EntryReader(path_, sides.theirs).run()),
                mine = TRY(EntryReader(path_, sides.mine).run());
-    base_ = TRY(by_key(base));
-    theirs_ = TRY(by_key(theirs));
-    mine_ = TRY(by_key(mine));
+    base_ = TRY(by_key(path_, base));
+    theirs_ = TRY(by_key(path_, theirs));
+    mine_ = TRY(by_key(path_, mine));
     for (const Entry& entry : mine) take(entry.key);
     for (const Entry& entry : theirs)
       if (!mine_.contains(entry.key)) take(entry.key);

@@ -1,3 +1,6 @@
+#include <array>
+
+#include "engine/packages/dpkg_bookkeeping.h"
 #include "engine/packages/dpkg_files.h"
 #include "engine/packages/dpkg_status.h"
 #include "tests/fuzz/target.h"
@@ -48,12 +51,40 @@ void list(std::string_view bytes) {
   }
 }
 
+/// The three sides of a merge, with form feeds between them.
+void merges(std::string_view bytes) {
+  std::array<std::string_view, 3> sides;
+  for (std::string_view& side : sides) {
+    side = bytes.substr(0, bytes.find('\f'));
+    bytes.remove_prefix(std::min(bytes.size(), side.size() + 1));
+  }
+  const auto& [base, theirs, mine] = sides;
+  if (const auto merged = merge_dpkg_status({base, theirs, mine}); merged && *merged) {
+    const auto next = parse_dpkg_status(**merged, "s"), skels = parse_dpkg_status(theirs, "s");
+    must(next && skels && differing_packages(*next, *skels).empty(), "a merged status has the skel's packages");
+    must(base != mine || **merged == theirs, "who said nothing has what the skel has");
+  }
+  for (const std::string_view path : {kDpkgDiversions, kDpkgOverrides, kAptExtendedStates}) {
+    const auto merged = merge_dpkg_list(path, {base, theirs, mine});
+    if (!merged) continue;
+    const std::string_view text = merged->text;
+    const auto again = merge_dpkg_list(path, {text, text, text});
+    must(again && again->text == text && again->kept.empty(), "what was merged is a list, and stays the same");
+    const auto followed = merge_dpkg_list(path, {base, theirs, base}),
+               stays = merge_dpkg_list(path, {base, base, mine});
+    must(followed && followed->kept.empty() && stays && stays->kept.empty(), "one side alone is no conflict");
+    const auto next = merge_dpkg_list(path, {base, text, text});
+    must(next && next->text == text, "a second merge changes nothing");
+  }
+}
+
 }  // namespace
 
-/// Both parsers get all of it.
+/// All parsers get all of it.
 void packages(std::string_view bytes) {
   status(bytes);
   list(bytes);
+  merges(bytes);
 }
 
 }  // namespace vskel::test::fuzz
