@@ -208,6 +208,11 @@ Result<std::map<std::string, Applied>> carry_out_all(const Store& store, Intent&
   return out;
 }
 
+/// A directory is not empty, or something is mounted on it. All else is an error of the run's: a seal may be off.
+bool is_in_the_way(const Error& error) {
+  return error.operation == "remove" && (error.code == ENOTEMPTY || error.code == EBUSY);
+}
+
 /// A line for each vserver whose tenant is in the way.
 Result<std::map<std::string, std::string>> remove_all_slots(const Store& store, const std::string& operation,
                                                             const std::vector<std::string>& names) {
@@ -219,9 +224,10 @@ Result<std::map<std::string, std::string>> remove_all_slots(const Store& store, 
     // Its tenant may be putting things there just now: not for long, or it is he who is told of.
     constexpr int kAttempts = 5;
     auto removed = remove_slots(*root, operation);
-    for (int attempt = 1; !removed && attempt < kAttempts; ++attempt) removed = remove_slots(*root, operation);
+    for (int attempt = 1; !removed && is_in_the_way(removed.error()) && attempt < kAttempts; ++attempt)
+      removed = remove_slots(*root, operation);
     if (removed) continue;
-    if (removed.error().code != ENOTEMPTY && removed.error().code != EBUSY) return std::unexpected(removed.error());
+    if (!is_in_the_way(removed.error())) return std::unexpected(removed.error());
     lines[name] = removed.error().line() + "; its tenant put something there: remove it by hand";
   }
   return lines;

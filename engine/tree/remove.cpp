@@ -33,9 +33,10 @@ struct Removal {
   std::mutex mutex;  ///< guards error
   std::optional<Error> error;
 
-  void note(Error first) {
+  /// The first; but that a directory is not empty may be what another error led to.
+  void note(Error next) {
     const std::scoped_lock lock(mutex);
-    if (!error) error = std::move(first);
+    if (!error || error->code == ENOTEMPTY) error = std::move(next);
   }
 };
 
