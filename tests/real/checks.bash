@@ -78,7 +78,7 @@ tenants_own() {
   [ ! -e "$work/keeps.$1" ] || kept=$(sed 's,^/,,' "$work/keeps.$1" | paste -sd '|')
   case $1 in
     editor) echo "$kept|usr/share/doc(/.*)?" ;;
-    remover) echo "(usr/share/man|usr/share/perl|usr/share/locale|etc/cron.daily)(/.*)?" ;;
+    remover) echo "(usr/share/man|usr/share/bash-completion|usr/share/locale|etc/cron.daily)(/.*)?" ;;
     *) echo "${kept:-nothing}" ;;
   esac
 }

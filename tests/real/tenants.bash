@@ -100,7 +100,7 @@ tenant_tied() {
 
 # Directories that updates write to, removed; one of them emptied only.
 tenant_remover() {
-  rm -r "$1/usr/share/man" "$1/usr/share/perl" "$1/etc/cron.daily"
+  rm -r "$1/usr/share/man" "$1/usr/share/bash-completion" "$1/etc/cron.daily"
   find "$1/usr/share/locale" -mindepth 1 -delete
 }
 
