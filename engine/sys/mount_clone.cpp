@@ -79,6 +79,7 @@ std::shared_ptr<const State> clone_of(const Fd& fd) {
 }
 
 constexpr const char* kOperation = "clone mount";
+constexpr std::uint64_t kAlways = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
 
 /// All that are mounted on under this name, in whatever directory.
 auto with_name(const State& state, std::string_view name) {
@@ -99,6 +100,13 @@ Result<> set_attributes(const DirFd& dir, const Fd& tree, std::uint64_t attribut
   });
 }
 
+Result<Fd> clone_tree(const DirFd& dir) {
+  return Fd(TRY(detail::attempt(kOperation, "open_tree", Effect::looks, dir, "", [&] {
+    constexpr unsigned kFlags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+    return static_cast<int>(::syscall(SYS_open_tree, dir.number(), "", kFlags));
+  })));
+}
+
 /// Where a mount point is by now; nullopt if it is gone, or others have moved it: then it is covered unseen, as what is
 /// mounted later.
 std::optional<Covered> find_covered(const DirFd& root, const std::string& path) {
@@ -112,13 +120,9 @@ std::optional<Covered> find_covered(const DirFd& root, const std::string& path) 
 }  // namespace
 
 Result<MountClone> MountClone::of(const DirFd& dir) {
-  constexpr std::uint64_t kAlways = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   const auto state = std::make_shared<State>();
   state->original = TRY(reopen(dir));
-  state->tree = Fd(TRY(detail::attempt(kOperation, "open_tree", Effect::looks, dir, "", [&] {
-    constexpr unsigned kFlags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
-    return static_cast<int>(::syscall(SYS_open_tree, dir.number(), "", kFlags));
-  })));
+  state->tree = TRY(clone_tree(dir));
   auto set = set_attributes(dir, state->tree, kAlways | MOUNT_ATTR_NOSYMFOLLOW);
   state->stops_links = set.has_value();
   if (!set && set.error().code == EINVAL) set = set_attributes(dir, state->tree, kAlways);
@@ -162,6 +166,14 @@ Result<DirFd> MountClone::open_root() const {
 bool MountClone::stops_links() const { return state_->stops_links; }
 
 const std::vector<std::string>& MountClone::mount_points() const { return state_->mount_points; }
+
+Result<Fd> mount_without_links(const DirFd& dir) {
+  // The kernel clones what is in this process's mounts only, and a clone of ours is in none.
+  const DirFd original = TRY(detail::outside_of_clone(dir));
+  Fd tree = TRY(clone_tree(original));
+  TRY(set_attributes(original, tree, kAlways | MOUNT_ATTR_NOSYMFOLLOW));
+  return tree;
+}
 
 namespace detail {
 

@@ -51,4 +51,10 @@ class MountClone {
   std::shared_ptr<const State> state_;  ///< empty in what was moved from
 };
 
+/// A mount of what `dir` shows that stands nowhere yet, for ChildSpec::shown: no link in it is followed, no device
+/// opened, no program run and no set-id bit heeded, whoever comes by whatever path. What is mounted below `dir` is not
+/// in it. An error where the kernel has no such mount (before Linux 5.14: EINVAL or ENOSYS) or does not let us make one
+/// (no CAP_SYS_ADMIN: EPERM). Thread-safe.
+[[nodiscard]] Result<Fd> mount_without_links(const DirFd& dir);
+
 }  // namespace vskel::sys

@@ -10,7 +10,9 @@
 #include "engine/sys/process.h"
 
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -49,6 +51,7 @@ Result<Pipe> make_pipe() {
 struct Launch {
   int parent;
   int program, directory, null, output, message, trouble;  ///< descriptors of the parent's
+  int shown;                                               ///< the same, or -1
   int program_flags;                                       ///< for F_SETFD: FD_CLOEXEC if nobody opens it again
   char* const* arguments;
   char* const* environment;
@@ -67,8 +70,22 @@ struct Launch {
     ::_exit(127);
   }
 
+  /// Mounts `shown` over the working directory, for this process and its children alone. The working directory goes
+  /// along into the new namespace (unshare(2)), so that no path has to lead to it.
+  [[nodiscard]] bool show() const {
+    if (::unshare(CLONE_NEWNS) != 0) return false;
+    const Fd root(::open("/", O_PATH | O_DIRECTORY | O_CLOEXEC)), here(::open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    if (!root.open() || !here.open()) return false;
+    mount_attr alone{};
+    alone.propagation = MS_PRIVATE;
+    constexpr unsigned kAll = AT_EMPTY_PATH | AT_RECURSIVE;
+    if (::syscall(SYS_mount_setattr, root.number(), "", kAll, &alone, sizeof alone) != 0) return false;
+    constexpr unsigned kBoth = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+    return ::syscall(SYS_move_mount, shown, "", here.number(), "", kBoth) == 0 && ::fchdir(shown) == 0;
+  }
+
   void arrange_descriptors() const {
-    if (::fchdir(directory) != 0) give_up(trouble);
+    if (::fchdir(directory) != 0 || (shown >= 0 && !show())) give_up(trouble);
     // Copies above all targets first, so that no dup2 lands on what is still needed.
     constexpr int kAside = 16;
     std::array<int, 6> aside{null, output, output, message, program, trouble};
@@ -190,6 +207,7 @@ Result<ChildOutcome> run_child(const ChildSpec& spec) {
                       .output = output.write.number(),
                       .message = message.write.number(),
                       .trouble = trouble.write.number(),
+                      .shown = spec.shown != nullptr ? spec.shown->number() : -1,
                       .program_flags = is_elf(*spec.program) ? FD_CLOEXEC : 0,
                       .arguments = arguments.data(),
                       .environment = environment.data()};

@@ -18,6 +18,9 @@ struct ChildSpec {
   std::vector<std::string> arguments;        ///< argv, the program's name first
   std::vector<std::string> environment;      ///< NAME=VALUE, and nothing else
   const DirFd* working_directory = nullptr;  ///< one in a clone of a mount stands for the same in the mount itself
+  /// Of mount_without_links(): what the program sees in the place of its working directory, by any path, in a mount
+  /// namespace of its own. It is used up. nullptr: the directory as it is mounted.
+  const Fd* shown = nullptr;
   std::chrono::seconds timeout{60};
   std::size_t most_output = 1 << 20;     ///< bytes of stdout and stderr that are kept; the rest is read and dropped
   std::size_t most_message = 64 * 1024;  ///< bytes of descriptor 3 that are kept

@@ -10,7 +10,9 @@
 #include <chrono>
 #include <deque>
 #include <set>
+#include <span>
 
+#include "engine/quiesce/inhabitants.h"
 #include "engine/seal/guard/guard.h"
 #include "engine/seal/reflink.h"
 #include "engine/seal/seal.h"
@@ -18,6 +20,7 @@
 #include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
+#include "engine/sys/mount_clone.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
@@ -422,14 +425,15 @@ std::vector<std::pair<std::string, std::string>> plugin_environment(const Store&
 }
 
 /// Runs a vserver's plugins and keeps their outcomes in its record.
-Result<> run_plugins(const Store& store, const Skel& skel, Record& record, const PluginSettings& settings) {
+Result<> run_plugins(const Store& store, const Skel& skel, Record& record, Tenancy tenancy,
+                     const PluginSettings& settings) {
   const DirFd root = TRY(sys::open_dir(store.vservers(), *Name::check(record.name)));
   const std::string log_name = record.name + ".log";
   const Fd log = TRY(sys::open_or_create(store.log(), *Name::check(log_name), 0600));
   const PluginContext context{record.name, record.fqdn, record.ip.substr(0, record.ip.find('/')),
                               plugin_environment(store, record)};
   for (PluginOutcome& plugin : record.plugins)
-    plugin = run_plugin(skel.plugins(), plugin.name, root, context, settings, log);
+    plugin = run_plugin(skel.plugins(), plugin.name, root, tenancy, context, settings, log);
   TRY(sys::sync_file_system(root));
   return save_record(skel, record);
 }
@@ -451,7 +455,7 @@ void run_plugins_of_fleet(const Store& store, const CreateRequest& request, cons
     CreatedVserver& outcome = outcomes[at];
     Record& record = plans[at].record;
     if (outcome.status != CreateStatus::created || record.plugins.empty()) return;
-    auto ran = run_plugins(store, skel, record, request.plugin_settings);
+    auto ran = run_plugins(store, skel, record, Tenancy::none_yet, request.plugin_settings);
     outcome.plugins = record.plugins;
     outcome.error = ran ? plugin_error(record.plugins) : ran.error().line();
   };
@@ -472,6 +476,23 @@ Result<> undo_failed_plugins(const Store& store, const CreateRequest& request, s
   for (const RemovedVserver& removed : TRY(remove_vservers(store, names, request.quiesce, request.engine)))
     if (!removed.error.empty() && request.engine.warn) request.engine.warn(removed.name + ": " + removed.error);
   return {};
+}
+
+/// What plugins do by path in a vserver that its tenant has had, they do where nobody runs, and no link leads out.
+Result<> refuse_unsafe_plugins(const Store& store, const VserverName& name) {
+  const DirFd root = TRY(sys::open_dir(store.vservers(), name.name()));
+  const sys::Stat stat = TRY(sys::stat(root));
+  const Tenant tenant{name.text(), stat.device, stat.inode};
+  const auto inside = TRY(find_inhabitants(store.vservers(), std::span(&tenant, 1)));
+  if (!inside.empty())
+    return refuse("run plugins", name.text(),
+                  inside.front().process + " runs inside; stop the vserver, then run its plugins");
+  const auto mount = sys::mount_without_links(root);
+  if (mount) return {};
+  if (!sys::MountClone::is_refusal(mount.error())) return std::unexpected(mount.error());
+  return fail("run plugins", name.text(),
+              "a tenant's links would be followed: there is no mount with nosymfollow here (" + mount.error().line() +
+                  "); it takes Linux 5.14 and CAP_SYS_ADMIN");
 }
 
 struct Made {
@@ -576,8 +597,9 @@ Result<std::vector<PluginOutcome>> run_plugins_again(const Store& store, const V
   if (skel.plugins().open())
     for (const std::string& plugin : TRY(plugin_names(skel.plugins())))
       record->plugins.push_back({plugin, PluginStatus::pending, {}, {}});
+  TRY(refuse_unsafe_plugins(store, name));
   if (engine.dry_run == DryRun::yes) return record->plugins;
-  TRY(run_plugins(store, skel, *record, settings));
+  TRY(run_plugins(store, skel, *record, Tenancy::had, settings));
   return record->plugins;
 }
 

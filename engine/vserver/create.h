@@ -58,8 +58,9 @@ struct CreateReport {
 /// are in the report (exit 3, or 1 if it was the only one).
 [[nodiscard]] Result<CreateReport> create_vservers(const Store& store, const CreateRequest& request);
 
-/// run-plugins: runs the plugins of existing vservers again and updates their records. Outcomes in the order of the
-/// plugins' names.
+/// run-plugins: runs the plugins of an existing vserver again and updates its record. Outcomes in the order of the
+/// plugins' names. Plugins see the vserver in a mount that follows no link (Tenancy::had). A refusal while anybody runs
+/// inside, an error where there is no such mount; nothing has run then.
 [[nodiscard]] Result<std::vector<PluginOutcome>> run_plugins_again(const Store& store, const VserverName& name,
                                                                    const PluginSettings& settings,
                                                                    const EngineOptions& engine);

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdlib>
 
+#include "engine/sys/mount_clone.h"
 #include "engine/sys/process.h"
 #include "engine/tree/listing.h"
 
@@ -83,7 +84,7 @@ Result<std::vector<std::string>> plugin_names(const DirFd& scripts) {
   return out;
 }
 
-PluginOutcome run_plugin(const DirFd& scripts, const std::string& plugin, const DirFd& vserver,
+PluginOutcome run_plugin(const DirFd& scripts, const std::string& plugin, const DirFd& vserver, Tenancy tenancy,
                          const PluginContext& context, const PluginSettings& settings, const Fd& log) {
   const auto name = Name::check(plugin);
   if (!name || !is_plugin_name(plugin)) return failed(plugin, "refused: not a plugin's name");
@@ -95,6 +96,13 @@ PluginOutcome run_plugin(const DirFd& scripts, const std::string& plugin, const 
   spec.environment = environment_of(context, settings);
   spec.working_directory = &vserver;
   spec.timeout = settings.timeout;
+  Fd shown;
+  if (tenancy == Tenancy::had) {
+    auto mount = sys::mount_without_links(vserver);
+    if (!mount) return failed(plugin, mount.error().line());
+    shown = std::move(*mount);
+    spec.shown = &shown;
+  }
   auto ran = sys::run_child(spec);
   if (!ran) return failed(plugin, ran.error().line());
   const auto logged = write_log(log, plugin, ran->output);

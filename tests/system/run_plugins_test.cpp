@@ -1,8 +1,57 @@
 // Plugins: what they are told, what becomes of a vserver whose plugin fails, and run-plugins.
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/support/requirement.h"
 #include "tests/system/vskel_test.h"
 
 namespace vskel::test {
 namespace {
+
+/// A process that lives in a vserver and does nothing.
+class Inhabitant {
+ public:
+  explicit Inhabitant(const fs::path& root) : pid_(::fork()) {
+    if (pid_ != 0) return;
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::chroot(root.c_str()) != 0 || ::chdir("/") != 0) ::_exit(1);
+    for (;;) ::pause();
+  }
+  ~Inhabitant() {
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  Inhabitant(const Inhabitant&) = delete;
+  Inhabitant& operator=(const Inhabitant&) = delete;
+  void wait_until_inside(const fs::path& root) const {
+    const fs::path link = "/proc/" + std::to_string(pid_) + "/root";
+    for (int tries = 0; fs::read_symlink(link) != root && tries < 500; ++tries) ::usleep(10'000);
+  }
+  [[nodiscard]] pid_t pid() const { return pid_; }
+
+ private:
+  pid_t pid_;
+};
+
+/// All that the plugins which come along make in a vserver, temporary names included.
+const std::vector<std::string> kWritten = {"etc/shadow",
+                                           "etc/.shadow.vskel-new",
+                                           "etc/ssh/.vskel-new",
+                                           "etc/ssh/ssh_host_ed25519_key",
+                                           "etc/ssh/ssh_host_ed25519_key.pub",
+                                           "etc/ssh/ssh_host_ecdsa_key",
+                                           "etc/ssh/ssh_host_ecdsa_key.pub",
+                                           "etc/ssh/ssh_host_rsa_key",
+                                           "etc/ssh/ssh_host_rsa_key.pub",
+                                           "etc/ssl/private/.vskel-new",
+                                           "etc/ssl/private/ssl-cert-snakeoil.key",
+                                           "etc/ssl/certs/.vskel-new",
+                                           "etc/ssl/certs/ssl-cert-snakeoil.pem",
+                                           "etc/motd"};
 
 class RunPluginsTest : public VskelTest {
  protected:
@@ -109,6 +158,141 @@ TEST_P(RunPluginsTest, SurvivesAPluginThatFloods) {
   EXPECT_LT(logged, 4U << 20);
 }
 
+TEST_P(RunPluginsTest, NotWhereSomebodyRuns) {
+  add_plugin("10-touch", "echo > touched\n");
+  create("web1", "192.0.2.1", {"--no-plugins"});
+  {
+    const Inhabitant tenant(vserver("web1"));
+    tenant.wait_until_inside(vserver("web1"));
+    for (const Arguments& arguments : {Arguments{"run-plugins", "web1"}, Arguments{"run-plugins", "-n", "web1"}}) {
+      const ProcessResult refused = vskel(arguments);
+      EXPECT_EQ(refused.code, 2) << refused;
+      EXPECT_NE(refused.err.find("(" + std::to_string(tenant.pid()) + ") runs inside; stop the vserver"),
+                std::string::npos)
+          << refused;
+    }
+    EXPECT_FALSE(fs::exists(vserver("web1") / "touched"));
+  }
+  const ProcessResult result = vskel({"run-plugins", "web1"});
+  EXPECT_EQ(result.code, 0) << result;
+  EXPECT_TRUE(fs::exists(vserver("web1") / "touched"));
+}
+
+/// A vserver that its tenant has had, and a file of the host's that his links lead to.
+class PlantedLinksTest : public RunPluginsTest {
+ protected:
+  void SetUp() override {
+    RunPluginsTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    create("web1", "192.0.2.1", {"--no-plugins"});
+    fs::create_directory(host());
+    write_file(host() / "file", "of the host\n");
+    before_ = snapshot_tree(host());
+  }
+
+  [[nodiscard]] fs::path host() const { return mount() / "host"; }
+  void plant(const std::string& name, const fs::path& target) const {
+    const fs::path path = vserver("web1") / name;
+    fs::create_directories(path.parent_path());
+    fs::remove_all(path);
+    fs::create_symlink(target, path);
+  }
+  /// Runs the plugins, which must fail and leave the host alone.
+  void expect_host_untouched(const std::string& what) const {
+    const ProcessResult result = vskel({"run-plugins", "web1"});
+    EXPECT_EQ(result.code, 1) << what << result;
+    EXPECT_EQ(joined(compare_snapshots(before_, snapshot_tree(host()))), "") << what;
+  }
+
+ private:
+  TreeSnapshot before_;
+};
+
+/// MOUNT/host/NAME as a link in MOUNT/vservers/web1/DIRECTORY/LINK says it.
+fs::path upwards_to_host(const fs::path& link, const fs::path& name) {
+  fs::path out = "../..";
+  for (fs::path above = link.parent_path(); !above.empty(); above = above.parent_path()) out /= "..";
+  return out / "host" / name;
+}
+
+TEST_P(PlantedLinksTest, AreFollowedByNoPlugin) {
+  for (const std::string& name : kWritten) {
+    add_plugin("10-write", "status=0\necho x > " + name + " || status=1\necho x > \"$VS_DIR/" + name +
+                               "\" || status=1\nexit $status\n");
+    for (const char* target : {"file", "new"})
+      for (const fs::path& way : {host() / target, upwards_to_host(name, target)}) {
+        plant(name, way);
+        expect_host_untouched(name + " -> " + way.string());
+        fs::remove(vserver("web1") / name);
+      }
+  }
+}
+
+TEST_P(PlantedLinksTest, AreFollowedByNoPluginWhereADirectoryWas) {
+  for (const std::string name : {"etc/ssh", "etc"}) {
+    add_plugin("10-write", "echo x > " + name + "/file\n");
+    for (const fs::path& way : {host(), upwards_to_host(name, "")}) {
+      plant(name, way);
+      expect_host_untouched(name + " -> " + way.string());
+    }
+  }
+}
+
+TEST_P(PlantedLinksTest, AreFollowedByNoneOfThePluginsThatComeAlong) {
+  for (const std::string name : {"passwd", "identity"}) {
+    const fs::path plugin = fs::path(VSKEL_PROGRAM).parent_path() / "../tools/plugins" / name;
+    ASSERT_TRUE(fs::exists(plugin)) << plugin << ": build the targets passwd_plugin and identity_plugin";
+    fs::copy_file(plugin, skel() / "scripts/post-create-vs" / name);
+  }
+  const TreeSnapshot before = snapshot_tree(host());
+  for (const std::string& name : kWritten)
+    for (const char* target : {"file", "new"})
+      for (const fs::path& way : {host() / target, upwards_to_host(name, target)}) {
+        plant(name, way);
+        const ProcessResult result = vskel({"run-plugins", "web1"});
+        EXPECT_EQ(joined(compare_snapshots(before, snapshot_tree(host()))), "") << name << way << result;
+      }
+}
+
+TEST_P(PlantedLinksTest, NorAreDevicesOpenedOrProgramsRun) {
+  const fs::path device = vserver("web1") / "device";
+  ASSERT_EQ(::mknod(device.c_str(), S_IFCHR | 0666, makedev(1, 3)), 0);
+  add_plugin("10-write", "echo x > device\n");
+  expect_host_untouched("device");
+  fs::copy_file("/bin/true", vserver("web1") / "program");
+  add_plugin("10-write", "./program\n");
+  expect_host_untouched("program");
+  add_plugin("10-write", "pwd -P > where && test \"$(pwd -P)\" = \"$VS_DIR\" && echo more >> \"$VS_DIR/where\"\n");
+  EXPECT_EQ(vskel({"run-plugins", "web1"}).code, 0);
+  EXPECT_EQ(read_file(vserver("web1") / "where"), vserver("web1").string() + "\nmore\n");
+}
+
+TEST_P(PlantedLinksTest, WithoutAMountThatFollowsNoneNothingRuns) {
+  VSKEL_REQUIRE(has_program("strace") ? std::nullopt : std::optional<std::string>("needs strace"));
+  add_plugin("10-touch", "echo > touched\n");
+  for (const std::string error : {"EINVAL", "ENOSYS", "EPERM"}) {
+    Arguments all = {"strace",
+                     "-f",
+                     "-qqq",
+                     "-o",
+                     "/dev/null",
+                     "-e",
+                     "trace=mount_setattr",
+                     "-e",
+                     "inject=mount_setattr:error=" + error};
+    const Arguments own = command({"run-plugins", "web1"});
+    all.insert(all.end(), own.begin(), own.end());
+    ProcessOptions options;
+    options.environment["ASAN_OPTIONS"] = "detect_leaks=0";  // the leak checker cannot work under a tracer
+    const ProcessResult result = run(all, options);
+    EXPECT_EQ(result.code, 1) << result;
+    EXPECT_NE(result.err.find("vskel: run plugins web1: a tenant's links would be followed"), std::string::npos)
+        << result;
+    EXPECT_FALSE(fs::exists(vserver("web1") / "touched"));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(On, PlantedLinksTest, kOneFileSystem, kParameterName);
 INSTANTIATE_TEST_SUITE_P(On, RunPluginsTest, kOneFileSystem, kParameterName);
 
 }  // namespace

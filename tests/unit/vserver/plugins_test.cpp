@@ -55,8 +55,8 @@ class PluginsTest : public testing::Test {
                                 "web1.example.com",
                                 "192.0.2.1",
                                 {{"VS_NAME", "web1"}, {"VS_FQDN", "web1.example.com"}, {"VS_IP", "192.0.2.1"}}};
-    return run_plugin(*sys::open_root(top_ / "scripts"), name, *sys::open_root(top_ / "vserver"), context, settings_,
-                      log_);
+    return run_plugin(*sys::open_root(top_ / "scripts"), name, *sys::open_root(top_ / "vserver"), Tenancy::none_yet,
+                      context, settings_, log_);
   }
 
   [[nodiscard]] PluginOutcome run_script(const std::string& body) const {
