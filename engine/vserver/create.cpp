@@ -58,9 +58,16 @@ Result<std::string> read_template(const Skel& skel, const CreateSettings& settin
   return sys::read_whole(file, kMostTemplate);
 }
 
-std::string config_path(const Store& store, const CreateSettings& settings, const TokenValues& tokens) {
+Result<std::string> config_path(const Store& store, const CreateSettings& settings, const TokenValues& tokens) {
   if (settings.config_path.empty()) return store.paths().etc + "/" + tokens.at("VS_NAME") + ".conf";
-  return fill_tokens(settings.config_path, tokens).text;
+  return fill_configuration_path(settings.config_path, tokens);
+}
+
+/// With the line of the fleet file that has the value.
+template <class T>
+Result<T> said_by(const FleetMember& member, Result<T> filled) {
+  if (!filled && !member.where.empty()) filled.error().operation = member.where + ": " + filled.error().operation;
+  return filled;
 }
 
 /// The directory and the name of an administrator's absolute path.
@@ -154,10 +161,10 @@ Result<std::vector<Planned>> plan_fleet(const Store& store, const CreateRequest&
     record.context = contexts[at];
     record.columns = member.columns;
     plan.tokens = tokens_of(record, store.paths().vservers);
-    Filled filled = TRY(fill_configuration(text, plan.tokens));
+    Filled filled = TRY(said_by(member, fill_configuration(text, plan.tokens)));
     plan.configuration = std::move(filled.text);
     unknown.insert(filled.unknown.begin(), filled.unknown.end());
-    record.config = config_path(store, request.settings, plan.tokens);
+    record.config = TRY(said_by(member, config_path(store, request.settings, plan.tokens)));
     record.generation = generation;
     record.share = request.share;
     record.seal = seal;

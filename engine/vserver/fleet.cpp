@@ -120,7 +120,7 @@ Result<FleetMember> read_member(const std::vector<std::string>& columns, const s
   VserverName name = TRY(at_line(VserverName::parse(fields["NAME"]), where));
   Fqdn fqdn = TRY(at_line(Fqdn::parse(fields["FQDN"]), where));
   Address address = TRY(at_line(Address::parse(fields["IP"]), where));
-  FleetMember member{std::move(name), std::move(fqdn), std::move(address), context, {}};
+  FleetMember member{std::move(name), std::move(fqdn), std::move(address), context, {}, where};
   for (const std::string_view own : {"NAME", "FQDN", "IP", "CONTEXT"}) fields.erase(std::string(own));
   for (const auto& [column, value] : fields) {
     const bool control =
@@ -226,7 +226,7 @@ Result<Fleet> count_fleet(unsigned count, const std::string& name_pattern, const
     VserverName name = TRY(VserverName::parse(names.fill(number, {})));
     Fqdn fqdn = TRY(Fqdn::parse(fqdns.fill(number, name.text())));
     Address address = TRY(first.plus(number - 1));
-    fleet.push_back({std::move(name), std::move(fqdn), std::move(address), std::nullopt, {}});
+    fleet.push_back({std::move(name), std::move(fqdn), std::move(address), std::nullopt, {}, {}});
   }
   return fleet;
 }

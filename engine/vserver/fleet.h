@@ -20,7 +20,8 @@ struct FleetMember {
   Address address;
   std::optional<std::uint32_t> context;  ///< asked for; else the next free one
   std::map<std::string, std::string>
-      columns;  ///< further columns, NAME (upper case) -> value; become %%VS_NAME%% and $VS_NAME
+      columns;          ///< further columns, NAME (upper case) -> value; become %%VS_NAME%% and $VS_NAME
+  std::string where{};  ///< "SOURCE:LINE" of a fleet file; empty where there is none
 };
 
 using Fleet = std::vector<FleetMember>;

@@ -149,6 +149,38 @@ TEST_P(BadInputTest, BadFleets) {
             std::string::npos);
 }
 
+TEST_P(BadInputTest, ValuesThatLeadOutOfTheConfigurationsDirectory) {
+  const fs::path customers = mount() / "customers";
+  for (const fs::path& directory : {customers, customers / "good", mount() / "secret"})
+    fs::create_directories(directory);
+  const std::string file = (mount() / "fleet.csv").string(), long_name(256, 'a');
+  struct Case {
+    std::string pattern, value, said;
+  };
+  for (const auto& [pattern, value, said] :
+       {Case{"/%%VS_CUSTOMER%%/%%VS_NAME%%.conf", "../secret", "VS_CUSTOMER=../secret: no / may enter"},
+        Case{"/%%VS_CUSTOMER%%/%%VS_NAME%%.conf", "good/../../secret", "good/../../secret"},
+        Case{"/%%VS_CUSTOMER%%/%%VS_NAME%%.conf", "..", "%%VS_CUSTOMER%%=..: not the name of a file"},
+        Case{"/%%VS_CUSTOMER%%/%%VS_NAME%%.conf", ".", "%%VS_CUSTOMER%%=."},
+        Case{"/%%VS_CUSTOMER%%%%VS_CUSTOMER%%/%%VS_NAME%%.conf", ".", "=..: not the name of a file"},
+        Case{"/.%%VS_CUSTOMER%%/%%VS_NAME%%.conf", ".", "=..: not the name of a file"},
+        Case{"/good/%%VS_CUSTOMER%%", "../../secret/web1.conf", "no / may enter"},
+        Case{"/good/%%VS_CUSTOMER%%", "", "%%VS_CUSTOMER%%=: not the name of a file"},
+        Case{"/good/%%VS_CUSTOMER%%", long_name, "not the name of a file"},
+        Case{"/good/%%VS_CIDR%%", "good", "VS_CIDR=192.0.2.1/24: no / may enter"}}) {
+    write_file(etc() / "vskel/vskel.toml", "[create]\nconfig = \"" + customers.string() + pattern + "\"\n");
+    write_file(file, "name,fqdn,ip,customer\n\nweb7,web7.example.com,192.0.2.1/24," + value + "\n");
+    expect_refused({"create-vs", "base", "--fleet", file}, "vskel: " + file + ":3: ");
+    expect_refused({"create-vs", "base", "--fleet", file}, said);
+  }
+  EXPECT_TRUE(fs::is_empty(mount() / "secret"));
+  write_file(etc() / "vskel/vskel.toml",
+             "[create]\nconfig = \"" + customers.string() + "/%%VS_CUSTOMER%%/%%VS_NAME%%.conf\"\n");
+  write_file(file, "name,fqdn,ip,customer\nweb7,web7.example.com,192.0.2.1,good\n");
+  EXPECT_EQ(vskel({"create-vs", "base", "--fleet", file}).code, 0);
+  EXPECT_TRUE(fs::exists(customers / "good/web7.conf"));
+}
+
 TEST_P(BadInputTest, OneBadLineOfAThousand) {
   std::string csv = "name,fqdn,ip\n";
   for (int i = 0; i < 1000; ++i) {
