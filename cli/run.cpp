@@ -18,6 +18,7 @@
 #include "cli/spelling.h"
 #include "engine/sys/confinement.h"
 #include "engine/sys/kernel.h"
+#include "engine/sys/processes.h"
 
 namespace vskel::cli {
 
@@ -117,6 +118,7 @@ class Program {
   }
 
   Result<ExitStatus> run_command(const std::string& name, Output& output) {
+    TRY(sys::require_proc());
     const bool explicit_file = !options_.config.empty();
     const std::string file = explicit_file ? options_.config : options_.paths.etc + "/vskel/vskel.toml";
     Settings settings = TRY(apply_config_file(file, explicit_file ? Presence::required : Presence::optional, app_,

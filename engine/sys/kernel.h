@@ -115,6 +115,8 @@ struct Pinned {
 /// nullopt if there is no such name.
 [[nodiscard]] Result<std::optional<Stat>> stat_if_there(const DirFd& dir, Name name);
 [[nodiscard]] Result<std::string> read_link(const DirFd& dir, Name name);
+/// Whether something is mounted on the name, where this process can see it; false if there is no such name.
+[[nodiscard]] Result<bool> is_mount_point(const DirFd& dir, Name name);
 /// Fills `buffer` with raw linux_dirent64 records; 0 bytes at the end. See tree/listing.h for the parsed form.
 [[nodiscard]] Result<std::size_t> get_dents(const DirFd& dir, std::span<std::byte> buffer);
 /// From the first record again: where get_dents() goes on belongs to the descriptor.

@@ -203,6 +203,12 @@ Result<std::optional<Stat>> stat_if_there(const DirFd& dir, Name name) {
   return std::unexpected(std::move(found).error());
 }
 
+Result<bool> is_mount_point(const DirFd& dir, Name name) {
+  if (detail::is_mounted_over(dir, name.c_str())) return true;
+  const auto found = TRY(stat_if_there(dir, name));
+  return found && found->mount_root;
+}
+
 Result<std::string> read_link(const DirFd& dir, Name name) {
   std::string target(4096, '\0');  // PATH_MAX bounds a link's target
   const ssize_t size = TRY(detail::attempt("read link", "readlinkat", Effect::looks, dir, name.c_str(), [&] {

@@ -217,6 +217,13 @@ Result<> send(const ProcessId& process, int signal) {
 
 }  // namespace
 
+Result<> require_proc() {
+  const Fd own(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (own.open()) return {};
+  if (errno != ENOENT) return fail("open", "/proc/self/fd", errno);
+  return fail("open", "/proc/self/fd", std::string("not there; mount /proc first: mount -t proc proc /proc"));
+}
+
 int own_pid() { return ::getpid(); }
 
 Result<std::vector<RunningProcess>> running_processes() {

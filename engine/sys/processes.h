@@ -42,6 +42,9 @@ struct RunningProcess {
   std::vector<ThreadView> views;  ///< each root in each namespace once
 };
 
+/// An error that says what to do where /proc is not mounted, or shows a pid namespace that this process is not in:
+/// nothing works without.
+[[nodiscard]] Result<> require_proc();
 /// This process.
 [[nodiscard]] int own_pid();
 /// Every process. One whose first thread has ended while others go on is there, too.

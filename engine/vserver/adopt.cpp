@@ -21,7 +21,7 @@ namespace vskel {
 namespace {
 
 /// The context whose link leads to the vserver; 0 if none does.
-Result<std::uint32_t> context_of(const Store& store, const std::string& vserver_path) {
+Result<std::uint32_t> context_of(const Store& store, const std::string& vserver) {
   if (!store.contexts().open()) return 0U;
   const DirFd contexts = TRY(sys::reopen(store.contexts()));
   const Listing listing = TRY(Listing::read(contexts));
@@ -31,7 +31,7 @@ Result<std::uint32_t> context_of(const Store& store, const std::string& vserver_
     const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), context);
     if (listed.type != sys::FileType::symlink || error != std::errc{} || end != name.data() + name.size()) continue;
     if (context < 2 || context > kHighestContext) continue;
-    if (TRY(sys::read_link(contexts, listed.name)) == vserver_path) return context;
+    if (vserver_led_to(store, TRY(sys::read_link(contexts, listed.name))) == vserver) return context;
   }
   return 0U;
 }
@@ -80,6 +80,9 @@ Result<Record> adopt_vserver(const Store& store, const AdoptRequest& request) {
   const auto stat = TRY(sys::stat_if_there(store.vservers(), request.name.name()));
   if (!stat || stat->type != sys::FileType::directory)
     return refuse("adopt vserver", request.name.text(), "there is no directory " + path);
+  if (TRY(sys::is_mount_point(store.vservers(), request.name.name())))
+    return refuse("adopt vserver", request.name.text(),
+                  path + " is a mount point, and files are shared within one mount only; move them into a directory");
   if (const auto known = TRY(find_record(store, request.name)))
     return refuse("adopt vserver", request.name.text(), "it has a record already, from skel " + known->skel);
   Record record;
@@ -87,7 +90,7 @@ Result<Record> adopt_vserver(const Store& store, const AdoptRequest& request) {
   record.skel = request.skel.text();
   if (request.fqdn) record.fqdn = request.fqdn->text();
   if (request.address) record.ip = request.address->text();
-  record.context = TRY(context_of(store, path));
+  record.context = TRY(context_of(store, request.name.text()));
   const std::string config = request.name.text() + ".conf";
   if (store.etc().open() && TRY(sys::stat_if_there(store.etc(), *Name::check(config))))
     record.config = store.paths().etc + "/" + config;

@@ -23,7 +23,8 @@ struct AdoptRequest {
 /// Writes the record; the vserver itself is not touched. Users and groups that it has by another number than the skel
 /// get mapped in the record (Record::ids); where its files can't be taken apart nothing is, and a warning says so. Its
 /// configuration (ETC/NAME.conf) and context (a link in ETC/contexts that leads to it) are taken over where they are.
-/// No base is known: see Record::generation. Refused where there is no such directory, or it has a record.
+/// No base is known: see Record::generation. Refused where there is no such directory, where one is mounted, or where
+/// it has a record.
 [[nodiscard]] Result<Record> adopt_vserver(const Store& store, const AdoptRequest& request);
 
 }  // namespace vskel

@@ -79,12 +79,26 @@ Result<std::vector<std::uint32_t>> reserve_contexts(const Store& store,
   return out;
 }
 
-Result<> link_context(const Store& store, std::uint32_t context, const std::string& vserver_path) {
+std::optional<std::string> vserver_led_to(const Store& store, const std::string& target) {
+  const std::size_t slash = target.rfind('/');
+  if (slash == target.npos || target.front() != '/') return std::nullopt;
+  const std::string place = target.substr(0, slash);
+  std::string name = target.substr(slash + 1);
+  if (!Name::check(name)) return std::nullopt;
+  if (place == store.paths().vservers) return name;
+  const auto dir = sys::open_root(place + "/");
+  const auto there = dir ? sys::stat(*dir) : Result<sys::Stat>(std::unexpected(dir.error()));
+  const auto here = sys::stat(store.vservers());
+  const bool same = there && here && there->device == here->device && there->inode == here->inode;
+  return same ? std::optional(std::move(name)) : std::nullopt;
+}
+
+Result<> link_context(const Store& store, std::uint32_t context, const std::string& vserver) {
   const std::string text = std::to_string(context);
   const Name name = *Name::check(text);
-  auto made = sys::make_symlink(store.contexts(), name, vserver_path);
+  auto made = sys::make_symlink(store.contexts(), name, store.paths().vservers + "/" + vserver);
   if (made || made.error().code != EEXIST) return made;
-  if (TRY(sys::read_link(store.contexts(), name)) == vserver_path) return {};
+  if (vserver_led_to(store, TRY(sys::read_link(store.contexts(), name))) == vserver) return {};
   return made;
 }
 

@@ -22,6 +22,9 @@ inline constexpr std::uint32_t kHighestContext =
     const Store& store, const std::vector<std::optional<std::uint32_t>>& asked, std::uint32_t first,
     const EngineOptions& engine);
 /// contexts/ID -> VSERVERS/NAME; content if it is there already and right.
-[[nodiscard]] Result<> link_context(const Store& store, std::uint32_t context, const std::string& vserver_path);
+[[nodiscard]] Result<> link_context(const Store& store, std::uint32_t context, const std::string& vserver);
+/// The name in VSERVERS that a context's link with this `target` leads to, whichever of its paths VSERVERS is called by
+/// there (the administrator may have symbolic links to it). nullopt where it leads elsewhere. Thread-safe.
+[[nodiscard]] std::optional<std::string> vserver_led_to(const Store& store, const std::string& target);
 
 }  // namespace vskel

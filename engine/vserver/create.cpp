@@ -292,7 +292,7 @@ Result<> prepare_to_publish(const Skel& skel, const DirFd& staged, const Record&
 Result<> publish_one(const Store& store, const Skel& skel, const DirFd& staged, const Record& record) {
   const auto [config_dir, config_name] = TRY(open_parent(record.config));
   TRY(put_in_place(config_dir, *Name::check(config_name)));
-  TRY(link_context(store, record.context, vserver_path(store, record.name)));
+  TRY(link_context(store, record.context, record.name));
   TRY(put_record_in_place(skel, record.name));
   if (TRY(sys::stat_if_there(staged, "root")))
     TRY(sys::rename_new(staged, "root", store.vservers(), *Name::check(record.name)));

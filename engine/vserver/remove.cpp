@@ -20,6 +20,7 @@
 #include "engine/tree/remove.h"
 #include "engine/txn/journal.h"
 #include "engine/txn/lock.h"
+#include "engine/vserver/contexts.h"
 #include "engine/vserver/instances.h"
 #include "engine/vserver/removal_intent.h"
 #include "engine/vserver/tenants.h"
@@ -77,11 +78,12 @@ class ChangedDirectories {
 };
 
 /// contexts/ID, if it is this vserver's.
-Result<> unlink_context(const Store& store, std::uint32_t context, const std::string& vserver_path) {
+Result<> unlink_context(const Store& store, std::uint32_t context, const std::string& vserver) {
   const std::string text = std::to_string(context);
   const Name name = *Name::check(text);
   const auto stat = TRY(sys::stat_if_there(store.contexts(), name));
-  if (!stat || stat->type != sys::FileType::symlink || TRY(sys::read_link(store.contexts(), name)) != vserver_path)
+  if (!stat || stat->type != sys::FileType::symlink ||
+      vserver_led_to(store, TRY(sys::read_link(store.contexts(), name))) != vserver)
     return {};
   return sys::unlink_if_there(store.contexts(), name);
 }
@@ -106,7 +108,7 @@ Result<> forget(const Store& store, const Skel& skel, const nlohmann::json& memb
   for (const auto& member : members) {
     // An adopted vserver may have neither.
     if (const std::string config = member.value("config", ""); !config.empty()) TRY(configurations.unlink(config));
-    TRY(unlink_context(store, member.value("context", 0U), store.paths().vservers + "/" + member.value("name", "")));
+    TRY(unlink_context(store, member.value("context", 0U), member.value("name", "")));
   }
   TRY(configurations.sync());
   TRY(sys::sync_file(store.contexts()));
@@ -269,6 +271,10 @@ Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const st
     if (!seen.insert(name.text()).second) continue;
     auto record = TRY(find_record(store, name));
     if (!record) return refuse("remove vserver", name.text(), "no vserver of that name has a record");
+    // The kernel moves no mount point to the trash, so that an intent to do it could never be finished.
+    if (TRY(sys::is_mount_point(store.vservers(), name.name())))
+      return refuse("remove vserver", name.text(),
+                    store.paths().vservers + "/" + name.text() + " is a mount point; unmount it first");
     out.push_back({record->name, {}, {}});
     by_skel[record->skel].push_back(std::move(*record));
   }

@@ -17,8 +17,8 @@ struct RemovedVserver {
   std::string note;   ///< "its files are deleted later: ..." where running vservers hold sealed inodes
 };
 
-/// Removes vservers with their configuration, context link and record. All names are checked first: an unknown one is a
-/// refusal and nothing is touched. A running vserver is an error in its entry.
+/// Removes vservers with their configuration, context link and record. All names are checked first: an unknown one, or
+/// one that something is mounted on, is a refusal and nothing is touched. A running vserver is an error in its entry.
 [[nodiscard]] Result<std::vector<RemovedVserver>> remove_vservers(const Store& store,
                                                                   const std::vector<VserverName>& names,
                                                                   Quiesce quiesce, const EngineOptions& engine);

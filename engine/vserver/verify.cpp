@@ -18,6 +18,7 @@
 #include "engine/tree/relative_path.h"
 #include "engine/tree/walk.h"
 #include "engine/txn/journal.h"
+#include "engine/vserver/contexts.h"
 #include "engine/vserver/inspect.h"
 #include "engine/vserver/instances.h"
 #include "engine/vserver/tenants.h"
@@ -258,7 +259,7 @@ Result<> verify_vserver(const Store& store, const Record& record, Differences& o
   if (!stat) {
     differ(link, "missing");
   } else if (stat->type != sys::FileType::symlink ||
-             TRY(sys::read_link(store.contexts(), *Name::check(context))) != path) {
+             vserver_led_to(store, TRY(sys::read_link(store.contexts(), *Name::check(context)))) != record.name) {
     differ(link, "does not lead to " + path);
   }
   return {};
@@ -266,12 +267,11 @@ Result<> verify_vserver(const Store& store, const Record& record, Differences& o
 
 /// Where contexts/NAME leads, below VSERVERS: a link to elsewhere is none of our business.
 Result<std::optional<std::string>> context_target(const Store& store, Name link) {
-  const std::string place = store.paths().vservers + "/";
-  auto target = sys::read_link(store.contexts(), link);
+  const auto target = sys::read_link(store.contexts(), link);
   if (!target && target.error().code == ENOENT) return std::nullopt;
-  std::string path = TRY(std::move(target));
-  if (!path.starts_with(place) || !VserverName::parse(path.substr(place.size()))) return std::nullopt;
-  return path.substr(place.size());
+  auto name = vserver_led_to(store, TRY(target));
+  if (name && !VserverName::parse(*name)) name.reset();
+  return name;
 }
 
 /// Links of vservers that are gone, or have another context.

@@ -201,7 +201,7 @@ struct Place {
 constexpr std::array kPlaces{
     Place{"open", "names.cpp", 3, "open_root and open_input: the administrator's own word; /proc/self/fd itself"},
     Place{"open", "host.cpp", 2, "/dev/null twice"},
-    Place{"open", "processes.cpp", 4, "/proc/PID/..., which no tenant's tree leads to"},
+    Place{"open", "processes.cpp", 5, "/proc/PID/..., which no tenant's tree leads to"},
     Place{"open", "confinement.cpp", 1, "VSERVERS and ETC, to allow what is below them"},
     Place{"open", "process.cpp", 5,
           "/dev/null; \"/\", where the walk to a trusted program begins; \"/\" and \".\" of a new mount namespace; "

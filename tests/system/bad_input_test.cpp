@@ -1,4 +1,5 @@
 // Wrong requests: each has its code and a message that names the value, and leaves nothing behind.
+#include "tests/support/requirement.h"
 #include "tests/support/tar_writer.h"
 #include "tests/system/vskel_test.h"
 
@@ -179,6 +180,28 @@ TEST_P(BadInputTest, ValuesThatLeadOutOfTheConfigurationsDirectory) {
   write_file(file, "name,fqdn,ip,customer\nweb7,web7.example.com,192.0.2.1,good\n");
   EXPECT_EQ(vskel({"create-vs", "base", "--fleet", file}).code, 0);
   EXPECT_TRUE(fs::exists(customers / "good/web7.conf"));
+}
+
+TEST_P(BadInputTest, WithoutProcOneLineSaysWhatToDo) {
+  VSKEL_REQUIRE(has_program("unshare") ? std::nullopt : std::optional<std::string>("needs unshare"));
+  const StoreSnapshot before = snapshot_store();
+  for (const Arguments& arguments :
+       {Arguments{"build-skel", "new", "--from", source().string()},
+        Arguments{"create-vs", "base", "web9", "web9.example.com", "192.0.2.9"}, Arguments{"merge-skel", "base"},
+        Arguments{"split-skel", "base"}, Arguments{"relink", "base"}, Arguments{"adopt", "base", "old"},
+        Arguments{"diff", "base"}, Arguments{"rollback", "base", "1"}, Arguments{"prune", "base"}, Arguments{"list"},
+        Arguments{"show", "web1"}, Arguments{"verify"}, Arguments{"run-plugins", "web1"},
+        Arguments{"remove-vs", "--yes", "web1"}, Arguments{"remove-skel", "--yes", "base"}, Arguments{"recover"},
+        Arguments{"guard", "status"}, Arguments{"bench"}}) {
+    Arguments all = {"unshare", "-m", "sh", "-c", "mount -t tmpfs none /proc && exec \"$@\"", "sh"};
+    const Arguments own = command(arguments);
+    all.insert(all.end(), own.begin(), own.end());
+    const ProcessResult result = run(all);
+    EXPECT_EQ(result.code, 1) << arguments.front() << result;
+    EXPECT_EQ(result.err, "vskel: open /proc/self/fd: not there; mount /proc first: mount -t proc proc /proc\n");
+    EXPECT_EQ(result.out, "") << arguments.front();
+  }
+  EXPECT_EQ(changes_since(before), "");
 }
 
 TEST_P(BadInputTest, OneBadLineOfAThousand) {

@@ -1,4 +1,5 @@
 // adopt: a tree that vskel did not make becomes a vserver that follows a skel.
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "tests/support/inode_extras.h"
@@ -98,6 +99,18 @@ TEST_P(RelinkAdoptTest, CanBeRemovedAsOthers) {
   EXPECT_FALSE(fs::exists(vserver("old")));
   EXPECT_TRUE(is_immutable(skel() / "global/usr/share/a"));
   EXPECT_EQ(inconsistencies(), "");
+}
+
+TEST_P(RelinkAdoptTest, RefusesAMountPoint) {
+  ASSERT_EQ(::mount(vserver("old").c_str(), vserver("old").c_str(), nullptr, MS_BIND, nullptr), 0);
+  const ProcessResult refused = vskel({"adopt", "base", "old"});
+  EXPECT_EQ(refused.code, 2) << refused;
+  EXPECT_EQ(refused.err, "vskel: adopt vserver old: " + vserver("old").string() +
+                             " is a mount point, and files are shared within one mount only; move them into a "
+                             "directory\n");
+  EXPECT_EQ(names_in(skel() / "instances"), std::set<std::string>{});
+  ASSERT_EQ(::umount2(vserver("old").c_str(), 0), 0);
+  adopt();
 }
 
 TEST_P(RelinkAdoptTest, RefusesWhatIsNoTreeOrHasARecord) {

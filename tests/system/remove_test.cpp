@@ -1,4 +1,6 @@
 // remove-vs and remove-skel: all of it goes, nothing else does.
+#include <sys/mount.h>
+
 #include "tests/support/inode_extras.h"
 #include "tests/support/odd_root.h"
 #include "tests/system/vskel_test.h"
@@ -55,6 +57,25 @@ TEST_P(RemoveTest, DoesNotFollowWhatATenantPlanted) {
   fs::create_directory_symlink(mount() / "victim", vserver("web1") / "opt");
   ASSERT_EQ(vskel({"remove-vs", "web1", "--yes"}).code, 0);
   EXPECT_EQ(read_file(mount() / "victim/file"), "untouched");
+}
+
+TEST_P(RemoveTest, NotWhatSomethingIsMountedOn) {
+  create("web1", "192.0.2.1");
+  create("web2", "192.0.2.2");
+  ASSERT_EQ(::mount("tmpfs", vserver("web1").c_str(), "tmpfs", 0, nullptr), 0);
+  for (const Arguments& arguments :
+       {Arguments{"remove-vs", "--yes", "web2", "web1"}, Arguments{"remove-vs", "-n", "web1"}}) {
+    const ProcessResult refused = vskel(arguments);
+    EXPECT_EQ(refused.code, 2) << refused;
+    EXPECT_EQ(refused.err,
+              "vskel: remove vserver web1: " + vserver("web1").string() + " is a mount point; unmount it first\n");
+    EXPECT_TRUE(fs::exists(vserver("web2") / "etc"));
+    EXPECT_EQ(names_in(vservers() / ".vskel/journal"), std::set<std::string>{});
+  }
+  EXPECT_EQ(vskel({"recover"}).code, 0);
+  ASSERT_EQ(::umount2(vserver("web1").c_str(), 0), 0);
+  EXPECT_EQ(vskel({"remove-vs", "--yes", "web2", "web1"}).code, 0);
+  EXPECT_EQ(inconsistencies(), "");
 }
 
 TEST_P(RemoveTest, RemovesASkelWithoutInstances) {

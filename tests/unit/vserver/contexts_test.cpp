@@ -48,7 +48,7 @@ TEST_F(ContextsTest, OfAFleetPassByWhatItsMembersAskedFor) {
 }
 
 TEST_F(ContextsTest, AreRefusedOutOfRangeOrInUse) {
-  ASSERT_TRUE(link_context(store_, 60, "/vservers/a"));
+  ASSERT_TRUE(link_context(store_, 60, "a"));
   for (const std::uint32_t id : {0U, 1U, kHighestContext + 1, 60U}) EXPECT_FALSE(reserve({id})) << id;
   EXPECT_EQ(next(), "") << "a refusal reserves nothing";
 }
@@ -60,10 +60,10 @@ TEST_F(ContextsTest, EndWhereDynamicOnesBegin) {
 }
 
 TEST_F(ContextsTest, StandAboveAllInUseWhereNextidIsLost) {
-  ASSERT_TRUE(link_context(store_, 70, "/vservers/a"));
+  ASSERT_TRUE(link_context(store_, 70, "a"));
   EXPECT_EQ(*reserve({std::nullopt}), Ids{71});
   write_next("rubbish\n");
-  ASSERT_TRUE(link_context(store_, 90, "/vservers/b"));
+  ASSERT_TRUE(link_context(store_, 90, "b"));
   EXPECT_EQ(*reserve({std::nullopt}), Ids{91});
 }
 
@@ -73,10 +73,21 @@ TEST_F(ContextsTest, OfADryRunAreNotReserved) {
 }
 
 TEST_F(ContextsTest, LinkToTheirVserverAndToNoOther) {
-  ASSERT_TRUE(link_context(store_, 50, "/vservers/a"));
-  EXPECT_TRUE(link_context(store_, 50, "/vservers/a"));
-  EXPECT_FALSE(link_context(store_, 50, "/vservers/b"));
-  EXPECT_EQ(std::filesystem::read_symlink(paths().etc + "/contexts/50"), "/vservers/a");
+  ASSERT_TRUE(link_context(store_, 50, "a"));
+  EXPECT_TRUE(link_context(store_, 50, "a"));
+  EXPECT_FALSE(link_context(store_, 50, "b"));
+  EXPECT_EQ(std::filesystem::read_symlink(paths().etc + "/contexts/50"), paths().vservers + "/a");
+}
+
+TEST_F(ContextsTest, LeadToAVserverByWhateverPathTheStoreIsCalled) {
+  const std::string link = paths().etc + "/store";
+  std::filesystem::create_directory_symlink(paths().vservers, link);
+  for (const std::string& place : {paths().vservers, link, link + "/", paths().vservers + "/../vservers"})
+    EXPECT_EQ(vserver_led_to(store_, place + "/a"), "a") << place;
+  for (const std::string& target :
+       {std::string("a"), std::string(""), std::string("/a"), std::string("/nowhere/a"), paths().etc + "/a",
+        paths().vservers, paths().vservers + "/a/b", paths().vservers + "/..", paths().vservers + "/"})
+    EXPECT_EQ(vserver_led_to(store_, target), std::nullopt) << target;
 }
 
 }  // namespace
