@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 
 #include "cli/commands.h"
@@ -18,11 +19,16 @@ struct GuardOptions {
   bool yes = false;
 };
 
-/// Whatever is there: at boot a machine may have no vservers yet.
+/// Whatever is there: a machine may have no vservers yet.
 Result<Store> store_of(Session& session) { return Store::open_whatever_is_there(session.options.paths); }
 
 Result<ExitStatus> start(Session& session) {
-  const Store store = TRY(store_of(session));
+  auto existing = Store::open_existing(session.options.paths);
+  // A guard of nothing would be taken for one that guards: at boot VSERVERS may not be mounted yet.
+  if (!existing && existing.error().code == ENOENT)
+    return refuse("guard start", session.options.paths.vservers,
+                  "no such directory; mount it first, or have build-skel make it");
+  const Store store = TRY(std::move(existing));
   const GuardStarted started = TRY(start_guard(store, session.engine()));
   session.output.document({{"was_loaded", started.was_loaded},
                            {"skels", started.skels},

@@ -78,6 +78,35 @@ TEST_P(GuardTest, WhoReliesOnItIsToldWithoutIt) {
   EXPECT_EQ(inconsistencies(), "");
 }
 
+TEST_P(GuardTest, WithoutVserversItDoesNotStart) {
+  for (const Arguments& options : {Arguments{}, Arguments{"-n"}}) {
+    Arguments all = {VSKEL_PROGRAM, "--vservers", (mount() / "elsewhere").string(), "--etc", etc().string()};
+    all.insert(all.end(), options.begin(), options.end());
+    all.insert(all.end(), {"guard", "start"});
+    const ProcessResult result = run(all);
+    EXPECT_EQ(result.code, 2) << result;
+    EXPECT_EQ(result.err, "vskel: guard start " + (mount() / "elsewhere").string() +
+                              ": no such directory; mount it first, or have build-skel make it\n");
+    EXPECT_EQ(result.out, "");
+  }
+}
+
+TEST(GuardServiceTest, WaitsForVserversAndStartsWhatIsInstalled) {
+  VSKEL_REQUIRE(has_program("cmake") ? std::nullopt : std::optional<std::string>("needs cmake"));
+  const fs::path build = fs::path(VSKEL_PROGRAM).parent_path().parent_path();
+  const TemporaryDirectory scratch;
+  ProcessOptions options;
+  options.environment["DESTDIR"] = scratch.path().string();
+  for (const std::string prefix : {"/usr", "/opt/vskel"}) {
+    (void)run_or_throw({"cmake", "--install", build.string(), "--prefix", prefix, "--component", "service"}, options);
+    const fs::path unit = scratch.path() / prefix.substr(1) / "lib/systemd/system/vskel-guard.service";
+    if (!fs::exists(unit)) GTEST_SKIP() << "built without the guard";
+    const std::string text = read_file(unit);
+    EXPECT_NE(text.find("\nExecStart=" + prefix + "/bin/vskel guard start\n"), std::string::npos) << text;
+    EXPECT_NE(text.find("\nRequiresMountsFor=/vservers " + prefix + "/bin/vskel\n"), std::string::npos) << text;
+  }
+}
+
 TEST_P(GuardTest, WrongActionsAreRefused) {
   for (const Arguments& command : {Arguments{"guard"}, Arguments{"guard", "restart"}, Arguments{"guard", "start", "x"}})
     EXPECT_EQ(vskel(command).code, 2);
