@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cerrno>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -27,6 +28,12 @@ enum class Effect { looks, changes };
 [[nodiscard]] bool is_mounted_over(const Fd& dir, const char* name);
 /// The same directory as it stands in its mount: where a path leads to it and programs may run.
 [[nodiscard]] Result<DirFd> outside_of_clone(const DirFd& dir);
+
+/// Of an open(2) with O_NONBLOCK that gave EAGAIN, which began to break a lease on the file `name`: `again` opens once
+/// more, until the lease is broken. The kernel breaks it after /proc/sys/fs/lease-break-time; all waits of this process
+/// together last little longer than that, or whoever has thousands of leases would have us wait for days. Then an error
+/// that names the holder.
+[[nodiscard]] Result<int> open_past_lease(const Fd& dir, const char* name, const std::function<Result<int>()>& again);
 
 /// What the seam wants in place of the call: Seam::kRun, an errno, or Seam::kPretend.
 [[nodiscard]] inline int intercepted(const char* call, Effect effect, const Fd& dir, const char* name) {

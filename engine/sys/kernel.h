@@ -96,7 +96,8 @@ struct Pinned {
 /// A regular file for reading: pinned, then opened.
 [[nodiscard]] Result<Fd> open_file(const DirFd& dir, Name name);
 /// The same in one call, for trees that no tenant can reach and names that were just seen to be regular files (the
-/// skel, staging).
+/// skel, staging). Their inodes he may reach: a lease that he has there is waited for, as long as the kernel lets him
+/// keep it (all such waits of this process together), and then the error, without an errno, names its holder.
 [[nodiscard]] Result<Fd> open_trusted_file(const DirFd& dir, Name name);
 /// Creates a regular file, O_EXCL, for writing (and reading). EEXIST if the name is taken.
 [[nodiscard]] Result<Fd> create_file(const DirFd& dir, Name name, std::uint32_t mode);
@@ -114,9 +115,9 @@ struct Pinned {
 [[nodiscard]] Result<Stat> stat(const Fd& fd);
 /// nullopt if there is no such name.
 [[nodiscard]] Result<std::optional<Stat>> stat_if_there(const DirFd& dir, Name name);
-[[nodiscard]] Result<std::string> read_link(const DirFd& dir, Name name);
 /// Whether something is mounted on the name, where this process can see it; false if there is no such name.
 [[nodiscard]] Result<bool> is_mount_point(const DirFd& dir, Name name);
+[[nodiscard]] Result<std::string> read_link(const DirFd& dir, Name name);
 /// Fills `buffer` with raw linux_dirent64 records; 0 bytes at the end. See tree/listing.h for the parsed form.
 [[nodiscard]] Result<std::size_t> get_dents(const DirFd& dir, std::span<std::byte> buffer);
 /// From the first record again: where get_dents() goes on belongs to the descriptor.

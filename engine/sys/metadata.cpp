@@ -347,9 +347,15 @@ Result<bool> set_file_attributes(const DirFd& dir, Name name, const FileAttribut
 Result<> change_flags(const DirFd& dir, Name name, std::uint32_t set, std::uint32_t clear) {
   constexpr std::uint32_t kByName = kImmutableFlag | kAppendFlag;
   if (((set | clear) & ~kByName) == 0 && TRY(change_flags_by_name(dir, name, set, clear))) return {};
-  const Fd file(TRY(detail::attempt("open", "openat", Effect::looks, dir, name.c_str(), [&] {
-    return ::openat(dir.number(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_NOATIME | O_CLOEXEC);
-  })));
+  const auto open = [&]() -> Result<int> {
+    return detail::attempt("open", "openat", Effect::looks, dir, name.c_str(), [&] {
+      return ::openat(dir.number(), name.c_str(),
+                      O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_NOATIME | O_CLOEXEC);
+    });
+  };
+  auto opened = open();
+  if (!opened && opened.error().code == EAGAIN) opened = detail::open_past_lease(dir, name.c_str(), open);
+  const Fd file(TRY(std::move(opened)));
   const std::uint32_t now = TRY(flags(file));
   const std::uint32_t wanted = (now | set) & ~clear;
   if (wanted == now) return {};

@@ -124,8 +124,13 @@ Result<Fd> open_file(const DirFd& dir, Name name) {
 }
 
 Result<Fd> open_trusted_file(const DirFd& dir, Name name) {
-  return Fd(TRY(open_name("open", dir, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOATIME, 0,
-                          kBeneath | RESOLVE_NO_XDEV)));
+  const auto open = [&] {
+    return open_name("open", dir, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOATIME, 0,
+                     kBeneath | RESOLVE_NO_XDEV);
+  };
+  auto opened = open();
+  if (!opened && opened.error().code == EAGAIN) opened = detail::open_past_lease(dir, name.c_str(), open);
+  return Fd(TRY(std::move(opened)));
 }
 
 Result<Fd> create_file(const DirFd& dir, Name name, std::uint32_t mode) {

@@ -326,10 +326,14 @@ Result<std::string> boot_id() {
   return id;
 }
 
-Result<std::optional<RunningProcess>> lock_holder(const Fd& fd) {
+namespace {
+
+/// Who has a descriptor of the file of `fd` with a lock of this kind, as /proc/PID/fdinfo calls it.
+Result<std::optional<RunningProcess>> holder_of(const Fd& fd, std::string_view kind, int but = 0) {
   struct stat wanted {};
   if (::fstat(fd.number(), &wanted) != 0) return detail::failed("stat", fd, "", errno);
   for (RunningProcess& process : TRY(running_processes())) {
+    if (process.id.pid == but) continue;
     const std::string directory = "/proc/" + std::to_string(process.id.pid) + "/";
     const std::unique_ptr<DIR, int (*)(DIR*)> fds(::opendir((directory + "fd").c_str()), ::closedir);
     if (fds == nullptr) continue;  // gone meanwhile
@@ -341,11 +345,17 @@ Result<std::optional<RunningProcess>> lock_holder(const Fd& fd) {
       std::array<char, 1024> text{};
       const ssize_t size = info.open() ? ::read(info.number(), text.data(), text.size()) : 0;
       const std::string_view lines(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0);
-      if (lines.find("OFDLCK") != lines.npos) return std::move(process);
+      if (lines.find(kind) != lines.npos) return std::move(process);
     }
   }
   return std::nullopt;
 }
+
+}  // namespace
+
+Result<std::optional<RunningProcess>> lock_holder(const Fd& fd) { return holder_of(fd, "OFDLCK"); }
+
+Result<std::optional<RunningProcess>> lease_holder(const Fd& fd) { return holder_of(fd, "LEASE", own_pid()); }
 
 Result<std::vector<std::uint64_t>> mapped_inodes(int pid) {
   std::array<char, 40> path{};

@@ -87,6 +87,10 @@ enum class RunState { running, stopped, gone };
 /// kernel names no process for such a lock). nullopt: nobody does by now, or a process of another pid namespace.
 [[nodiscard]] Result<std::optional<RunningProcess>> lock_holder(const Fd& fd);
 
+/// Who holds a lease (fcntl(2), F_SETLEASE) on the file of `fd`, found in the same way; this process is not looked at.
+/// `fd` may be O_PATH.
+[[nodiscard]] Result<std::optional<RunningProcess>> lease_holder(const Fd& fd);
+
 /// Tells one boot of the machine from the next (/proc/sys/kernel/random/boot_id).
 [[nodiscard]] Result<std::string> boot_id();
 

@@ -206,6 +206,7 @@ constexpr std::array kPlaces{
     Place{"open", "process.cpp", 5,
           "/dev/null; \"/\", where the walk to a trusted program begins; \"/\" and \".\" of a new mount namespace; "
           "/proc/self/fd/N"},
+    Place{"open", "leases.cpp", 1, "/proc/sys/fs/lease-break-time"},
     Place{"opendir", "processes.cpp", 2, "/proc, /proc/PID/task and /proc/PID/fd"},
     Place{"fopen", "processes.cpp", 1, "/proc/PID/maps"},
     Place{"readlink", "host.cpp", 1, "/proc/self/fd/N"},
