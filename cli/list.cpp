@@ -73,8 +73,10 @@ std::string vserver_table(const std::vector<VserverSummary>& vservers) {
 Result<ExitStatus> list(Session& session) {
   const Store store = TRY(session.store_to_read());
   const Inventory inventory = TRY(take_inventory(store, session.engine()));
-  session.output.document(fields_of(inventory));
+  Json fields = fields_of(inventory);
   session.output.text(skel_table(inventory.skels) + "\n" + vserver_table(inventory.vservers));
+  fields["held"] = TRY(tell_left_held(store, session.output));
+  session.output.document(std::move(fields));
   return ExitStatus::done;
 }
 

@@ -54,8 +54,10 @@ Result<ExitStatus> show(Session& session, const std::string& given) {
   const VserverName name = TRY(VserverName::parse(given));
   const Store store = TRY(session.store_to_read());
   const VserverSummary vserver = TRY(show_vserver(store, name, session.engine()));
-  session.output.document(vserver_json(vserver));
+  Json fields = vserver_json(vserver);
   session.output.text(text_of(vserver));
+  fields["held"] = TRY(tell_left_held(store, session.output));
+  session.output.document(std::move(fields));
   return ExitStatus::done;
 }
 

@@ -1,8 +1,11 @@
 // verify: every difference between what is on disk and what is on record, a line each.
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 
 #include "cli/commands.h"
+#include "engine/quiesce/left_held.h"
 #include "engine/relink/verify_files.h"
 
 namespace vskel::cli {
@@ -13,10 +16,12 @@ Result<ExitStatus> compare(Session& session, const std::vector<std::string>& giv
   std::vector<VserverName> names;
   for (const std::string& text : given) names.push_back(TRY(VserverName::parse(text)));
   const Store store = TRY(session.store_to_read());
-  const std::vector<std::string> differences = TRY([&] {
-    const auto bar = session.show_progress();
-    return verify_with_files(store, names, session.engine());
-  }());
+  std::vector<std::string> differences = TRY(find_left_held(store));
+  std::ranges::move(TRY([&] {
+                      const auto bar = session.show_progress();
+                      return verify_with_files(store, names, session.engine());
+                    }()),
+                    std::back_inserter(differences));
   session.output.document({{"differences", differences}});
   for (const std::string& difference : differences) session.output.text(safe_line(difference) + "\n");
   if (differences.empty()) session.output.note("verify: no differences");

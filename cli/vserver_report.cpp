@@ -3,6 +3,7 @@
 #include "cli/vserver_report.h"
 
 #include "cli/plugin_report.h"
+#include "engine/quiesce/left_held.h"
 
 namespace vskel::cli {
 
@@ -31,6 +32,15 @@ Json vserver_json(const VserverSummary& vserver) {
           {"ids", std::move(ids)},
           {"plugins", plugins_json(record.plugins)},
           {"problem", vserver.problem}};
+}
+
+Result<Json> tell_left_held(const Store& store, Output& output) {
+  Json lines = Json::array();
+  for (const std::string& line : TRY(find_left_held(store))) {
+    output.warning(line);
+    lines.push_back(line);
+  }
+  return lines;
 }
 
 }  // namespace vskel::cli

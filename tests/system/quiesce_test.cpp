@@ -204,6 +204,21 @@ class QuiesceTest : public VskelTest {
     return tenant;
   }
 
+  /// Whether list, show and verify say who is held, and what lets him go on.
+  void expect_told(const std::string& whom, bool told) const {
+    for (const Arguments& looking : {Arguments{"list"}, Arguments{"show", "web1"}, Arguments{"verify", "web1"}}) {
+      const ProcessResult result = vskel(looking);
+      const std::string& said = looking.front() == "verify" ? result.out : result.err;
+      const std::size_t at = said.find(whom);
+      EXPECT_EQ(at != said.npos, told) << looking.front() << result;
+      if (told && at != said.npos) {
+        EXPECT_NE(said.find("vskel recover lets it go on\n", at), said.npos) << said;
+      }
+      EXPECT_EQ(result.code, told && looking.front() == "verify" ? 1 : 0) << looking.front() << result;
+    }
+    EXPECT_EQ(vskel_json({"list"}).at("held").empty(), !told);
+  }
+
   [[nodiscard]] TreeSnapshot global() const { return snapshot_tree(skel() / "global"); }
 
   void expect_untouched(const TreeSnapshot& before, const HostileTenant& tenant) const {
@@ -292,10 +307,13 @@ TEST_P(LongQuiesceTest, RecoverSealsAndThawsWhatAKilledCommandLeft) {
     ASSERT_TRUE(killed.signal == 9 || killed.code == 137) << killed;
     EXPECT_FALSE(tenant->runs());
     EXPECT_EQ(group.is_frozen(), in_group);
+    expect_told(in_group ? "control group " : "(" + std::to_string(tenant->pid()) + "): stopped since a vskel died",
+                true);
     const ProcessResult recovered = vskel({"recover"});
     ASSERT_EQ(recovered.code, 0) << recovered;
     EXPECT_NE(recovered.out.find("held still"), std::string::npos) << recovered;
     EXPECT_TRUE(tenant->runs());
+    expect_told("since a vskel died", false);
     expect_untouched(before, *tenant);
     EXPECT_EQ(inconsistencies(), "");
   }
