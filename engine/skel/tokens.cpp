@@ -6,7 +6,7 @@ namespace vskel {
 
 namespace {
 
-constexpr std::string_view kMark = "%%", kBegin = "%%VS_";
+constexpr std::string_view kMark = "%%", kTokenBegins = "%%VS_";
 
 bool is_token_character(char c) { return (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
 
@@ -20,20 +20,20 @@ std::string_view name_set_by(std::string_view line) {
 
 }  // namespace
 
-bool has_tokens(std::string_view text) { return text.find(kBegin) != text.npos && text.find('\0') == text.npos; }
+bool has_tokens(std::string_view text) { return text.find(kTokenBegins) != text.npos && text.find('\0') == text.npos; }
 
 Filled fill_tokens(std::string_view text, const TokenValues& values) {
   Filled out;
   out.text.reserve(text.size());
   for (;;) {
-    const std::size_t begin = text.find(kBegin);
+    const std::size_t begin = text.find(kTokenBegins);
     out.text.append(text.substr(0, begin));
     if (begin == text.npos) return out;
     text.remove_prefix(begin);
-    std::size_t end = kBegin.size();
+    std::size_t end = kTokenBegins.size();
     while (end < text.size() && is_token_character(text[end])) ++end;
     const std::string_view name = text.substr(kMark.size(), end - kMark.size());
-    const bool closed = text.substr(end).starts_with(kMark) && end > kBegin.size();
+    const bool closed = text.substr(end).starts_with(kMark) && end > kTokenBegins.size();
     const auto value = closed ? values.find(name) : values.end();
     if (value != values.end()) {
       out.text.append(value->second);
