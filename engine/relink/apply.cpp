@@ -139,7 +139,7 @@ Result<> leave_all(StagedVserver& staged, Error error) {
 
 /// Descriptors for leases, for each of several vservers: half of what the process may have.
 std::size_t most_leases(std::size_t vservers) {
-  constexpr std::size_t kFewest = 16, kMost = 8192;
+  constexpr std::size_t kFewest = 16, kMost = 4096;  // each costs some 500 bytes until the grace is over
   return std::clamp(sys::descriptor_limit() / 2 / std::max<std::size_t>(vservers, 1), kFewest, kMost);
 }
 

@@ -1,6 +1,8 @@
 #include "engine/relink/skel_links.h"
 
 #include <cerrno>
+#include <mutex>
+#include <shared_mutex>
 
 #include "engine/skel/kept_files.h"
 #include "engine/tree/metadata.h"
@@ -12,9 +14,14 @@ Result<std::uint64_t> SkelLinks::link(const std::string& path, const DirFd& dir,
   if (!chain_) chain_.emplace(TRY(sys::reopen(shared_.skel.tree(Part::global_part))));
   const DirFd& source = *TRY(chain_->open(parent_path(path)));
   const Name source_name = last_name(path);
-  auto linked = link_once(source, source_name, dir, name);
+  // Between the look at an inode, the lifting of its seal and the link its name must lead to it.
+  const auto link_as_it_is = [&] {
+    const std::shared_lock lock(shared_.leaders);
+    return link_once(source, source_name, dir, name);
+  };
+  auto linked = link_as_it_is();
   if (linked || linked.error().code != EMLINK) return linked;
-  const std::scoped_lock lock(shared_.leaders);
+  const std::unique_lock lock(shared_.leaders);
   linked = link_once(source, source_name, dir, name);  // another task may have made the new leader meanwhile
   if (linked || linked.error().code != EMLINK) return linked;
   TRY(make_new_leader(source, source_name, dir));

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 
 #include "engine/issue/executor.h"
@@ -21,7 +21,7 @@ struct LinkShared {
   Executor& executor;
   SealKind seal;
   LiftedSeals seals;
-  std::mutex leaders;  ///< one at a time replaces an inode that has all its names
+  std::shared_mutex leaders;  ///< one replaces an inode that has all its names while nobody links
 };
 
 /// Links one file after the other: the next is mostly near the last. Not thread-safe: one for each task.
