@@ -48,7 +48,7 @@ struct Entry {
   std::string_view key, text;
 };
 
-/// Takes a list apart; `lines` of each entry, 0: as many as there are until an empty one.
+/// Takes a list apart, which is of one-line, of three-line entries or of paragraphs.
 class EntryReader {
  public:
   EntryReader(std::string_view path, std::string_view text) : path_(path), text_(text) {}

@@ -14,6 +14,7 @@ namespace vskel {
 
 /// Paths relative to the root.
 inline constexpr std::string_view kDpkgStatus = "var/lib/dpkg/status";
+inline constexpr std::string_view kDpkgInfo = "var/lib/dpkg/info";
 inline constexpr std::string_view kDpkgDiversions = "var/lib/dpkg/diversions";
 inline constexpr std::string_view kDpkgOverrides = "var/lib/dpkg/statoverride";
 inline constexpr std::string_view kAptExtendedStates = "var/lib/apt/extended_states";
@@ -32,8 +33,7 @@ struct ListSides {
 };
 struct MergedList {
   std::string text;
-  std::vector<std::string>
-      kept;  ///< what both sides changed and stays as `mine` has it: "diversion of /usr/bin/x: ..."
+  std::vector<std::string> kept;  ///< what stays as `mine` has it: "/usr/bin/x: changed on both sides"
 };
 
 /// Of a status whose packages are base's: theirs, with what mine wants of a package otherwise than base. Of one whose

@@ -18,7 +18,6 @@ namespace {
 
 /// When dnf last asked which mirror: written with each refresh of what is on offer.
 constexpr std::string_view kReposOfDnf = "var/lib/dnf/repos";
-constexpr std::string_view kDpkgInfo = "var/lib/dpkg/info";
 
 /// Where a link at `path` leads, by its text alone: relative to the root, without "." and ".."; nullopt: out of it.
 std::optional<std::string> lexical_target(std::string_view path, std::string_view target) {
@@ -107,8 +106,8 @@ class DatabaseComparison {
     for (const TreeNode* child : own.base->children()) {
       const bool in_both = GenerationTree::child(*own.theirs, child->name()) != nullptr;
       // Files of info are lists of what packages installed: without one, dpkg knows nothing of its files any more.
-      const bool missed =
-          !is_dpkg_bookkeeping(child->path()) || is_below_any(std::array{std::string(kDpkgInfo)}, child->path());
+      const bool of_info = path == kDpkgInfo || child->path() == kDpkgInfo;
+      const bool missed = of_info || !is_dpkg_bookkeeping(child->path());
       if (in_both && missed && !is_database_leftover(*child) && !is_database_log(child->name()) &&
           !present.contains(child->name()))
         changed(child->path());
@@ -157,30 +156,34 @@ class DatabaseComparison {
   /// What it says of packages counts; what is wanted of them, and how it is written, does not.
   Result<> look_at_status(const Sides& own, const DirFd& dir, const Listed& listed) {
     if (TRY(is_one_of(own, dir, listed))) return {};
-    const std::string path(kDpkgStatus);
-    const auto base = TRY(view_.text_of(own.base, kMaxDpkgStatus)),
-               theirs = TRY(view_.text_of(own.theirs, kMaxDpkgStatus));
-    const auto mine = listed.type == sys::FileType::regular ? read_own_file(dir, listed.name, kMaxDpkgStatus)
-                                                            : Result<std::optional<OwnFile>>();
+    const auto base = TRY(view_.text_of(own.base, kMaxDpkgStatus));
+    const auto theirs = TRY(view_.text_of(own.theirs, kMaxDpkgStatus));
+    const auto mine = read_own_file(dir, listed.name, kMaxDpkgStatus);
     if (!mine && mine.error().code != EFBIG) return std::unexpected(mine.error());
     if (!base || !theirs || !mine || !*mine) {
-      changed(path);
+      changed(kDpkgStatus);
       return {};
     }
     look_.bytes_read += (*mine)->bytes.size();
-    const auto merged = merge_dpkg_status({*base, *theirs, (*mine)->bytes});
-    if (merged && *merged) return {};
-    changed(path);
-    look_.packages = merged ? differing(*base, (*mine)->bytes) : merged.error().line();
+    const auto differing = differing_from_both({*base, *theirs, (*mine)->bytes});
+    if (differing && differing->empty()) return {};
+    changed(kDpkgStatus);
+    look_.packages = differing ? first_few(*differing) : differing.error().line();
     return {};
   }
 
-  /// The first few, as a text.
-  static std::string differing(const std::string& base, const std::string& mine) {
+  /// The packages in which mine is not as base; none if it is as theirs.
+  static Result<std::vector<std::string>> differing_from_both(const ListSides& sides) {
+    const std::string source = "/" + std::string(kDpkgStatus);
+    const DpkgPackages base = TRY(parse_dpkg_status(sides.base, source)),
+                       theirs = TRY(parse_dpkg_status(sides.theirs, source)),
+                       mine = TRY(parse_dpkg_status(sides.mine, source));
+    if (differing_packages(theirs, mine).empty()) return std::vector<std::string>();
+    return differing_packages(base, mine);
+  }
+
+  static std::string first_few(const std::vector<std::string>& all) {
     constexpr std::size_t kMost = 5;
-    const auto a = parse_dpkg_status(base, ""), b = parse_dpkg_status(mine, "");
-    if (!a || !b) return "";
-    const std::vector<std::string> all = differing_packages(*a, *b);
     std::string out;
     for (std::size_t at = 0; at < std::min(all.size(), kMost); ++at) out += (at == 0 ? "" : ", ") + all[at];
     if (all.size() > kMost) out += " and " + std::to_string(all.size() - kMost) + " more";

@@ -89,19 +89,16 @@ Result<bool> Planner::plan_child(const Path3& place, const DirFd& dir, const Lis
   if (my_directory && (their_directory || (base_directory && place.theirs == nullptr)))
     return plan_common_directory(place, dir, *mine);
   if (my_directory || their_directory) return plan_type_change(place, dir, *mine);
-  if (TRY(plan_package_list(place, dir, *mine))) return false;
   return plan_file(place, dir, *mine);
 }
 
 Result<bool> Planner::has_filled(const TreeNode& theirs, const DirFd& dir, const Listed& mine) {
-  if (theirs.type() != FileType::regular || mine.type != FileType::regular) return false;
+  const auto text = TRY(view_.text_of(&theirs, kMostStaticBytes));
+  if (!text || mine.type != FileType::regular) return false;
   const auto pinned = TRY(sys::pin_if_there(dir, mine.name));
   if (!pinned || pinned->stat.type != FileType::regular || pinned->stat.size > kMostStaticBytes) return false;
-  const Fd file = TRY(files_.open(theirs));
-  if (TRY(sys::stat(file)).size > kMostStaticBytes) return false;
-  const std::string text = TRY(sys::read_whole(file, kMostStaticBytes));
   const std::string own = TRY(sys::read_whole(TRY(sys::open_pinned(*pinned)), kMostStaticBytes));
-  return own == fill_tokens(text, tokens_of(record_, options_.vservers)).text;
+  return own == fill_tokens(*text, tokens_of(record_, options_.vservers)).text;
 }
 
 Result<> Planner::look_at_static(const Path3& place, const DirFd& dir, const Listed& mine) {

@@ -64,6 +64,7 @@ Result<bool> Planner::plan_file(const Path3& place, const DirFd& dir, const List
   const bool by_kernel = is_equal && options_.share == Share::reflink && !is_theirs;
   if (by_kernel) observed->in_use = step.in_use = false;
   const Decision decision = decide_with_use(question, observed->in_use);
+  if (decision.action == Action::keep && TRY(plan_package_list(place, dir, mine))) return false;
   const bool acted = add_file_step(place, decision, *observed, std::move(step), is_theirs);
   settle(place, decision);
   if (options_.new_beside) TRY(lay_beside(place, dir, decision, *observed));

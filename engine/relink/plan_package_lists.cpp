@@ -17,7 +17,7 @@ constexpr std::array kLists{kDpkgStatus, kDpkgDiversions, kDpkgOverrides, kAptEx
 
 Result<bool> Planner::plan_package_list(const Path3& place, const DirFd& dir, const Listed& mine) {
   if (gate_ != Gate::open || place.unchanged() || !place.base_known) return false;
-  if (std::ranges::find(kLists, place.path) == kLists.end() || mine.type != sys::FileType::regular) return false;
+  if (std::ranges::find(kLists, place.path) == kLists.end()) return false;
   const auto base = TRY(view_.text_of(place.base, kMaxDpkgStatus));
   const auto theirs = TRY(view_.text_of(place.theirs, kMaxDpkgStatus));
   if (!base || !theirs) return false;

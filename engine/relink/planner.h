@@ -111,7 +111,8 @@ class Planner {
 
   // --- plan_package_lists.cpp
 
-  /// True if it is a list that both sides changed, whose entries are merged; else it is a file as any other.
+  /// Of a file that is to be kept: true if it is a list that both sides changed, whose entries are merged; else it is
+  /// one as any other.
   Result<bool> plan_package_list(const Path3& place, const DirFd& dir, const Listed& mine);
 
   // --- plan_bundles.cpp

@@ -3,13 +3,12 @@
 #include <algorithm>
 #include <array>
 
-#include "engine/packages/dpkg_status.h"
+#include "engine/packages/dpkg_bookkeeping.h"
 
 namespace vskel {
 
 namespace {
 
-constexpr std::string_view kInfo = "var/lib/dpkg/info";
 constexpr std::array<std::string_view, 4> kScripts{".preinst", ".postinst", ".prerm", ".postrm"};
 constexpr std::size_t kMostScript = std::size_t{1} << 20;
 
@@ -52,11 +51,11 @@ Result<SkelPackages> SkelPackages::load(const SkelView& view, const GenerationTr
 }
 
 Result<> SkelPackages::read(const SkelView& view, const GenerationTree& tree) {
-  const auto status = TRY(view.text_of(tree.find("var/lib/dpkg/status"), kMaxDpkgStatus));
+  const auto status = TRY(view.text_of(tree.find(kDpkgStatus), kMaxDpkgStatus));
   if (!status || status->empty()) return {};
   const std::string source = "generation " + std::to_string(tree.generation()) + ", /var/lib/dpkg/";
   DpkgFileLists lists;
-  const TreeNode* const info = tree.find(kInfo);
+  const TreeNode* const info = tree.find(kDpkgInfo);
   for (const DpkgPackage& package : TRY(parse_dpkg_status(*status, source + "status"))) {
     if (package.state == DpkgState::not_installed || package.state == DpkgState::config_files) continue;
     versions_[package.name] = package.version;
