@@ -141,7 +141,7 @@ Result<std::vector<Inhabitant>> find_inhabitants(const DirFd& vservers, std::spa
     const sys::RunningProcess& process = processes[at];
     const std::string& tenant = tenants[*found[at]].name;
     if (process.id.pid == sys::own_pid()) return fail("hold still", tenant, "this process itself runs inside of it");
-    out.push_back({process.id, printable(process.name) + " (" + std::to_string(process.id.pid) + ")", tenant});
+    out.push_back({process.id, sys::words_for(process), tenant});
   }
   return out;
 }

@@ -12,14 +12,13 @@ namespace {
 
 constexpr const char* kSince = " since a vskel died; vskel recover lets it go on";
 
-Result<std::string> words_for(const sys::ProcessId& process) {
-  const auto all = TRY(sys::running_processes());
-  const auto found = std::ranges::find(all, process, &sys::RunningProcess::id);
-  return "process " + (found == all.end() ? "" : printable(found->name) + " ") + "(" + std::to_string(process.pid) +
-         ")";
+std::string words_for(const sys::ProcessId& id, const std::vector<sys::RunningProcess>& running) {
+  const auto found = std::ranges::find(running, id, &sys::RunningProcess::id);
+  return "process " + (found == running.end() ? "(" + std::to_string(id.pid) + ")" : sys::words_for(*found));
 }
 
-Result<> add_held(const nlohmann::json& record, std::vector<std::string>& lines) {
+Result<> add_held(const nlohmann::json& record, const std::vector<sys::RunningProcess>& running,
+                  std::vector<std::string>& lines) {
   const auto cgroups = TRY(sys::Cgroups::find());
   if (cgroups)
     for (const auto& group : record.value("groups", nlohmann::json::array()))
@@ -27,7 +26,7 @@ Result<> add_held(const nlohmann::json& record, std::vector<std::string>& lines)
         lines.push_back("control group " + printable(name) + ": frozen" + kSince);
   for (const auto& process : record.value("processes", nlohmann::json::array())) {
     const sys::ProcessId id{process.value("pid", 0), process.value("start", std::uint64_t{0})};
-    if (sys::state_of(id) == sys::RunState::stopped) lines.push_back(TRY(words_for(id)) + ": stopped" + kSince);
+    if (sys::state_of(id) == sys::RunState::stopped) lines.push_back(words_for(id, running) + ": stopped" + kSince);
   }
   return {};
 }
@@ -40,7 +39,8 @@ Result<std::vector<std::string>> find_left_held(const Store& store) {
     const nlohmann::json& first = crashed.records.front();
     // After a boot nobody of them is there, and numbers mean others.
     if (first.value("operation", "") != "quiesce" || first.value("boot", "") != TRY(sys::boot_id())) continue;
-    for (const nlohmann::json& record : crashed.records) TRY(add_held(record, lines));
+    const auto running = TRY(sys::running_processes());
+    for (const nlohmann::json& record : crashed.records) TRY(add_held(record, running, lines));
   }
   return lines;
 }

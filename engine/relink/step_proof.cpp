@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <functional>
 #include <ranges>
 #include <set>
 #include <utility>
@@ -30,7 +31,8 @@ Result<bool> has_equal_bytes(const Fd& file, const DirFd& dir, Name name) {
   return compared.same;
 }
 
-/// Whether what stands there was not changed since, and is not open for writing.
+/// Whether what stands there was not changed since, and is not open for writing. Further names of an inode come and go
+/// with other steps, and with them its ctime; so does a lifted seal.
 Result<bool> is_untouched_since(sys::Time since, const sys::Stat& stat, const DirFd& dir, Name name) {
   const bool has_further_names = stat.type == sys::FileType::regular && stat.nlink > 1;
   if ((has_further_names ? stat.mtime : stat.ctime) >= since) return false;
@@ -38,6 +40,29 @@ Result<bool> is_untouched_since(sys::Time since, const sys::Stat& stat, const Di
   auto lease = sys::take_read_lease(TRY(sys::open_file(dir, name)));
   if (!lease && lease.error().code == EINVAL) return true;  // this file system has no leases
   return lease;
+}
+
+/// What of an entry says that a tenant was at work there.
+enum class Counts { all, what_is_below, nothing };
+using Counted = std::function<Counts(const WalkDirectory& directory, const WalkEntry& entry, const sys::Stat& stat)>;
+
+/// What is sealed he could not change. A tree that is nested too deep for us is an error of the operation "walk".
+Result<bool> is_tree_untouched(const DirFd& tree, sys::Time since, const Counted& counted) {
+  std::atomic<bool> untouched{true};
+  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                              std::shared_ptr<void>) -> Result<> {
+    for (const WalkEntry& entry : directory->entries) {
+      const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
+      const Counts counts = stat.immutable ? Counts::nothing : counted(*directory, entry, stat);
+      if (counts == Counts::nothing) continue;
+      if (counts == Counts::all && !TRY(is_untouched_since(since, stat, directory->top(), entry.name)))
+        untouched = false;
+      if (stat.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+    }
+    return {};
+  };
+  const auto mounts = TRY(Walk::run({&tree}, Mounts::stop, nullptr, visitor));
+  return untouched && mounts.empty();
 }
 
 }  // namespace
@@ -96,22 +121,10 @@ Result<bool> StepProof::is_untouched_below(const StagedStep& step) const {
   // Its own times say nothing: XFS moves the mtime of a directory whose parent changes. What was put into it has a
   // later ctime than the plan.
   const DirFd tree = TRY(sys::open_dir(slots_, *Name::check(step.slot)));
-  std::atomic<bool> untouched{true};
-  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
-                              std::shared_ptr<void>) -> Result<> {
-    for (const WalkEntry& entry : directory->entries) {
-      const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
-      if (stat.immutable) continue;
-      // Further names of an inode come and go with other steps, and with them its ctime; so does a lifted seal.
-      // Nor does a directory's say anything from which something was moved first.
-      const bool emptied = step.after_moves && stat.type == sys::FileType::directory;
-      if (!emptied && !TRY(is_untouched_since(step.since, stat, directory->top(), entry.name))) untouched = false;
-      if (stat.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
-    }
-    return {};
-  };
-  const auto mounts = TRY(Walk::run({&tree}, Mounts::stop, nullptr, visitor));
-  return untouched && mounts.empty();
+  // Nor does a directory's say anything from which something was moved first.
+  return is_tree_untouched(tree, step.since, [&](const WalkDirectory&, const WalkEntry&, const sys::Stat& stat) {
+    return step.after_moves && stat.type == sys::FileType::directory ? Counts::what_is_below : Counts::all;
+  });
 }
 
 Result<bool> is_bundle_untouched(const DirFd& root, const std::vector<StagedStep>& steps,
@@ -123,22 +136,15 @@ Result<bool> is_bundle_untouched(const DirFd& root, const std::vector<StagedStep
   auto opened = sys::open_dirs(root, first.bundle);
   if (!opened && (opened.error().code == ENOENT || opened.error().code == ENOTDIR)) return true;  // all of it has gone
   const DirFd top = TRY(std::move(opened));
-  std::atomic<bool> untouched{true};
-  const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
-                              std::shared_ptr<void>) -> Result<> {
-    for (const WalkEntry& entry : directory->entries) {
-      const sys::Stat stat = TRY(sys::stat(directory->top(), entry.name));
-      if (ours.contains(stat.inode) || stat.immutable) continue;  // what came has nothing older below it
-      const std::string path = joined_path(first.bundle, directory->path_to(entry.name));
-      const bool is_ours = stat.type == sys::FileType::directory && changed.contains(path);
-      if (!is_ours && !TRY(is_untouched_since(first.since, stat, directory->top(), entry.name))) untouched = false;
-      if (stat.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
-    }
-    return {};
-  };
-  const auto mounts = Walk::run({&top}, Mounts::stop, nullptr, visitor);
-  if (!mounts && mounts.error().operation == "walk") return false;  // nested deeper than any skel
-  return untouched && TRY(mounts).empty();
+  auto untouched = is_tree_untouched(
+      top, first.since, [&](const WalkDirectory& directory, const WalkEntry& entry, const sys::Stat& stat) {
+        if (ours.contains(stat.inode)) return Counts::nothing;  // what came has nothing older below it
+        const bool is_ours = stat.type == sys::FileType::directory &&
+                             changed.contains(joined_path(first.bundle, directory.path_to(entry.name)));
+        return is_ours ? Counts::what_is_below : Counts::all;
+      });
+  if (!untouched && untouched.error().operation == "walk") return false;  // nested deeper than any skel
+  return untouched;
 }
 
 }  // namespace vskel

@@ -63,7 +63,7 @@ std::string holder_on(const Fd& dir, const char* name) {
   const Fd file(::openat(dir.number(), name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   const auto holder = file.open() ? lease_holder(file) : std::nullopt;
   if (!holder || !*holder) return "a process that is not seen from here";
-  return "process " + printable((*holder)->name) + " (" + std::to_string((*holder)->id.pid) + ")";
+  return "process " + words_for(**holder);
 }
 
 }  // namespace

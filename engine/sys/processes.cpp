@@ -217,6 +217,10 @@ Result<> send(const ProcessId& process, int signal) {
 
 }  // namespace
 
+std::string words_for(const RunningProcess& process) {
+  return printable(process.name) + " (" + std::to_string(process.id.pid) + ")";
+}
+
 Result<> require_proc() {
   const Fd own(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (own.open()) return {};

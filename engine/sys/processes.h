@@ -42,6 +42,8 @@ struct RunningProcess {
   std::vector<ThreadView> views;  ///< each root in each namespace once
 };
 
+/// "nginx (4711)", printable.
+[[nodiscard]] std::string words_for(const RunningProcess& process);
 /// An error that says what to do where /proc is not mounted, or shows a pid namespace that this process is not in:
 /// nothing works without.
 [[nodiscard]] Result<> require_proc();
