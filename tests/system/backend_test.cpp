@@ -14,20 +14,7 @@ class BackendTest : public VskelTest {
 
   /// vskel where every attempt to get a ring ends with `error`, traced.
   [[nodiscard]] ProcessResult vskel_without_io_uring(const std::string& error, const Arguments& arguments) const {
-    Arguments all = {"strace",
-                     "-f",
-                     "-qqq",
-                     "-o",
-                     "/dev/null",
-                     "-e",
-                     "trace=io_uring_setup",
-                     "-e",
-                     "inject=io_uring_setup:error=" + error};
-    const Arguments own = command(arguments);
-    all.insert(all.end(), own.begin(), own.end());
-    ProcessOptions options;
-    options.environment["ASAN_OPTIONS"] = "detect_leaks=0";  // the leak checker cannot work under a tracer
-    return run(all, options);
+    return vskel_injecting(":error=" + error, "io_uring_setup", arguments);
   }
 };
 

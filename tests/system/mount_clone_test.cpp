@@ -91,17 +91,6 @@ class MountCloneTest : public VskelTest {
     return out;
   }
 
-  /// vskel with a system call that fails as an old kernel or a container has it fail: always, or at its first call.
-  [[nodiscard]] ProcessResult vskel_without(const std::string& call, const std::string& how,
-                                            const Arguments& arguments) const {
-    Arguments all = {"strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=" + call, "-e", "inject=" + call + how};
-    const Arguments own = command(arguments);
-    all.insert(all.end(), own.begin(), own.end());
-    ProcessOptions options;
-    options.environment["ASAN_OPTIONS"] = "detect_leaks=0";  // the leak checker cannot work under a tracer
-    return run(all, options);
-  }
-
   std::vector<fs::path> mounted_;
 };
 
@@ -208,19 +197,19 @@ TEST_P(MountCloneTest, PluginsRunInTheVserverAsItIsMounted) {
 TEST_P(MountCloneTest, WithoutItAllIsDoneAndOneLineTells) {
   VSKEL_REQUIRE(has_program("strace") ? std::nullopt : std::optional<std::string>("needs strace"));
   const Arguments web1 = {"create-vs", "base", "web1", "web1.example.com", "192.0.2.1"};
-  const ProcessResult contained = vskel_without("open_tree", ":error=EPERM", web1);
+  const ProcessResult contained = vskel_injecting(":error=EPERM", "open_tree", web1);
   EXPECT_EQ(contained.code, 0) << contained;
   EXPECT_NE(contained.err.find("vskel: clone mount " + vservers().string() + ": Operation not permitted; "),
             std::string::npos)
       << contained;
   EXPECT_EQ(count_of(contained.err, "clone mount"), 1U) << contained;
-  const ProcessResult old = vskel_without("mount_setattr", ":error=ENOSYS", {"relink", "base"});
+  const ProcessResult old = vskel_injecting(":error=ENOSYS", "mount_setattr", {"relink", "base"});
   EXPECT_EQ(old.code, 0) << old;
   EXPECT_EQ(count_of(old.err, "clone mount"), 1U) << old;
-  const ProcessResult without_flag = vskel_without("mount_setattr", ":error=EINVAL:when=1", {"list"});
+  const ProcessResult without_flag = vskel_injecting(":error=EINVAL:when=1", "mount_setattr", {"list"});
   EXPECT_EQ(without_flag.code, 0) << without_flag;
   EXPECT_EQ(count_of(without_flag.err, "no nosymfollow"), 1U) << without_flag;
-  const ProcessResult trouble = vskel_without("open_tree", ":error=ENOMEM", {"list"});
+  const ProcessResult trouble = vskel_injecting(":error=ENOMEM", "open_tree", {"list"});
   EXPECT_EQ(trouble.code, 1) << trouble;
   EXPECT_EQ(vskel({"list"}).err, "");
   EXPECT_EQ(vskel({"remove-vs", "--yes", "web1"}).err.find("clone mount"), std::string::npos);

@@ -387,12 +387,8 @@ TEST_P(FullInodeTest, AKilledSplitIsUndoneOnlyWhileTenantsAreStill) {
   for (int when = 1; !is_moved(); ++when) {
     ASSERT_LT(when, 4) << "it was never killed with the inode moved";
     // By every backend here: what syncs is none of theirs.
-    Arguments traced = {"strace",       "-f",        "-qqq",
-                        "-o",           "/dev/null", "-e",
-                        "trace=syncfs", "-e",        "inject=syncfs:signal=KILL:when=" + std::to_string(when)};
-    const Arguments own = command({"-j", "1", "split-skel", "base"});
-    traced.insert(traced.end(), own.begin(), own.end());
-    const ProcessResult killed = run(traced);
+    const ProcessResult killed =
+        vskel_injecting(":signal=KILL:when=" + std::to_string(when), "syncfs", {"-j", "1", "split-skel", "base"});
     ASSERT_NE(killed.signal, 0) << killed;
   }
   {

@@ -271,20 +271,7 @@ TEST_P(PlantedLinksTest, WithoutAMountThatFollowsNoneNothingRuns) {
   VSKEL_REQUIRE(has_program("strace") ? std::nullopt : std::optional<std::string>("needs strace"));
   add_plugin("10-touch", "echo > touched\n");
   for (const std::string error : {"EINVAL", "ENOSYS", "EPERM"}) {
-    Arguments all = {"strace",
-                     "-f",
-                     "-qqq",
-                     "-o",
-                     "/dev/null",
-                     "-e",
-                     "trace=mount_setattr",
-                     "-e",
-                     "inject=mount_setattr:error=" + error};
-    const Arguments own = command({"run-plugins", "web1"});
-    all.insert(all.end(), own.begin(), own.end());
-    ProcessOptions options;
-    options.environment["ASAN_OPTIONS"] = "detect_leaks=0";  // the leak checker cannot work under a tracer
-    const ProcessResult result = run(all, options);
+    const ProcessResult result = vskel_injecting(":error=" + error, "mount_setattr", {"run-plugins", "web1"});
     EXPECT_EQ(result.code, 1) << result;
     EXPECT_NE(result.err.find("vskel: run plugins web1: a tenant's links would be followed"), std::string::npos)
         << result;

@@ -86,25 +86,23 @@ ProcessResult VskelTest::vskel(const Arguments& arguments, const std::string& in
   return run(command(arguments), options);
 }
 
-ProcessResult VskelTest::vskel_killed_at(const KillPoint& point, const Arguments& arguments) const {
-  // A ring makes names without their system calls: what would be the nth of them is then the nth handing over.
-  const std::string calls = point.system_call + (backend() == "uring" ? ",io_uring_enter" : "");
-  Arguments all = {"strace",
-                   "-f",
-                   "-qqq",
-                   "-o",
-                   "/dev/null",
-                   "-e",
-                   "trace=" + calls,
-                   "-e",
-                   "inject=" + calls + ":signal=KILL:when=" + std::to_string(point.when)};
-  // One worker: strace counts calls for each thread, and a fixed order lets a failure be made again.
-  const Arguments own = command({"-j", "1"});
+ProcessResult VskelTest::vskel_injecting(const std::string& how, const std::string& calls,
+                                         const Arguments& arguments) const {
+  Arguments all = {"strace", "-f", "-qqq", "-o", "/dev/null", "-e", "trace=" + calls, "-e", "inject=" + calls + how};
+  const Arguments own = command(arguments);
   all.insert(all.end(), own.begin(), own.end());
-  all.insert(all.end(), arguments.begin(), arguments.end());
   ProcessOptions options;
   options.environment["ASAN_OPTIONS"] = "detect_leaks=0";  // the leak checker cannot work under a tracer
   return run(all, options);
+}
+
+ProcessResult VskelTest::vskel_killed_at(const KillPoint& point, const Arguments& arguments) const {
+  // A ring makes names without their system calls: what would be the nth of them is then the nth handing over.
+  const std::string calls = point.system_call + (backend() == "uring" ? ",io_uring_enter" : "");
+  // One worker: strace counts calls for each thread, and a fixed order lets a failure be made again.
+  Arguments all = {"-j", "1"};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return vskel_injecting(":signal=KILL:when=" + std::to_string(point.when), calls, all);
 }
 
 std::vector<std::string> VskelTest::take_trace(const fs::path& trace) const {

@@ -57,7 +57,10 @@ class VskelTest : public ::testing::TestWithParam<FileSystem> {
   [[nodiscard]] ProcessResult vskel(const Arguments& arguments, const std::string& input = "") const;
   /// From now on vskel() runs as on a kernel that lacks these system calls.
   void take_away(std::vector<int> calls) { missing_calls_ = std::move(calls); }
-  /// As vskel(), killed with SIGKILL as it enters a system call.
+  /// As vskel(), with `how` (":error=EINVAL", see strace(1)) injected into these system calls.
+  [[nodiscard]] ProcessResult vskel_injecting(const std::string& how, const std::string& calls,
+                                              const Arguments& arguments) const;
+  /// The same, killed with SIGKILL as it enters a system call.
   [[nodiscard]] ProcessResult vskel_killed_at(const KillPoint& point, const Arguments& arguments) const;
   /// The lines that strace -y wrote, and removes them. What vskel has open below VSERVERS, in a mount of its own that
   /// begins there, gets its whole path.
