@@ -193,7 +193,7 @@ TEST(IdentityRulesTest, DefaultsAreTheTableOfTheDesign) {
            {"etc/mailname", token},
            {"etc/postfix/main.cf", token},
            {"var/log/apt/history.log", clear},
-           {"var/lib/apt/lists/deb.debian.org_dists", clear},
+           {"var/lib/apt/lists/archive.example.org_dists", clear},
            {"var/cache/apt/archives/a.deb", clear},
            {"var/cache/apt/pkgcache.bin", clear},
            {"var/log/journal/0123/system.journal", scratch},
