@@ -24,7 +24,7 @@ struct CreateOptions {
   std::string fleet_file, name_pattern, fqdn_pattern, first_ip;
   unsigned count = 0;         ///< 0: not given
   std::uint32_t context = 0;  ///< 0: not given
-  std::string share = "hardlink", seal = "auto", quiesce = "auto";
+  std::string share = "hardlink", seal = "auto", quiesce;
   bool no_plugins = false, strict_plugins = false;
 };
 
@@ -120,7 +120,6 @@ Result<CreateRequest> request_of(Session& session, const CreateOptions& options)
                         .fleet = std::move(fleet),
                         .share = share,
                         .seal = std::nullopt,
-                        .quiesce = quiesce_of(options.quiesce),
                         .plugins = options.no_plugins ? RunPlugins::no : unless_none,
                         .settings = session.settings.create,
                         .plugin_settings = session.settings.plugins,
@@ -190,6 +189,7 @@ ExitStatus status_of(const CreateReport& report) {
 }
 
 Result<ExitStatus> create(Session& session, const CreateOptions& options) {
+  session.quiesce = quiesce_of(options.quiesce);
   const CreateRequest request = TRY(request_of(session, options));
   const Store store = TRY(session.store_to_change(Needs::vservers, request.skel));
   const CreateReport report = TRY([&] {

@@ -17,8 +17,9 @@ struct PruneOptions {
 
 Result<ExitStatus> prune(Session& session, const PruneOptions& options) {
   const SkelName skel = TRY(SkelName::parse(options.skel));
+  session.quiesce = quiesce_of(options.quiesce);
   const Store store = TRY(session.store_to_change(Needs::vservers, skel));
-  const PruneReport report = TRY(prune_skel(store, skel, quiesce_of(options.quiesce), session.engine()));
+  const PruneReport report = TRY(prune_skel(store, skel, session.engine()));
   session.output.document(
       {{"skel", report.skel}, {"forgotten", report.forgotten}, {"bytes_freed", report.bytes_freed}});
   std::string numbers;

@@ -10,14 +10,17 @@ namespace vskel::cli {
 
 /// Declares it on `command`, which writes into `word`.
 inline void declare_quiesce(CLI::App& command, std::string& word) {
-  word = "auto";
-  command.add_option("--quiesce", word, "Hold running vservers still while seals are lifted: auto or off [auto]")
-      ->type_name("WHEN")
-      ->check(CLI::IsMember({"auto", "off"}).description(""));
+  word = "refuse";
+  command
+      .add_option("--quiesce", word,
+                  "While a seal has to be lifted: refuse if a tenant may run, freeze them, or off (none is hostile) "
+                  "[refuse]")
+      ->type_name("HOW")
+      ->check(CLI::IsMember({"refuse", "freeze", "off"}).description(""));
 }
 
 [[nodiscard]] inline Quiesce quiesce_of(const std::string& word) {
-  return word == "off" ? Quiesce::off : Quiesce::automatic;
+  return word == "off" ? Quiesce::off : word == "freeze" ? Quiesce::freeze : Quiesce::refuse;
 }
 
 }  // namespace vskel::cli

@@ -2,7 +2,10 @@
 
 #include "engine/recover/recover.h"
 
+#include <memory>
+
 #include "cli/commands.h"
+#include "cli/quiesce_option.h"
 
 namespace vskel::cli {
 
@@ -27,8 +30,13 @@ Result<ExitStatus> run_recover(Session& session) {
 
 }  // namespace
 
-Action recover_command(CLI::App&) {
-  return [](Session& session) { return run_recover(session); };
+Action recover_command(CLI::App& command) {
+  const auto quiesce = std::make_shared<std::string>();
+  declare_quiesce(command, *quiesce);
+  return [quiesce](Session& session) {
+    session.quiesce = quiesce_of(*quiesce);
+    return run_recover(session);
+  };
 }
 
 }  // namespace vskel::cli

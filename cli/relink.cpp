@@ -35,7 +35,6 @@ Result<RelinkRequest> request_of(Session& session, const RelinkOptions& options)
   request.new_beside = options.new_beside;
   request.ignore_mtime = options.ignore_mtime;
   request.list_paths = session.output.verbosity() == Verbosity::verbose;
-  request.quiesce = quiesce_of(options.quiesce);
   if (!options.to.empty()) request.to = TRY(parse_share(options.to));
   if (!options.export_new.empty()) {
     request.export_new = TRY(absolute_path(options.export_new));
@@ -131,6 +130,7 @@ ExitStatus status_of(const RelinkReport& report) {
 }
 
 Result<ExitStatus> relink(Session& session, const RelinkOptions& options) {
+  session.quiesce = quiesce_of(options.quiesce);
   const RelinkRequest request = TRY(request_of(session, options));
   const Store store = TRY(session.store_to_change(Needs::vservers, request.skel));
   const RelinkReport report = TRY([&] {

@@ -16,7 +16,7 @@ namespace {
 
 struct RemoveOptions {
   std::vector<std::string> names;
-  std::string quiesce = "auto";
+  std::string quiesce;
   bool yes = false;
 };
 
@@ -73,12 +73,12 @@ ExitStatus tell_removed(Output& output, const std::vector<RemovedVserver>& repor
 
 Result<ExitStatus> remove(Session& session, const RemoveOptions& options) {
   const std::vector<VserverName> names = TRY(parse_names(options.names));
-  const Quiesce quiesce = quiesce_of(options.quiesce);
+  session.quiesce = quiesce_of(options.quiesce);
   if (!session.dry_run()) TRY(make_sure(options, names));
   const Store store = TRY(session.store_to_change(Needs::vservers));
   const std::vector<RemovedVserver> report = TRY([&] {
     const auto bar = session.show_progress();
-    return remove_vservers(store, names, quiesce, session.engine());
+    return remove_vservers(store, names, session.engine());
   }());
   if (!session.dry_run()) {
     session.output.document(fields_of(report));

@@ -19,9 +19,9 @@ struct RollbackOptions {
 
 Result<ExitStatus> rollback(Session& session, const RollbackOptions& options) {
   const SkelName skel = TRY(SkelName::parse(options.skel));
+  session.quiesce = quiesce_of(options.quiesce);
   const Store store = TRY(session.store_to_change(Needs::vservers, skel));
-  const GenerationRequest request{skel, tenants_holder(store, quiesce_of(options.quiesce), session.engine()),
-                                  session.engine(), seal_chooser(store)};
+  const GenerationRequest request{skel, tenants_holder(store, session.engine()), session.engine(), seal_chooser(store)};
   const GenerationReport report = TRY(roll_back(store, request, options.generation));
   session.output.document(generation_json(report));
   tell_generation(session.output, report, session.engine().dry_run);

@@ -20,6 +20,8 @@ EngineOptions Session::engine() {
   engine.backend = options.chosen_backend();
   engine.measured_backends = settings.backends;
   engine.dry_run = options.dry_run ? DryRun::yes : DryRun::no;
+  engine.quiesce = quiesce;
+  engine.trusted = settings.trusted;
   engine.wait = options.no_wait ? sys::Wait::no : sys::Wait::yes;
   if (wants_progress()) engine.progress = &progress_;
   engine.say = [this](const std::string& line) { output.detail(line); };

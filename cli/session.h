@@ -29,6 +29,8 @@ class Session {
   const GlobalOptions& options;
   const Settings settings;
   Output& output;
+  /// What the command was told, also for what has to be recovered before it.
+  Quiesce quiesce = Quiesce::refuse;
 
   [[nodiscard]] bool dry_run() const { return options.dry_run; }
   /// The engine's options by the global ones; what it says and warns goes to `output`.

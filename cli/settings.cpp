@@ -25,7 +25,7 @@ namespace vskel::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> kSections{"backend", "create", "plugins", "relink", "seal"};
+constexpr std::array<std::string_view, 6> kSections{"backend", "create", "plugins", "quiesce", "relink", "seal"};
 /// Options that mean nothing in a file.
 constexpr std::array<std::string_view, 3> kNotInFile{"config", "help", "version"};
 
@@ -106,6 +106,7 @@ class ConfigReader {
     if (section == "create") return set_create(item);
     if (section == "plugins") return set_plugins(item);
     if (section == "backend") return set_backend(item);
+    if (section == "quiesce") return set_quiesce(item);
     if (section == "seal") return {};  // read by the commands that it is for
     if (section == "relink" && is_relink_setting(item)) return set_relink(item);
     CLI::App* const command = find_command(app_, section);
@@ -194,6 +195,15 @@ class ConfigReader {
     const std::string word = TRY(one_value(item));
     if (word != "syscall" && word != "uring") return refuse_item(item, "wants \"syscall\" or \"uring\"");
     settings_.backends[item.name] = word == "uring" ? Backend::uring : Backend::syscall;
+    return {};
+  }
+
+  Result<> set_quiesce(const CLI::ConfigItem& item) {
+    if (item.name != "trusted") return refuse_item(item, "no such setting");
+    for (const std::string& value : item.inputs) {
+      if (!value.starts_with('/')) return refuse_item(item, "wants control groups, as in \"/system.slice/x.service\"");
+      settings_.trusted.push_back(value);
+    }
     return {};
   }
 

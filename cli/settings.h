@@ -4,6 +4,7 @@
 #include <CLI/App.hpp>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "engine/relink/relink.h"
 #include "engine/sys/error.h"
@@ -17,6 +18,7 @@ struct Settings {
   CreateSettings create;                    ///< [create]
   PluginSettings plugins;                   ///< [plugins]
   RelinkSettings relink;                    ///< [relink] freeze, pkgdb; its other keys are options of relink
+  std::vector<std::string> trusted;         ///< [quiesce]: control groups
   std::map<std::string, Backend> backends;  ///< [backend]: what `auto` means on a type of file system
 };
 

@@ -19,9 +19,9 @@ struct SplitOptions {
 
 Result<ExitStatus> split(Session& session, const SplitOptions& options) {
   const SkelName skel = TRY(SkelName::parse(options.skel));
+  session.quiesce = quiesce_of(options.quiesce);
   const Store store = TRY(session.store_to_change(Needs::vservers, skel));
-  const GenerationRequest request{skel, tenants_holder(store, quiesce_of(options.quiesce), session.engine()),
-                                  session.engine(), seal_chooser(store),
+  const GenerationRequest request{skel, tenants_holder(store, session.engine()), session.engine(), seal_chooser(store),
                                   options.force ? Unfinished::taken : Unfinished::refused};
   const GenerationReport report = TRY([&] {
     const auto bar = session.show_progress();

@@ -6,7 +6,9 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
+#include "engine/model/sharing.h"
 #include "engine/sys/kernel.h"
 
 namespace vskel {
@@ -27,6 +29,8 @@ struct EngineOptions {
   std::map<std::string, Backend> measured_backends;  ///< by type of file system ("ext4"): what `automatic` means there
   DryRun dry_run = DryRun::no;
   sys::Wait wait = sys::Wait::yes;               ///< for locks; no: --no-wait
+  Quiesce quiesce = Quiesce::refuse;             ///< while seals are lifted
+  std::vector<std::string> trusted;              ///< control groups that nobody is refused for (suspects.h)
   Progress* progress = nullptr;                  ///< may be null; owned by the caller
   std::function<void(const std::string&)> say;   ///< one line for -v; may be empty; called from one thread at a time
   std::function<void(const std::string&)> warn;  ///< one line for the user; may be empty

@@ -7,7 +7,8 @@ namespace vskel {
 enum class Share { hardlink, reflink, copy };
 /// What keeps a shared inode from being changed by a tenant (safety.md, "Seals").
 enum class SealKind { none, immutable, guard, iunlink };
-/// May running tenants be held still while a seal is lifted? off: the administrator's word that none is hostile.
-enum class Quiesce { automatic, off };
+/// What becomes of tenants while a seal is lifted. refuse: none is lifted while anybody runs who could be one; freeze:
+/// they are held still, which the cooperative let happen to them; off: the administrator's word that none is hostile.
+enum class Quiesce { refuse, freeze, off };
 
 }  // namespace vskel

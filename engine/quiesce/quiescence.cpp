@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "engine/quiesce/suspects.h"
 #include "engine/sys/cgroups.h"
 #include "engine/txn/lock.h"
 
@@ -19,6 +20,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kLongestWindow = std::chrono::seconds(1);
+constexpr auto kShortestCalm = std::chrono::milliseconds(100);  ///< from one look to the next where nobody is held
+constexpr int kLooksShare = 10;                                 ///< of the time, at the most: one in so many
 constexpr auto kBreath = std::chrono::milliseconds(100);
 constexpr auto kPatience = std::chrono::seconds(5);  ///< with processes that sleep in the kernel
 constexpr auto kPoll = std::chrono::milliseconds(1);
@@ -106,8 +109,33 @@ struct Quiescence::Held {
   bool pausing = false;
   std::optional<Error> error;
 
+  SuspectSearch suspects;
+  Clock::time_point next_look;
+
   Held(const Store& in, std::vector<Tenant> whom, QuiesceRequest how)
-      : store(in), tenants(std::move(whom)), request(std::move(how)) {}
+      : store(in),
+        tenants(std::move(whom)),
+        request(std::move(how)),
+        suspects(in.vservers(), tenants, request.trusted) {}
+
+  /// When all who could be tenants are to be looked at again, or to have their breath.
+  [[nodiscard]] bool is_due() const { return Clock::now() > (intent ? since + kLongestWindow : next_look); }
+
+  /// Nothing is lifted now.
+  Result<> look_again() {
+    if (intent) return pause();
+    const auto start = Clock::now();
+    auto outcome = request.quiesce == Quiesce::refuse ? suspects.look() : hold_who_came();
+    const auto end = Clock::now();
+    next_look = end + std::max<Clock::duration>(kShortestCalm, kLooksShare * (end - start));
+    return outcome;
+  }
+
+  Result<> hold_who_came() {
+    if (TRY(nobody())) return {};
+    TRY(begin());
+    return freeze();
+  }
 
   Result<std::vector<Inhabitant>> look() const { return find_inhabitants(store.vservers(), tenants); }
 
@@ -211,6 +239,9 @@ struct Quiescence::Held {
   }
 
   void tell() const {
+    if (request.say && request.quiesce == Quiesce::refuse)
+      request.say("nobody ran who could be a tenant; the machine began " + std::to_string(suspects.begun_meanwhile()) +
+                  " tasks while seals were lifted");
     if (!request.say || names.empty()) return;
     std::string whom;
     constexpr std::size_t kNamed = 5;
@@ -240,21 +271,19 @@ Result<Quiescence> Quiescence::hold(const Store& store, std::vector<Tenant> tena
   Quiescence out;
   if (request.quiesce == Quiesce::off || tenants.empty()) return out;
   out.held_ = std::make_unique<Held>(store, std::move(tenants), std::move(request));
-  if (TRY(out.held_->nobody())) return out;
-  TRY(out.held_->begin());
-  TRY(out.held_->freeze());
+  TRY(out.held_->look_again());
   return out;
 }
 
 Result<Quiescence::Turn> Quiescence::turn() {
-  if (held_ == nullptr || !held_->intent) return Turn(nullptr);
+  if (held_ == nullptr) return Turn(nullptr);
   std::unique_lock lock(held_->mutex);
   held_->changed.wait(lock, [&] { return !held_->pausing; });
-  if (!held_->error && Clock::now() - held_->since > kLongestWindow) {
+  if (!held_->error && held_->is_due()) {
     held_->pausing = true;
     held_->changed.wait(lock, [&] { return held_->turns == 0; });
     lock.unlock();
-    auto paused = held_->pause();
+    auto paused = held_->look_again();
     lock.lock();
     if (!paused) held_->error = std::move(paused).error();
     held_->pausing = false;
@@ -277,6 +306,7 @@ void Quiescence::give_back() {
 Result<> Quiescence::prove() {
   if (held_ == nullptr || held_->proven) return {};
   held_->proven = true;
+  if (held_->request.quiesce == Quiesce::refuse) return held_->suspects.look();
   // Who came in meanwhile was in nobody's sight while seals were off.
   const bool anybody = held_->intent.has_value() || !TRY(held_->look()).empty();
   return anybody && held_->request.prove ? held_->request.prove() : Result<>{};

@@ -1,7 +1,11 @@
-// Nobody who can reach a sealed inode runs while its seal is lifted (safety.md, "Quiescing").
+// Nobody who can reach a sealed inode runs while its seal is lifted (safety.md, "By the kernel, or by absence").
 //
-// Those who run inside the vservers in question are frozen: by cgroup where all of a cgroup are inside, else by
-// SIGSTOP, until a look at all processes finds none that runs. Only one process of ours holds anybody still at a time
+// refuse: seals are lifted only if nobody runs who could be a tenant (suspects.h). It is looked again before further
+// turns, after a tenth of a second or ten times what a look takes, and at the end: whoever has come ends the operation.
+//
+// freeze: those who run inside the vservers in question are frozen: by cgroup where all of a cgroup are inside, else by
+// SIGSTOP, until a look at all processes finds none that runs; who comes later, in the same way before the next turn.
+// Only one process of ours holds anybody still at a time
 // (lock "quiesce"): none can thaw whom another relies on. Who is frozen is in the journal before he is, so that recover
 // thaws him after it has sealed all again.
 #pragma once
@@ -20,7 +24,8 @@
 namespace vskel {
 
 struct QuiesceRequest {
-  Quiesce quiesce = Quiesce::automatic;
+  Quiesce quiesce = Quiesce::refuse;
+  std::vector<std::string> trusted;             ///< control groups (suspects.h), for refuse
   sys::Wait wait = sys::Wait::yes;              ///< for another process of ours that holds somebody still
   std::function<void(const std::string&)> say;  ///< one line for -v; may be empty
   /// Proves that nobody has kept a writable descriptor of what was lifted; called when all is sealed again, before
@@ -33,8 +38,9 @@ class Quiescence {
  public:
   /// Of nobody: for seals that need no lifting.
   Quiescence();
-  /// Holds all who run inside `tenants` still. An error names vserver and process that could not be; then nobody is.
-  /// With Quiesce::off nobody is looked for. `store` outlives it.
+  /// freeze: holds all who run inside `tenants` still; refuse: sees to it that nobody runs who could be one of them. An
+  /// error (without an errno) names vserver and process that could not be held, or could be a tenant; then nobody is
+  /// held. Without tenants, and with Quiesce::off, nobody is looked for. `store` outlives it.
   [[nodiscard]] static Result<Quiescence> hold(const Store& store, std::vector<Tenant> tenants, QuiesceRequest request);
 
   /// Held by a task from before it lifts a seal until it has restored it.
@@ -47,14 +53,16 @@ class Quiescence {
    private:
     friend class Quiescence;
     explicit Turn(Quiescence* held) : held_(held) {}
-    Quiescence* held_;  ///< null: nobody is frozen
+    Quiescence* held_;  ///< null: of nobody
   };
   /// Where tenants have been frozen for longer than a second, waits until all turns have been given back, lets the
-  /// tenants run for a moment, and freezes them again. A task has one turn at a time and waits for no other task
-  /// meanwhile. An error if they can't be held again: then nothing further may be lifted.
+  /// tenants run for a moment, and freezes them again; where nobody had to be, looks whether somebody has come. A task
+  /// has one turn at a time and waits for no other task meanwhile. An error if they can't be held again, or if there is
+  /// somebody now who could be a tenant: then nothing further may be lifted.
   [[nodiscard]] Result<Turn> turn();
 
-  /// All is sealed again: proves that nobody has kept a writable descriptor (QuiesceRequest::prove); all stay still.
+  /// All is sealed again: proves that nobody has kept a writable descriptor (QuiesceRequest::prove), and, if nobody was
+  /// to run, that nobody does; all stay still.
   [[nodiscard]] Result<> prove();
   /// All is sealed again: proves it, unless prove() was asked already, and thaws. Nothing may be lifted after. An error
   /// is the proof's, or says that somebody could not be thawed.

@@ -35,35 +35,34 @@ std::string journal_of(const Store& store, const std::string& id) {
 
 bool is_quiescence(const Intent& intent) { return operation_of(intent.records().front()) == "quiesce"; }
 
-Result<std::vector<std::string>> finish_known(const Store& store, Intent& intent, sys::Wait wait) {
+Result<std::vector<std::string>> finish_known(const Store& store, Intent& intent, const EngineOptions& engine) {
   const nlohmann::json& first = intent.records().front();
   const std::string operation = operation_of(first);
   std::optional<Lock> lock;
   if (const std::string skel = first.value("skel", ""); !skel.empty())
-    lock = TRY(Lock::take(store, "skel." + skel, wait));
+    lock = TRY(Lock::take(store, "skel." + skel, engine.wait));
   if (operation == "build-skel") return std::vector{TRY(finish_build(store, intent))};
   if (operation == "merge-skel" || operation == "abort-merge") return std::vector{TRY(finish_merge(store, intent))};
   // The trash is emptied by recover itself, when all who share what is in it are still.
   if (operation == "split-skel" || operation == "rollback")
-    return std::vector{
-        TRY(finish_generation(store, intent, Trash::leave, tenants_holder(store, Quiesce::automatic, {})))};
+    return std::vector{TRY(finish_generation(store, intent, Trash::leave, tenants_holder(store, engine)))};
   if (operation == "create-vs") return finish_creation(store, intent);
   if (is_quiescence(intent)) return finish_quiescence(store, intent);
   if (operation == "prune") {  // what it had moved into the trash goes with that
     TRY(intent.close());
     return std::vector{"skel " + first.value("skel", "") + ": pruning it was cut off; prune again for the rest"};
   }
-  if (operation == "relink") return finish_relink(store, intent);
-  if (operation == "remove-vs" || operation == "remove-skel") return finish_removal(store, intent);
+  if (operation == "relink") return finish_relink(store, intent, engine);
+  if (operation == "remove-vs" || operation == "remove-skel") return finish_removal(store, intent, engine);
   return fail("recover", journal_of(store, intent.id()), "unknown operation " + operation);
 }
 
 /// Checksums tell a damaged record, not one of another version of this program, whose words may mean something else.
-Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, sys::Wait wait) {
+Result<std::vector<std::string>> finish_one(const Store& store, Intent& intent, const EngineOptions& engine) {
   if (intent.records().front().value("version", nlohmann::json()) != kVersion)
     return fail("recover", journal_of(store, intent.id()), "written by a version of vskel that is not known");
   try {
-    return finish_known(store, intent, wait);
+    return finish_known(store, intent, engine);
   } catch (const nlohmann::json::exception& error) {
     return fail("recover", journal_of(store, intent.id()), std::string("not understood: ") + error.what());
   }
@@ -104,15 +103,23 @@ Result<> sweep_records(const Store& store) {
   return {};
 }
 
-Result<std::vector<std::string>> recover_all(const Store& store, sys::Wait wait) {
+/// What was begun with tenants held still is finished in the same way: those who are held still are no strangers.
+EngineOptions as_begun(EngineOptions engine, const std::vector<Intent>& intents) {
+  if (engine.quiesce == Quiesce::refuse && std::ranges::any_of(intents, is_quiescence))
+    engine.quiesce = Quiesce::freeze;
+  return engine;
+}
+
+Result<std::vector<std::string>> recover_all(const Store& store, const EngineOptions& given) {
   std::vector<std::string> lines;
   // Who was held still is let go on only when all that he could reach is sealed again.
   std::vector<Intent> intents = TRY(crashed_intents(store));
+  const EngineOptions engine = as_begun(given, intents);
   std::ranges::stable_partition(intents, [](const Intent& intent) { return !is_quiescence(intent); });
-  for (Intent& intent : intents) std::ranges::move(TRY(finish_one(store, intent, wait)), std::back_inserter(lines));
+  for (Intent& intent : intents) std::ranges::move(TRY(finish_one(store, intent, engine)), std::back_inserter(lines));
   TRY(sweep_temporaries(store));
   TRY(sweep_records(store));
-  std::ranges::move(TRY(empty_trash(store)), std::back_inserter(lines));
+  std::ranges::move(TRY(empty_trash(store, engine)), std::back_inserter(lines));
   return lines;
 }
 
@@ -126,7 +133,7 @@ Result<std::vector<std::string>> recover(const Store& store, const EngineOptions
     return lines;
   }
   Arena arena(workers(engine));
-  return arena.execute([&] { return recover_all(store, engine.wait); });
+  return arena.execute([&] { return recover_all(store, engine); });
 }
 
 }  // namespace vskel

@@ -302,7 +302,7 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   return out;
 }
 
-Result<std::vector<std::string>> finish_relink(const Store& store, Intent& intent) {
+Result<std::vector<std::string>> finish_relink(const Store& store, Intent& intent, const EngineOptions& engine) {
   const nlohmann::json first = intent.records().front(), last = intent.records().back();
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(first.value("skel", "")))));
   const SealKind seal = TRY(parse_seal(first.value("seal", "none")));
@@ -319,13 +319,14 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
       complete.push_back(TRY(read_staged_vserver(store, intent.id(), *staging, name)));
       records.push_back(complete.back().record);  // which may be the first to say that it shares inodes
     }
-    auto held = must_lift(seal) ? hold_tenants(store, skel, records, Quiesce::automatic, {}) : Result<Quiescence>();
+    auto held = must_lift(seal) ? hold_tenants(store, skel, records, engine) : Result<Quiescence>();
     const auto executor = make_syscall_executor();
     const unsigned newest = TRY(skel.newest_generation());
     LinkShared links{skel, newest, *executor, seal, LiftedSeals(seal), {}};
-    const auto outcomes = TRY(carry_out_all(store, intent, skel, complete, links,
-                                            must_lift(seal) && held ? Tenants::are_still : Tenants::may_run,
-                                            held ? Further::carry_out : Further::leave, After::crash));
+    const auto outcomes = TRY(
+        carry_out_all(store, intent, skel, complete, links,
+                      must_lift(seal) && held && engine.quiesce != Quiesce::off ? Tenants::are_still : Tenants::may_run,
+                      held ? Further::carry_out : Further::leave, After::crash));
     if (held) TRY(held->release());
     for (const auto& [name, outcome] : outcomes)
       lines.push_back(

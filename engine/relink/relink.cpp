@@ -210,7 +210,7 @@ class Run {
       // Those that have shared inodes, and those that are given some now.
       std::vector<Record> records = records_;
       for (const Planned* one : working) records.push_back(one->record);
-      auto held = hold_tenants(store_, skel_, records, request_.quiesce, request_.engine);
+      auto held = hold_tenants(store_, skel_, records, request_.engine);
       // Before the first change it is the whole run that is refused.
       if (!held && !changed_something_) return std::unexpected(std::move(held).error());
       if (!held) {
@@ -223,7 +223,7 @@ class Run {
     changed_something_ = true;
     const auto applied =
         TRY(apply_plans(store_, shared, working,
-                        holds && request_.quiesce == Quiesce::automatic ? Tenants::are_still : Tenants::may_run));
+                        holds && request_.engine.quiesce != Quiesce::off ? Tenants::are_still : Tenants::may_run));
     TRY(quiescence.release());
     for (Member& member : group)
       if (const auto found = applied.find(member.before.name); found != applied.end()) take_in(member, found->second);

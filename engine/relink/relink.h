@@ -29,7 +29,6 @@ struct RelinkRequest {
   std::optional<Share> to;  ///< how they share from now on; nullopt: as they do
   bool list_paths = false;  ///< the report is to name every path that was changed
   std::string export_new;   ///< a directory for theirs of every conflict; "": none
-  Quiesce quiesce = Quiesce::automatic;
   RelinkSettings settings;
   EngineOptions engine;
 };

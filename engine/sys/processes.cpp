@@ -1,9 +1,5 @@
-// Reads /proc by paths of our own making: nothing of a tenant's stands in them, and what is followed is the kernel's
-// magic links only.
-
 #include "engine/sys/processes.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -12,68 +8,29 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 
 #include "engine/sys/call.h"
 #include "engine/sys/kernel.h"
+#include "engine/sys/proc.h"
 
 namespace vskel::sys {
 
+using detail::Directory;
+using detail::for_each_thread;
+using detail::is_below;
+using detail::Mount;
+using detail::mounts_of;
+using detail::number_of;
+using detail::open_listing;
+using detail::parse_stat;
+using detail::proc;
+using detail::read_small;
+using detail::stat_of;
+
 namespace {
-
-using Directory = std::unique_ptr<DIR, int (*)(DIR*)>;
-
-Directory open_listing(const std::string& path) { return {::opendir(path.c_str()), ::closedir}; }
-
-std::string proc(int pid, std::string_view what) { return "/proc/" + std::to_string(pid) + "/" + std::string(what); }
-
-std::optional<int> number_of(const char* name) {
-  int number = 0;
-  const char* const end = name + std::strlen(name);
-  const auto [at, error] = std::from_chars(name, end, number);
-  if (error != std::errc{} || at != end) return std::nullopt;
-  return number;
-}
-
-/// A file of proc that is one page or less; empty if it is gone.
-std::string read_small(const std::string& path) {
-  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  std::array<char, 4096> text{};
-  const ssize_t size = file.open() ? ::read(file.number(), text.data(), text.size()) : 0;
-  return {text.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
-}
-
-/// What is used of /proc/PID/stat and /proc/PID/task/TID/stat (proc(5)).
-struct TaskStat {
-  std::string name;
-  char state = 'X';
-  int parent = 0;
-  std::uint64_t threads = 0, start = 0;
-};
-
-/// A process may call itself anything, ") R 1" too: its name ends at the last parenthesis.
-std::optional<TaskStat> parse_stat(const std::string& text) {
-  const std::size_t open = text.find('('), close = text.rfind(')');
-  if (open == text.npos || close == text.npos || close < open) return std::nullopt;
-  TaskStat out;
-  out.name = text.substr(open + 1, close - open - 1);
-  unsigned long long threads = 0, start = 0;
-  // state ppid pgrp session tty tpgid flags minflt cminflt majflt cmajflt utime stime cutime cstime priority nice
-  // num_threads itrealvalue starttime
-  if (std::sscanf(text.c_str() + close + 1,
-                  " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %llu %*d %llu", &out.state,
-                  &out.parent, &threads, &start) != 4)
-    return std::nullopt;
-  out.threads = threads;
-  out.start = start;
-  return out;
-}
-
-std::optional<TaskStat> stat_of(int pid) { return parse_stat(read_small(proc(pid, "stat"))); }
 
 constexpr int kNowhere = -1;  // the path that follows is absolute
 
@@ -82,15 +39,6 @@ std::optional<FileId> id_of(int dir, const char* path, int flags) {
   struct stat what {};
   if (::fstatat(dir, path, &what, flags) != 0) return std::nullopt;
   return FileId{makedev(major(what.st_dev), minor(what.st_dev)), what.st_ino};
-}
-
-/// Calls `see` with the number of every thread, until it gives false.
-template <class See>
-void for_each_thread(int pid, See see) {
-  const Directory tasks = open_listing(proc(pid, "task"));
-  if (tasks == nullptr) return;
-  while (const dirent* entry = ::readdir(tasks.get()))
-    if (const auto thread = number_of(entry->d_name); thread && !see(*thread)) return;
 }
 
 std::string root_of_thread(int pid, int thread) { return proc(pid, "task/" + std::to_string(thread) + "/root"); }
@@ -129,66 +77,6 @@ Views views_of(int pid, std::uint64_t threads) {
   return views;
 }
 
-/// Spaces and the like stand in mountinfo as three octal digits.
-std::string unescaped(std::string_view text) {
-  std::string out;
-  while (!text.empty()) {
-    unsigned code = 0;
-    const bool escape = text.size() >= 4 && text[0] == '\\' &&
-                        std::from_chars(text.data() + 1, text.data() + 4, code, 8).ptr == text.data() + 4;
-    out += escape ? static_cast<char>(code) : text[0];
-    text.remove_prefix(escape ? 4 : 1);
-  }
-  return out;
-}
-
-struct Mount {
-  int id = 0, parent = 0;
-  MountedTree tree;
-  std::string mount_point;
-};
-
-bool is_gone(const Error& error) {
-  return error.code == ENOENT || error.code == ESRCH || error.code == EINVAL;  // EINVAL: a zombie's mounts
-}
-
-/// A file of proc of any length. Past the seam, as all that is read here: how many calls it takes depends on what else
-/// runs on the machine.
-Result<std::string> read_long(const std::string& path) {
-  const Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file.open()) return fail("open", path, errno);
-  std::string text;
-  std::array<char, 64 * 1024> piece{};
-  for (;;) {
-    const ssize_t got = ::read(file.number(), piece.data(), piece.size());
-    if (got < 0 && errno != EINTR) return fail("read", path, errno);
-    if (got == 0) return text;
-    if (got > 0) text.append(piece.data(), static_cast<std::size_t>(got));
-  }
-}
-
-Result<std::vector<Mount>> mounts_of(int thread) {
-  auto read = read_long(proc(thread, "mountinfo"));
-  if (!read && is_gone(read.error())) return std::vector<Mount>{};
-  const std::string text = TRY(std::move(read));
-  std::vector<Mount> out;
-  for (std::string_view left = text; !left.empty();) {
-    const std::string line(left.substr(0, left.find('\n')));
-    left.remove_prefix(std::min(left.size(), line.size() + 1));
-    Mount mount;
-    unsigned major = 0, minor = 0;
-    int at = 0;
-    if (std::sscanf(line.c_str(), "%d %d %u:%u %n", &mount.id, &mount.parent, &major, &minor, &at) != 4) continue;
-    const std::string_view rest = std::string_view(line).substr(static_cast<std::size_t>(at));
-    const std::size_t first = rest.find(' '), second = rest.find(' ', first + 1);
-    if (first == rest.npos || second == rest.npos) continue;
-    mount.tree = {makedev(major, minor), unescaped(rest.substr(0, first))};
-    mount.mount_point = unescaped(rest.substr(first + 1, second - first - 1));
-    out.push_back(std::move(mount));
-  }
-  return out;
-}
-
 /// The mount that a descriptor was opened on (/proc/PID/fdinfo, "mnt_id:").
 std::optional<int> mount_id_of(const Fd& fd) {
   const std::string text = read_small("/proc/self/fdinfo/" + std::to_string(fd.number()));
@@ -196,11 +84,6 @@ std::optional<int> mount_id_of(const Fd& fd) {
   int id = 0;
   if (at == text.npos || std::sscanf(text.c_str() + at, "mnt_id: %d", &id) != 1) return std::nullopt;
   return id;
-}
-
-bool is_below(std::string_view path, std::string_view above) {
-  if (above == "/") return true;
-  return path.starts_with(above) && (path.size() == above.size() || path[above.size()] == '/');
 }
 
 /// Through a descriptor of the process: between a look at its number and the signal it cannot become another.

@@ -480,7 +480,7 @@ Result<> undo_failed_plugins(const Store& store, const CreateRequest& request, s
     outcome.status = CreateStatus::failed;
   }
   if (names.empty()) return {};
-  for (const RemovedVserver& removed : TRY(remove_vservers(store, names, request.quiesce, request.engine)))
+  for (const RemovedVserver& removed : TRY(remove_vservers(store, names, request.engine)))
     if (!removed.error.empty() && request.engine.warn) request.engine.warn(removed.name + ": " + removed.error);
   return {};
 }
@@ -536,7 +536,7 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
     return made;
   }
   Quiescence quiescence;
-  if (must_lift(seal)) quiescence = TRY(hold_tenants(store, skel, records, request.quiesce, request.engine));
+  if (must_lift(seal)) quiescence = TRY(hold_tenants(store, skel, records, request.engine));
   Intent intent = TRY(Intent::begin(store, first_record(request, made.plans, seal)));
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
   auto staged = [&]() -> Result<std::vector<CreatedVserver>> {

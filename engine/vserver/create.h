@@ -28,7 +28,6 @@ struct CreateRequest {
   Fleet fleet;
   Share share = Share::hardlink;
   std::optional<SealKind> seal;  ///< nullopt: auto
-  Quiesce quiesce = Quiesce::automatic;
   RunPlugins plugins = RunPlugins::yes;
   CreateSettings settings;
   PluginSettings plugin_settings;

@@ -75,7 +75,7 @@ Result<std::uint64_t> bytes_only_here(const DirFd& generations, Name name) {
   return bytes.load();
 }
 
-Result<PruneReport> prune_locked(const Store& store, const Skel& skel, Quiesce quiesce, const EngineOptions& engine) {
+Result<PruneReport> prune_locked(const Store& store, const Skel& skel, const EngineOptions& engine) {
   const auto records = TRY(read_records(skel));
   const unsigned newest = TRY(skel.newest_generation());
   const Needed needed = needed_by(records, newest);
@@ -93,10 +93,10 @@ Result<PruneReport> prune_locked(const Store& store, const Skel& skel, Quiesce q
   }
   std::ranges::sort(report.forgotten);
   if (engine.dry_run == DryRun::yes || going.empty()) return report;
-  // Kept files are sealed inodes that running vservers may have.
-  Quiescence quiescence = TRY(hold_tenants(store, skel, records, quiesce, engine));
-  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "prune"}, {"skel", skel.name().text()}}));
   const Lock lock = TRY(Lock::take(store, "trash", engine.wait));
+  // Kept files are sealed inodes that running vservers may have.
+  Quiescence quiescence = TRY(hold_tenants(store, skel, records, engine));
+  Intent intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "prune"}, {"skel", skel.name().text()}}));
   for (const Name name : going) {
     const std::string trash = intent.id() + "." + std::string(name.view());
     TRY(sys::rename_new(generations, name, store.trash(), *Name::check(trash)));
@@ -115,12 +115,12 @@ Result<PruneReport> prune_locked(const Store& store, const Skel& skel, Quiesce q
 
 }  // namespace
 
-Result<PruneReport> prune_skel(const Store& store, const SkelName& name, Quiesce quiesce, const EngineOptions& engine) {
+Result<PruneReport> prune_skel(const Store& store, const SkelName& name, const EngineOptions& engine) {
   const SkelToChange opened = TRY(open_skel_to_change(store, name, engine));
   const Skel& skel = opened.skel;
   if (skel.merged()) return refuse("prune skel", name.text(), "the skel is merged; split-skel first");
   Arena arena(workers(engine));
-  return arena.execute([&] { return prune_locked(store, skel, quiesce, engine); });
+  return arena.execute([&] { return prune_locked(store, skel, engine); });
 }
 
 }  // namespace vskel

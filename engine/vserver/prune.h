@@ -20,7 +20,6 @@ struct PruneReport {
 
 /// Removes the manifests that no record names and the files kept for them. The newest generation stays. With a dry run
 /// nothing is changed and the report is the same.
-[[nodiscard]] Result<PruneReport> prune_skel(const Store& store, const SkelName& skel, Quiesce quiesce,
-                                             const EngineOptions& engine);
+[[nodiscard]] Result<PruneReport> prune_skel(const Store& store, const SkelName& skel, const EngineOptions& engine);
 
 }  // namespace vskel

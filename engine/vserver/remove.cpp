@@ -11,6 +11,7 @@
 #include <set>
 #include <span>
 
+#include "engine/quiesce/suspects.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
@@ -126,7 +127,7 @@ struct Finished {
 
 /// What stands in the way of deleting one vserver's files (something mounted there, a file that is swapped to) is no
 /// reason to leave the others', or to have the next command stumble over it: it stays in the trash.
-Result<Finished> finish_vservers(const Store& store, Intent& intent, Quiesce quiesce, const EngineOptions& engine) {
+Result<Finished> finish_vservers(const Store& store, Intent& intent, const EngineOptions& engine) {
   const nlohmann::json first = intent.records().front();
   const nlohmann::json& members = first.at("vservers");
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(first.value("skel", "")))));
@@ -134,19 +135,20 @@ Result<Finished> finish_vservers(const Store& store, Intent& intent, Quiesce qui
   TRY(forget(store, skel, members));
   // From here on all that is left is garbage, which the trash holds without the intent too.
   const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
-  auto quiescence = hold_all_tenants(store, quiesce, engine);
+  auto quiescence = hold_all_tenants(store, engine);
   Finished out;
   for (const auto& member : members) {
     const std::string name = member.value("name", ""), trash = trash_name(intent, name);
-    if (quiescence) {
-      const auto turn = TRY(quiescence->turn());
+    const auto turn = quiescence ? quiescence->turn() : std::unexpected(quiescence.error());
+    if (turn) {
       if (auto gone = remove_tree(store.trash(), *Name::check(trash)); !gone)
         out.left.emplace(name, std::move(gone).error());
     }
     out.lines.push_back("vserver " + name + ": removal was finished");
   }
-  if (quiescence) TRY(quiescence->release());
+  auto released = quiescence ? quiescence->release() : Result<>();
   TRY(intent.close());
+  TRY(std::move(released));
   return out;
 }
 
@@ -171,7 +173,7 @@ nlohmann::json member_of(const Record& record, std::uint64_t inode) {
 
 /// The vservers of one skel, as one operation. What can't be removed because it runs says so; the others go.
 Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, const std::vector<Record>& records,
-                        Quiesce quiesce, const EngineOptions& engine) {
+                        const EngineOptions& engine) {
   const std::string& skel = records.front().skel;
   const Lock skel_lock = TRY(Lock::take(store, "skel." + skel, engine.wait));
   TRY(require_nothing_crashed(store, TRY(SkelName::parse(skel))));
@@ -190,7 +192,8 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
     const auto stat = TRY(sys::stat_if_there(store.vservers(), TRY(checked_name(record.name))));
     if (stat) {
       const Tenant tenant{record.name, stat->device, stat->inode};
-      const auto inside = TRY(find_inhabitants(store.vservers(), std::span(&tenant, 1)));
+      auto inside = TRY(find_inhabitants(store.vservers(), std::span(&tenant, 1)));
+      if (inside.empty()) inside = TRY(find_holders_of(store.vservers(), std::span(&tenant, 1)));
       if (!inside.empty()) {
         group[index]->error = fail("remove vserver", record.name, "it runs: " + inside.front().process).error().line();
         continue;
@@ -202,7 +205,7 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
   if (going.empty()) return {};
   Intent intent = TRY(Intent::begin(
       store, {{"version", 1}, {"operation", "remove-vs"}, {"skel", skel}, {"vservers", std::move(members)}}));
-  const Finished finished = TRY(finish_vservers(store, intent, quiesce, engine));
+  const Finished finished = TRY(finish_vservers(store, intent, engine));
   for (RemovedVserver* removed : going) {
     if (const auto left = finished.left.find(removed->name); left != finished.left.end()) {
       removed->error = removed->name + " is removed, but some of its files stay in the trash: " + left->second.line();
@@ -228,15 +231,15 @@ Result<bool> seal_all_again(const Store& store) {
 
 }  // namespace
 
-Result<std::vector<std::string>> finish_removal(const Store& store, Intent& intent) {
+Result<std::vector<std::string>> finish_removal(const Store& store, Intent& intent, const EngineOptions& engine) {
   if (intent.records().front().value("operation", "") == "remove-skel") return finish_skel(store, intent);
   // Where the crash came between lifting a seal and restoring it, the other vservers' file is in the open.
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
   TRY(mend_seals(store, skel));
-  return TRY(finish_vservers(store, intent, Quiesce::automatic, {})).lines;
+  return TRY(finish_vservers(store, intent, engine)).lines;
 }
 
-Result<std::vector<std::string>> empty_trash(const Store& store) {
+Result<std::vector<std::string>> empty_trash(const Store& store, const EngineOptions& engine) {
   std::vector<std::string> lines;
   const auto names_in_trash = [&]() -> Result<Listing> { return Listing::read(TRY(sys::reopen(store.trash()))); };
   if (TRY(names_in_trash()).entries().empty()) return lines;
@@ -245,9 +248,9 @@ Result<std::vector<std::string>> empty_trash(const Store& store) {
   if (!TRY(seal_all_again(store))) return lines;
   const auto lock = TRY(Lock::take_if_free(store, "trash"));
   if (!lock) return lines;
-  EngineOptions at_once;
+  EngineOptions at_once = engine;
   at_once.wait = sys::Wait::no;
-  auto quiescence = hold_all_tenants(store, Quiesce::automatic, at_once);
+  auto quiescence = hold_all_tenants(store, at_once);
   // Of tenants that can't be held, and of another process that holds some, no errno is told.
   if (!quiescence && quiescence.error().code != 0) return std::unexpected(std::move(quiescence).error());
   if (!quiescence) return lines;
@@ -263,7 +266,7 @@ Result<std::vector<std::string>> empty_trash(const Store& store) {
 }
 
 Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const std::vector<VserverName>& names,
-                                                    Quiesce quiesce, const EngineOptions& engine) {
+                                                    const EngineOptions& engine) {
   std::map<std::string, std::vector<Record>> by_skel;
   std::vector<RemovedVserver> out;
   std::set<std::string> seen;
@@ -283,7 +286,7 @@ Result<std::vector<RemovedVserver>> remove_vservers(const Store& store, const st
   for (const auto& [skel, records] : by_skel) {
     std::vector<RemovedVserver*> group;
     for (const Record& record : records) group.push_back(&*std::ranges::find(out, record.name, &RemovedVserver::name));
-    const auto removed = arena.execute([&] { return remove_of_skel(store, group, records, quiesce, engine); });
+    const auto removed = arena.execute([&] { return remove_of_skel(store, group, records, engine); });
     if (removed) continue;
     for (RemovedVserver* vserver : group)
       if (vserver->error.empty()) vserver->error = removed.error().line();

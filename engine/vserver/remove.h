@@ -21,7 +21,7 @@ struct RemovedVserver {
 /// one that something is mounted on, is a refusal and nothing is touched. A running vserver is an error in its entry.
 [[nodiscard]] Result<std::vector<RemovedVserver>> remove_vservers(const Store& store,
                                                                   const std::vector<VserverName>& names,
-                                                                  Quiesce quiesce, const EngineOptions& engine);
+                                                                  const EngineOptions& engine);
 
 /// Refused while the skel has instances or a merge is under way.
 [[nodiscard]] Result<> remove_skel(const Store& store, const SkelName& skel, const EngineOptions& engine);

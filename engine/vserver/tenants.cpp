@@ -20,6 +20,10 @@ Result<> add_sealed_tenants(const Store& store, const std::vector<Record>& recor
   return {};
 }
 
+QuiesceRequest request_of(const EngineOptions& engine, std::function<Result<>()> prove) {
+  return {engine.quiesce, engine.trusted, engine.wait, engine.say, std::move(prove)};
+}
+
 }  // namespace
 
 std::optional<SealKind> recorded_seal(const std::vector<Record>& records) {
@@ -47,26 +51,26 @@ ChooseSeal seal_chooser(const Store& store) {
 }
 
 Result<Quiescence> hold_tenants(const Store& store, const Skel& skel, const std::vector<Record>& records,
-                                Quiesce quiesce, const EngineOptions& engine) {
+                                const EngineOptions& engine) {
   std::vector<Tenant> tenants;
   TRY(add_sealed_tenants(store, records, tenants));
   // The skel is opened anew: a split has other trees in their places by then.
   const auto prove = [&store, name = skel.name()]() -> Result<> {
     return prove_no_writers(TRY(Skel::open(store, name)));
   };
-  return Quiescence::hold(store, std::move(tenants), {quiesce, engine.wait, engine.say, prove});
+  return Quiescence::hold(store, std::move(tenants), request_of(engine, prove));
 }
 
-Result<Quiescence> hold_all_tenants(const Store& store, Quiesce quiesce, const EngineOptions& engine) {
+Result<Quiescence> hold_all_tenants(const Store& store, const EngineOptions& engine) {
   std::vector<Tenant> tenants;
   for (const SkelName& name : TRY(Skel::all(store)))
     TRY(add_sealed_tenants(store, TRY(read_records(TRY(Skel::open(store, name)))), tenants));
-  return Quiescence::hold(store, std::move(tenants), {quiesce, engine.wait, engine.say, {}});
+  return Quiescence::hold(store, std::move(tenants), request_of(engine, {}));
 }
 
-HoldTenants tenants_holder(const Store& store, Quiesce quiesce, const EngineOptions& engine) {
-  return [&store, quiesce, engine](const Skel& skel) -> Result<Quiescence> {
-    return hold_tenants(store, skel, TRY(read_records(skel)), quiesce, engine);
+HoldTenants tenants_holder(const Store& store, const EngineOptions& engine) {
+  return [&store, engine](const Skel& skel) -> Result<Quiescence> {
+    return hold_tenants(store, skel, TRY(read_records(skel)), engine);
   };
 }
 

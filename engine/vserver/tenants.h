@@ -25,16 +25,16 @@ namespace vskel {
 /// seal_to_go_on_with() by what the records say when asked; for split_skel() and roll_back(). `store` outlives it.
 [[nodiscard]] ChooseSeal seal_chooser(const Store& store);
 
-/// Holds all vservers of a skel still that have its inodes by hard link under a seal that must be lifted, as its
-/// `records` say. `store` outlives the Quiescence.
+/// Keeps all vservers of a skel from running that have its inodes by hard link under a seal that must be lifted, as its
+/// `records` say; how, EngineOptions::quiesce says. `store` outlives the Quiescence.
 [[nodiscard]] Result<Quiescence> hold_tenants(const Store& store, const Skel& skel, const std::vector<Record>& records,
-                                              Quiesce quiesce, const EngineOptions& engine);
+                                              const EngineOptions& engine);
 
 /// The same for the vservers of all skels. Nobody's writable descriptors are looked for afterwards: for removing names,
 /// which gives no inode to anybody.
-[[nodiscard]] Result<Quiescence> hold_all_tenants(const Store& store, Quiesce quiesce, const EngineOptions& engine);
+[[nodiscard]] Result<Quiescence> hold_all_tenants(const Store& store, const EngineOptions& engine);
 
 /// hold_tenants() by what the records say when it is asked; for split_skel() and roll_back(). `store` outlives it.
-[[nodiscard]] HoldTenants tenants_holder(const Store& store, Quiesce quiesce, const EngineOptions& engine);
+[[nodiscard]] HoldTenants tenants_holder(const Store& store, const EngineOptions& engine);
 
 }  // namespace vskel

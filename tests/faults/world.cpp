@@ -145,6 +145,7 @@ VserverName vserver(const std::string& name) { return wanted(VserverName::parse(
 /// One thread and the calls one by one: the Nth call is the same in every run.
 EngineOptions engine() {
   EngineOptions options;
+  options.quiesce = Quiesce::freeze;  // what else runs on the machine is none of the faults
   options.jobs = 1;
   options.backend = Backend::syscall;
   options.wait = sys::Wait::no;
@@ -193,7 +194,6 @@ Told created(const Store& store, Fleet fleet, Share share, RunPlugins plugins) {
                               .fleet = std::move(fleet),
                               .share = share,
                               .seal = std::nullopt,
-                              .quiesce = Quiesce::automatic,
                               .plugins = plugins,
                               .settings = {},
                               .plugin_settings = {},
@@ -237,7 +237,7 @@ Told relinked(const Store& store, std::vector<VserverName> names, How how = How:
 }
 
 Told removed(const Store& store, const std::vector<VserverName>& names) {
-  const auto report = remove_vservers(store, names, Quiesce::automatic, engine());
+  const auto report = remove_vservers(store, names, engine());
   if (!report) return told(report.error());
   Told answer;
   for (const RemovedVserver& one : *report) {
@@ -267,7 +267,7 @@ Told plugins_ran(const Store& store, const std::string& name) {
 }
 
 GenerationRequest next_generation(const Store& store) {
-  return {base(), tenants_holder(store, Quiesce::automatic, engine()), engine(), seal_chooser(store)};
+  return {base(), tenants_holder(store, engine()), engine(), seal_chooser(store)};
 }
 
 /// Counts the calls that change something in a store, but for the opening of locks' files.
@@ -363,7 +363,7 @@ const std::vector<Scenario>& scenarios() {
        [](const World&, const Store& store) { return told(roll_back(store, next_generation(store), 1)); }},
       {"prune",
        "relinked",
-       [](const World&, const Store& store) { return told(prune_skel(store, base(), Quiesce::automatic, engine())); },
+       [](const World&, const Store& store) { return told(prune_skel(store, base(), engine())); },
        false,
        {{"skel base", {}}}},
       {"remove-vs", "fleet",

@@ -155,6 +155,7 @@ const Strings kByDescriptor{"close",
                             "mknodat",
                             "name_to_handle_at",
                             "openat",
+                            "open_by_handle_at",
                             "pipe2",
                             "poll",
                             "pread",
@@ -201,15 +202,19 @@ struct Place {
 constexpr std::array kPlaces{
     Place{"open", "names.cpp", 3, "open_root and open_input: the administrator's own word; /proc/self/fd itself"},
     Place{"open", "host.cpp", 2, "/dev/null twice"},
-    Place{"open", "processes.cpp", 5, "/proc/PID/..., which no tenant's tree leads to"},
+    Place{"open", "proc.cpp", 2, "/proc/PID/..., which no tenant's tree leads to"},
+    Place{"open", "processes.cpp", 3, "the same; root directories by the kernel's magic links"},
+    Place{"open", "holders.cpp", 2, "directories by the kernel's magic links in /proc/PID, pinned and not read"},
     Place{"open", "confinement.cpp", 1, "VSERVERS and ETC, to allow what is below them"},
     Place{"open", "process.cpp", 5,
           "/dev/null; \"/\", where the walk to a trusted program begins; \"/\" and \".\" of a new mount namespace; "
           "/proc/self/fd/N"},
     Place{"open", "leases.cpp", 1, "/proc/sys/fs/lease-break-time"},
-    Place{"opendir", "processes.cpp", 2, "/proc, /proc/PID/task and /proc/PID/fd"},
+    Place{"opendir", "proc.cpp", 1, "/proc, /proc/PID/task and /proc/PID/fd"},
+    Place{"opendir", "processes.cpp", 1, "/proc/PID/fd"},
     Place{"fopen", "processes.cpp", 1, "/proc/PID/maps"},
     Place{"readlink", "host.cpp", 1, "/proc/self/fd/N"},
+    Place{"readlink", "holders.cpp", 1, "the kernel's magic links in /proc/PID"},
     Place{"chmod", "metadata.cpp", 1, "/proc/self/fd/N of what O_PATH pins: fchmodat2 is Linux 6.6"},
     Place{"listxattr", "metadata.cpp", 2, "/proc/self/fd/N of what O_PATH pins: listxattrat is Linux 6.13"},
     Place{"getxattr", "metadata.cpp", 2, "the same"},
@@ -361,6 +366,7 @@ TEST(RoomsTest, RawCallsAndRingsGoByDescriptorsToo) {
                     "SYS_capset",
                     "SYS_close_range",
                     "SYS_getdents64",
+                    "SYS_kcmp",
                     "SYS_landlock_add_rule",
                     "SYS_landlock_create_ruleset",
                     "SYS_landlock_restrict_self",
@@ -458,7 +464,8 @@ Strings wrong_includes(const std::string& room, const std::string& text) {
     }
     const std::string other = header.substr(kEngine.size(), header.find('/', kEngine.size()) - kEngine.size());
     // call.h is what wrappers of the kernel share; the seam is the tests'.
-    const bool inner = room != "sys" && (header == "engine/sys/call.h" || header == "engine/sys/seam.h");
+    const bool inner = room != "sys" && (header == "engine/sys/call.h" || header == "engine/sys/proc.h" ||
+                                         header == "engine/sys/seam.h");
     if (inner || (other != room && !kMay.at(room).contains(other))) out.insert(header);
   }
   return out;

@@ -69,6 +69,11 @@ void VskelTest::SetUp() {
   make_root(source());
   fs::create_directories(etc() / "vskel");
   write_file(etc() / "vskel/configfile.default", kConfigTemplate);
+  if (!how_all_quiesce_.empty()) quiesce_by(how_all_quiesce_);
+}
+
+void VskelTest::quiesce_by(const std::string& how) const {
+  write_file(etc() / "vskel/vskel.toml", "quiesce = \"" + how + "\"\n");
 }
 
 Arguments VskelTest::command(const Arguments& arguments) const {

@@ -40,6 +40,10 @@ struct KillPoint {
 };
 
 class VskelTest : public ::testing::TestWithParam<FileSystem> {
+ public:
+  /// For all tests of this program: as quiesce_by(), before anything else.
+  static void quiesce_all_by(const std::string& how) { how_all_quiesce_ = how; }
+
  protected:
   void SetUp() override;
 
@@ -55,6 +59,8 @@ class VskelTest : public ::testing::TestWithParam<FileSystem> {
   /// The program with --vservers and --etc of this test before `arguments`.
   [[nodiscard]] Arguments command(const Arguments& arguments) const;
   [[nodiscard]] ProcessResult vskel(const Arguments& arguments, const std::string& input = "") const;
+  /// What --quiesce means where a command is not told, from now on; by the configuration file.
+  void quiesce_by(const std::string& how) const;
   /// From now on vskel() runs as on a kernel that lacks these system calls.
   void take_away(std::vector<int> calls) { missing_calls_ = std::move(calls); }
   /// As vskel(), with `how` (":error=EINVAL", see strace(1)) injected into these system calls.
@@ -87,6 +93,7 @@ class VskelTest : public ::testing::TestWithParam<FileSystem> {
   std::unique_ptr<TemporaryDirectory> scratch_;
   std::unique_ptr<ScopedLoopMount> mount_;
   std::vector<int> missing_calls_;
+  static inline std::string how_all_quiesce_;
 };
 
 /// The file's bytes; fails the test if it cannot be read.

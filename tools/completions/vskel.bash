@@ -32,7 +32,7 @@ _vskel() {
     --seal) COMPREPLY=($(compgen -W "auto iunlink guard immutable none" -- "$current")); return ;;
     --to) COMPREPLY=($(compgen -W "hardlink reflink copy" -- "$current")); return ;;
     --pkgdb) COMPREPLY=($(compgen -W "skip force" -- "$current")); return ;;
-    --quiesce) COMPREPLY=($(compgen -W "auto off" -- "$current")); return ;;
+    --quiesce) COMPREPLY=($(compgen -W "refuse freeze off" -- "$current")); return ;;
     --vservers | --etc | --export-new | --dir) compopt -o filenames; COMPREPLY=($(compgen -d -- "$current")); return ;;
     --config | --from | --fleet | --global | --local) compopt -o filenames; COMPREPLY=($(compgen -f -- "$current")); return ;;
     --jobs | -j | --exclude | --count | --name | --fqdn | --ip-from | --context) return ;;
@@ -66,6 +66,7 @@ _vskel() {
       options="--yes"
       if [[ $current != -* ]]; then ((place == 0)) && COMPREPLY=($(compgen -W "start stop status" -- "$current")); return; fi
       ;;
+    recover) options="--quiesce" ;;
     bench) options="--dir --save" ;;
     remove-skel) options="--yes"; ((place == 0)) && skels=yes ;;
   esac
