@@ -195,8 +195,9 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
     ++found->second.users;
     return true;
   }
+  const sys::Stat stat = TRY(sys::stat(dir, name));
   auto attributes = TRY(sys::file_attributes(dir, name));
-  const bool sealed = attributes ? attributes->immutable() : TRY(sys::stat(dir, name)).immutable;
+  const bool sealed = attributes ? attributes->immutable() : stat.immutable;
   if (!sealed && unsealed == Unsealed::nothing_to_do) return false;
   if (sealed && attributes) {
     sys::FileAttributes open = *attributes;
@@ -205,7 +206,8 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
   }
   if (sealed && !attributes) TRY(clear_seal(dir, name, seal_));
   if (attributes) attributes->xflags |= sys::FileAttributes::kXflagImmutable;
-  stripe.lifted.emplace(inode, Lifted{1, attributes});
+  const bool keeps = sealed && stat.inode == inode;
+  stripe.lifted.emplace(inode, Lifted{1, keeps ? std::optional(LedgerEntry(stat)) : std::nullopt, attributes});
   return true;
 }
 
@@ -216,13 +218,27 @@ Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) 
   const std::scoped_lock lock(stripe.mutex);
   const auto found = stripe.lifted.find(inode);
   std::optional<sys::FileAttributes> sealed;
+  std::optional<LedgerEntry> before;
   if (found != stripe.lifted.end()) {
     if (--found->second.users > 0) return {};
     sealed = found->second.sealed;
+    before = found->second.before;
     stripe.lifted.erase(found);
   }
-  if (sealed && TRY(sys::set_file_attributes(dir, name, *sealed))) return {};
-  return set_seal(dir, name, seal_);
+  if (!sealed || !TRY(sys::set_file_attributes(dir, name, *sealed))) TRY(set_seal(dir, name, seal_));
+  return before ? check(dir, name, inode, *before) : Result<>();
+}
+
+Result<> LiftedSeals::check(const DirFd& dir, Name name, std::uint64_t inode, const LedgerEntry& before) {
+  const sys::Stat now = TRY(sys::stat(dir, name));
+  if (now.inode != inode) return {};
+  auto same = before.check(dir, name, now);
+  if (same) return same;
+  TRY(clear_seal(dir, name, seal_));
+  auto put_back = before.put_back(dir, name);
+  TRY(set_seal(dir, name, seal_));
+  TRY(std::move(put_back));
+  return same;
 }
 
 void LiftedSeals::leave(std::uint64_t inode) {

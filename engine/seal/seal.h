@@ -4,7 +4,8 @@
 //
 // A mainline kernel refuses link, rename and unlink of an immutable inode (fs/namei.c: vfs_link, may_delete), so for
 // `immutable` every new link means: flag off, link, flag on. An inode may have several names in the skel and be worked
-// on by several tasks at once; LiftedSeals counts, so that the first lifts and the last restores.
+// on by several tasks at once; LiftedSeals counts, so that the first lifts and the last restores. It also keeps the
+// ledger: what was sealed must be the same when it is sealed again (tree/ledger.h).
 #pragma once
 
 #include <array>
@@ -15,6 +16,7 @@
 
 #include "engine/model/sharing.h"
 #include "engine/sys/kernel.h"
+#include "engine/tree/ledger.h"
 
 namespace vskel {
 
@@ -54,7 +56,8 @@ class LiftedSeals {
   /// The same for an inode of which nobody knows whether it is sealed: a flag that another task has just lifted says
   /// nothing. False if it is not sealed, or sealed by flags that need no lifting: then there is nothing to restore.
   [[nodiscard]] Result<bool> lift_if_sealed(const DirFd& dir, Name name, std::uint64_t inode);
-  /// After it, whatever came of the work; the last one seals again (also what was not sealed before).
+  /// After it, whatever came of the work; the last one seals again (also what was not sealed before). An error, with
+  /// the file sealed and its mode and owner put back, if somebody has changed it since its seal was lifted.
   [[nodiscard]] Result<> restore(const DirFd& dir, Name name, std::uint64_t inode);
   /// The same where the name is gone, and another lifter has one by which to seal again.
   void leave(std::uint64_t inode);
@@ -62,6 +65,7 @@ class LiftedSeals {
  private:
   struct Lifted {
     unsigned users = 0;
+    std::optional<LedgerEntry> before;          ///< nullopt: it was not sealed
     std::optional<sys::FileAttributes> sealed;  ///< what the last user sets again; nullopt: asked for then
   };
   struct Stripe {
@@ -70,6 +74,7 @@ class LiftedSeals {
   };
   enum class Unsealed { as_sealed, nothing_to_do };
   [[nodiscard]] Result<bool> lift(const DirFd& dir, Name name, std::uint64_t inode, Unsealed unsealed);
+  [[nodiscard]] Result<> check(const DirFd& dir, Name name, std::uint64_t inode, const LedgerEntry& before);
   Stripe& stripe_of(std::uint64_t inode) { return stripes_[inode % stripes_.size()]; }
   SealKind seal_;
   std::array<Stripe, 64> stripes_;

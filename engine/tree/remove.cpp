@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "engine/sys/processes.h"
+#include "engine/tree/ledger.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/task_group.h"
 
@@ -54,7 +55,9 @@ Result<> unlink_protected(const DirFd& dir, Name name) {
     TRY(sys::set_flags(dir, *flags & ~kProtecting));
   auto opened = sys::open_file(dir, name);
   if (!opened) return sys::unlink(dir, name);  // symlinks and devices have no flags of their own
-  const std::scoped_lock lock(seal_mutex_of(TRY(sys::stat(*opened)).inode));
+  const sys::Stat stat = TRY(sys::stat(*opened));
+  const LedgerEntry ledger(stat);
+  const std::scoped_lock lock(seal_mutex_of(stat.inode));
   // Another process may work on another name of the inode, and seal it between our two calls.
   constexpr int kAttempts = 100;
   for (int attempt = 1;; ++attempt) {
@@ -64,7 +67,8 @@ Result<> unlink_protected(const DirFd& dir, Name name) {
     if ((before & kProtecting) != 0) {
       const auto left = sys::stat(*opened);
       if (!left || left->nlink > 0) TRY(sys::set_flags(*opened, before));
-      TRY(left);
+      if (TRY(left).nlink > 0 && (before & sys::kImmutableFlag) != 0)
+        TRY(ledger.check(dir, name, TRY(sys::stat(*opened))));
     }
     if (gone || gone.error().code != EPERM || attempt == kAttempts) return gone;
   }
