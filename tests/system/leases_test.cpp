@@ -108,8 +108,8 @@ TEST_P(LeasesTest, AreWaitedFor) {
   for (const Arguments& arguments :
        {Arguments{"verify", "base"},
         Arguments{"create-vs", "base", "web2", "web2.example.com", "192.0.2.2", "--share", "copy"},
-        Arguments{"create-vs", "base", "web3", "web3.example.com", "192.0.2.3"}, Arguments{"relink", "base"},
-        Arguments{"merge-skel", "base"}}) {
+        Arguments{"create-vs", "base", "web3", "web3.example.com", "192.0.2.3", "--quiesce", "off"},
+        Arguments{"relink", "base", "--quiesce", "off"}, Arguments{"merge-skel", "base"}}) {
     const LeaseHolder holder(shared(), LetsGo::after_a_second);
     ASSERT_TRUE(holder.holds());
     const ProcessResult result = vskel(arguments);
