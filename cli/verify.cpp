@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "engine/quiesce/left_held.h"
 #include "engine/relink/verify_files.h"
+#include "engine/vserver/inspect.h"
 
 namespace vskel::cli {
 
@@ -22,8 +23,10 @@ Result<ExitStatus> compare(Session& session, const std::vector<std::string>& giv
                       return verify_with_files(store, names, session.engine());
                     }()),
                     std::back_inserter(differences));
-  session.output.document({{"differences", differences}});
+  const std::vector<std::string> warnings = TRY(weak_configurations(store, names));
+  session.output.document({{"differences", differences}, {"warnings", warnings}});
   for (const std::string& difference : differences) session.output.text(safe_line(difference) + "\n");
+  for (const std::string& warning : warnings) session.output.warning(warning);
   if (differences.empty()) session.output.note("verify: no differences");
   return differences.empty() ? ExitStatus::done : ExitStatus::failed;
 }

@@ -30,8 +30,10 @@
 #include "engine/txn/write_behind.h"
 #include "engine/vserver/clock.h"
 #include "engine/vserver/configuration.h"
+#include "engine/vserver/confinement.h"
 #include "engine/vserver/contexts.h"
 #include "engine/vserver/create_intent.h"
+#include "engine/vserver/inspect.h"
 #include "engine/vserver/instances.h"
 #include "engine/vserver/record_tokens.h"
 #include "engine/vserver/remove.h"
@@ -176,6 +178,16 @@ Result<std::vector<Planned>> plan_fleet(const Store& store, const CreateRequest&
     for (const std::string& token : unknown)
       request.engine.warn("configuration: unknown token %%" + token + "%% left as it is");
   return plans;
+}
+
+/// A fleet has one template: what is weak in it is told once, of the first configuration that has it.
+void warn_of_weaknesses(const EngineOptions& engine, const std::vector<Planned>& plans) {
+  std::set<std::pair<unsigned, std::string>> told;
+  for (const Planned& plan : plans) {
+    if (!engine.warn || !has_sealed_files(plan.record)) continue;
+    for (const Weakness& weakness : find_weaknesses(plan.configuration))
+      if (told.emplace(weakness.line, weakness.setting).second) engine.warn(weakness.told_of(plan.record.config));
+  }
 }
 
 nlohmann::json first_record(const CreateRequest& request, const std::vector<Planned>& plans, SealKind seal) {
@@ -525,6 +537,7 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
   CreateRequest silent = request;
   silent.engine.warn = nullptr;
   made.plans = TRY(plan_fleet(store, silent, skel, generation, seal, contexts));
+  warn_of_weaknesses(request.engine, made.plans);
   TRY(refuse_taken_configurations(made.plans));
 
   if (request.engine.dry_run == DryRun::yes) {

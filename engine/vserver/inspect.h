@@ -49,4 +49,13 @@ struct Inventory {
 [[nodiscard]] Result<std::vector<std::string>> verify(const Store& store, const std::vector<VserverName>& names,
                                                       const EngineOptions& engine);
 
+/// True if files of this vserver are other vservers' inodes under a seal. Pure.
+[[nodiscard]] bool has_sealed_files(const Record& record);
+
+/// What the configurations that records name, of the same vservers as verify(), give tenants against the seals of their
+/// shared files (confinement.h): a line each. No difference: how a container is started is the administrator's. A
+/// configuration that isn't there or can't be read says nothing here.
+[[nodiscard]] Result<std::vector<std::string>> weak_configurations(const Store& store,
+                                                                   const std::vector<VserverName>& names);
+
 }  // namespace vskel
