@@ -195,7 +195,8 @@ TEST_P(TemplateTest, NspawnThatChangesOwnersTearsTheTree) {
   EXPECT_GT(as_they_were, 0U) << ran;
 }
 
-INSTANTIATE_TEST_SUITE_P(On, TemplateTest, ::testing::Values(FileSystem::ext4, FileSystem::xfs), kParameterName);
+INSTANTIATE_TEST_SUITE_P(On, TemplateTest, ::testing::Values(FileSystem::ext4, FileSystem::xfs, FileSystem::btrfs),
+                         kParameterName);
 
 }  // namespace
 }  // namespace vskel::test
