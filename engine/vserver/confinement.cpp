@@ -125,9 +125,11 @@ std::optional<Users> nspawn_users(std::string_view value) {
   return *base == 0 ? Users::same : Users::shifted;
 }
 
+/// systemd-networkd's files have a section [Network] as well.
 bool is_nspawn(const Settings& settings) {
   return std::ranges::any_of(settings, [](const Setting& setting) {
-    return setting.section == "Exec" || setting.section == "Files" || setting.section == "Network";
+    return setting.section == "Exec" || setting.section == "Files" ||
+           (setting.section == "Network" && (setting.key == "Private" || setting.key.starts_with("VirtualEthernet")));
   });
 }
 

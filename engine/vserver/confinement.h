@@ -18,10 +18,11 @@ struct Weakness {
   [[nodiscard]] std::string told_of(std::string_view file) const;
 };
 
-/// Looks through the configuration of a vserver whose shared files are sealed. A file with a section [Exec], [Files] or
-/// [Network] is systemd-nspawn's, one with a key "lxc.*" LXC's; of any other (util-vserver's, which a shell reads)
-/// nothing is said. As those programs do: the last of a setting that has one value wins, and values that
-/// systemd-nspawn doesn't know count as not written. What lxc.include leads to is not read. By line. Pure.
+/// Looks through the configuration of a vserver whose shared files are sealed. A file with settings in [Exec] or
+/// [Files], or with a Private or VirtualEthernet in [Network], is systemd-nspawn's, one with a key "lxc.*" LXC's; of
+/// any other (util-vserver's, which a shell reads) nothing is said. As those programs do: the last of a setting that
+/// has one value wins, and values that systemd-nspawn doesn't know count as not written. What lxc.include leads to is
+/// not read. By line. Pure.
 [[nodiscard]] std::vector<Weakness> find_weaknesses(std::string_view configuration);
 
 }  // namespace vskel

@@ -16,10 +16,11 @@ bool is_safe_path(std::string_view path) {
 
 std::span<const Target> targets() {
   static constexpr std::array kTargets{
-      Target{"accounts", accounts}, Target{"archive", archive},   Target{"fleet", fleet},
-      Target{"identity", identity}, Target{"journal", journal},   Target{"layout", layout},
-      Target{"manifest", manifest}, Target{"packages", packages}, Target{"record", record},
-      Target{"settings", settings}, Target{"steps", steps},       Target{"tokens", tokens}};
+      Target{"accounts", accounts}, Target{"archive", archive},   Target{"container", container},
+      Target{"fleet", fleet},       Target{"identity", identity}, Target{"journal", journal},
+      Target{"layout", layout},     Target{"manifest", manifest}, Target{"packages", packages},
+      Target{"record", record},     Target{"settings", settings}, Target{"steps", steps},
+      Target{"tokens", tokens}};
   return kTargets;
 }
 

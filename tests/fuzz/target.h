@@ -24,6 +24,7 @@ inline void must(bool holds, const std::string& property) {
 
 void accounts(std::string_view bytes);
 void archive(std::string_view bytes);
+void container(std::string_view bytes);
 void fleet(std::string_view bytes);
 void identity(std::string_view bytes);
 void journal(std::string_view bytes);

@@ -99,6 +99,9 @@ TEST(ContainerSettingsTest, OtherFilesAreNobodys) {
   EXPECT_EQ(weak(""), Lines{});
   EXPECT_EQ(weak("IPROOT=\"192.0.2.1\"\nS_CAPS=\"CAP_SYS_ADMIN\"\n"), Lines{});
   EXPECT_EQ(weak("\\"), Lines{});
+  EXPECT_EQ(weak("[Match]\nName=host0\n[Network]\nAddress=192.0.2.1/24\nBridge=br0\n"), Lines{})
+      << "systemd-networkd's";
+  EXPECT_EQ(weak("[Network]\nPrivate=yes\n"), Lines{"0 no PrivateUsers"});
   EXPECT_EQ(weak("[Unit]\nPrivateUsers=no\n"), Lines{});
   EXPECT_EQ(weak("[]\n=\n[Exec\n'\n"), Lines{});
 }
