@@ -46,6 +46,11 @@ class TemplateTest : public VskelTest {
     build_base();
   }
 
+  /// The host's end of a container's cable is named after it: tests that run side by side need different ones.
+  [[nodiscard]] std::string name() const {
+    const std::string scratch_name = mount().parent_path().filename();
+    return "t" + scratch_name.substr(scratch_name.rfind('.') + 1);
+  }
   [[nodiscard]] static std::string shipped(const std::string& name) {
     return read_file(fs::path(VSKEL_TEMPLATES) / name);
   }
@@ -135,31 +140,31 @@ class TemplateTest : public VskelTest {
 
 TEST_P(TemplateTest, NspawnHolds) {
   VSKEL_REQUIRE(has_program("systemd-nspawn") ? std::nullopt : std::optional<std::string>("needs systemd-nspawn"));
-  const ProcessResult made = make_for_nspawn("web1", shipped("systemd-nspawn.nspawn"));
+  const ProcessResult made = make_for_nspawn(name(), shipped("systemd-nspawn.nspawn"));
   ASSERT_EQ(made.code, 0) << made;
   EXPECT_EQ(made.err, "");
-  expect_held("web1", start_nspawn("web1"));
-  expect_held("web1", start_nspawn("web1"));  // other numbers, perhaps, and the same files
+  expect_held(name(), start_nspawn(name()));
+  expect_held(name(), start_nspawn(name()));  // other numbers, perhaps, and the same files
 }
 
 TEST_P(TemplateTest, LxcHolds) {
   VSKEL_REQUIRE(has_program("lxc-execute") ? std::nullopt : std::optional<std::string>("needs lxc"));
   fs::create_directories(scratch());
-  const ProcessResult made = make_for_lxc("web1", shipped("lxc.conf"));
+  const ProcessResult made = make_for_lxc(name(), shipped("lxc.conf"));
   ASSERT_EQ(made.code, 0) << made;
   EXPECT_EQ(made.err, "");
-  expect_held("web1", start_lxc("web1"));
+  expect_held(name(), start_lxc(name()));
 }
 
 /// What is tried does undo a seal where nothing keeps it off.
 TEST_P(TemplateTest, NspawnWithoutUserNamespaceDoesNot) {
   VSKEL_REQUIRE(has_program("systemd-nspawn") ? std::nullopt : std::optional<std::string>("needs systemd-nspawn"));
   const ProcessResult made = make_for_nspawn(
-      "web1", without_lines(with(shipped("systemd-nspawn.nspawn"), "\nPrivateUsers=pick", "\nPrivateUsers=no"),
+      name(), without_lines(with(shipped("systemd-nspawn.nspawn"), "\nPrivateUsers=pick", "\nPrivateUsers=no"),
                             {"PrivateUsersOwnership="}));
   ASSERT_EQ(made.code, 0) << made;
   EXPECT_NE(made.err.find("PrivateUsers=no: "), made.err.npos) << made;
-  const ProcessResult ran = start_nspawn("web1");
+  const ProcessResult ran = start_nspawn(name());
   Answers said = answers(ran);
   for (const std::string way : {"chattr", "freeze", "mknod"}) EXPECT_EQ(said[way], "ok") << way << "\n" << ran;
 }
@@ -168,11 +173,11 @@ TEST_P(TemplateTest, LxcWithoutIdmapDoesNot) {
   VSKEL_REQUIRE(has_program("lxc-execute") ? std::nullopt : std::optional<std::string>("needs lxc"));
   fs::create_directories(scratch());
   const ProcessResult made = make_for_lxc(
-      "web1", without_lines(shipped("lxc.conf"),
+      name(), without_lines(shipped("lxc.conf"),
                             {"lxc.idmap", "lxc.rootfs.options", "lxc.include = /usr/share/lxc/config/userns"}));
   ASSERT_EQ(made.code, 0) << made;
   EXPECT_NE(made.err.find("no lxc.idmap: "), made.err.npos) << made;
-  const ProcessResult ran = start_lxc("web1");
+  const ProcessResult ran = start_lxc(name());
   Answers said = answers(ran);
   for (const std::string way : {"chattr", "freeze", "mknod"}) EXPECT_EQ(said[way], "ok") << way << "\n" << ran;
 }
@@ -181,13 +186,13 @@ TEST_P(TemplateTest, LxcWithoutIdmapDoesNot) {
 TEST_P(TemplateTest, NspawnThatChangesOwnersTearsTheTree) {
   VSKEL_REQUIRE(has_program("systemd-nspawn") ? std::nullopt : std::optional<std::string>("needs systemd-nspawn"));
   const ProcessResult made = make_for_nspawn(
-      "web1", with(shipped("systemd-nspawn.nspawn"), "\nPrivateUsersOwnership=map", "\nPrivateUsersOwnership=chown"));
+      name(), with(shipped("systemd-nspawn.nspawn"), "\nPrivateUsersOwnership=map", "\nPrivateUsersOwnership=chown"));
   ASSERT_EQ(made.code, 0) << made;
   EXPECT_NE(made.err.find("PrivateUsersOwnership=chown: "), made.err.npos) << made;
-  const ProcessResult ran = start_nspawn("web1");
+  const ProcessResult ran = start_nspawn(name());
   EXPECT_FALSE(ran.out.contains("uid ")) << ran;
   std::size_t changed = 0, as_they_were = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(vserver("web1"))) {
+  for (const auto& entry : fs::recursive_directory_iterator(vserver(name()))) {
     struct stat stat {};
     if (::lstat(entry.path().c_str(), &stat) == 0) ++(stat.st_uid >= 65536 ? changed : as_they_were);
   }
