@@ -59,6 +59,7 @@ Result<std::string> read_staged_file(const DirFd& dir, Name name) {
 /// What is staged of one vserver.
 struct StagedVserver {
   DirFd root, slots;  ///< closed where the vserver is gone
+  sys::Time at;       ///< by the file system's clock, as its ctimes
   Record record;
   StepSource steps;
   CarriedOut outcome;
@@ -97,6 +98,7 @@ Result<StagedVserver> stage_one(const Store& store, StagingShared& shared, const
   Stager stager(shared, planned.record.share, NodeOwners(shared.view, planned.record.ids), &tokens);
   out.steps = TRY(stager.stage(planned.plan, out.slots, [&file](const StagedStep& step) { return file.add(step); }));
   TRY(file.flush());
+  out.at = TRY(sys::stat(dir, "steps")).mtime;
   TRY(write_new_file(dir, "record", write_record(planned.record)));
   return out;
 }
@@ -122,6 +124,7 @@ Result<StagedVserver> read_staged_vserver(const Store& store, const std::string&
   const std::string path = sys::path_of(dir);
   out.record = TRY(read_record(TRY(read_staged_file(dir, "record")), path + "/record"));
   const auto text = std::make_shared<const std::string>(TRY(read_staged_file(dir, "steps")));
+  out.at = TRY(sys::stat(dir, "steps")).mtime;
   out.steps = [text, source = path + "/steps"](const StepSink& sink) { return read_steps(*text, source, sink); };
   // A line that says nothing is found before the first step is carried out.
   TRY(out.steps([](const StagedStep&) -> Result<> { return {}; }));
@@ -166,7 +169,7 @@ void carry_out_steps(const Store& store, const Intent& intent, std::vector<Stage
     if (!staged[at].root.open()) continue;
     carriers[at] = std::make_unique<CarryOut>(CarryOutRequest{
         links, staged[at].slots, staged[at].root, store.quarantine(), intent.id() + "." + staged[at].record.name, grace,
-        further, after == After::crash, most_leases(staged.size())});
+        further, staged[at].at, after == After::crash, most_leases(staged.size())});
   }
   const auto for_each_carrier = [&](auto work) {
     for_each_index(staged.size(), [&](std::size_t at) {
@@ -328,10 +331,12 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
                       must_lift(seal) && held && engine.quiesce != Quiesce::off ? Tenants::are_still : Tenants::may_run,
                       held ? Further::carry_out : Further::leave, After::crash));
     if (held) TRY(held->release());
-    for (const auto& [name, outcome] : outcomes)
-      lines.push_back(
-          "vserver " + name + ": relink was finished" +
-          (outcome.left.empty() ? "" : ", " + std::to_string(outcome.left.size()) + " paths are left to the next"));
+    for (const auto& [name, outcome] : outcomes) {
+      std::string line = "vserver " + name + ": relink was finished";
+      if (!outcome.left.empty()) line += ", " + std::to_string(outcome.left.size()) + " paths are left to the next";
+      if (!outcome.error.empty()) line += "; " + outcome.error;
+      lines.push_back(std::move(line));
+    }
   }
   if (last.value("phase", "").empty())
     for (const std::string& name : names_of(first.at("vservers")))

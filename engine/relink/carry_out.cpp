@@ -179,7 +179,8 @@ class CarryOut::Carrier {
       }
       if (!may_go_on) return false;
       // A directory stands for what a tenant took out of the way, see Slots::exchange_back().
-      if (step.kind == Step::Kind::put_over && in_slot->inode != step.slot_inode) return false;
+      const bool comes = step.kind == Step::Kind::put_over || step.kind == Step::Kind::put_new;
+      if (comes && in_slot->inode != step.slot_inode) return false;
     }
     const DirFd* const dir = TRY(directory_of(step.path));
     const Name name = last_name(step.path);
@@ -324,6 +325,7 @@ class CarryOut::Carrier {
   /// where the administrator finds it.
   void give_back(const StagedStep& step) {
     const auto back = undo(step);
+    if (back) keep_what_was_written(step);
     if (back || step.kind == Step::Kind::put_new) {
       if (!back && !is_tenants_doing(back.error()) && !out_.error) out_.error = back.error();
       return;
@@ -331,6 +333,27 @@ class CarryOut::Carrier {
     const auto kept = keep_aside(step);
     const std::string why = "its tenant was at work on it while it was replaced; what he had there is ";
     out_.error = kept ? fail("relink", step.path, why + *kept).error() : kept.error();
+  }
+
+  /// What had come and goes again may have been written to by then.
+  void keep_what_was_written(const StagedStep& step) {
+    if (step.kind == Step::Kind::remove) return;
+    const auto as_it_came = proof_.is_as_it_came(step, request_.staged);
+    if (as_it_came && *as_it_came) return;
+    const auto kept = as_it_came ? keep_copy_aside(step) : std::unexpected(as_it_came.error());
+    const std::string why = "its tenant wrote to it before it went back to what it was; what he wrote is ";
+    out_.error = kept ? fail("relink", step.path, why + *kept).error() : kept.error();
+  }
+
+  /// Where it is. The slot stays full: an empty one would say, after a crash, that the step has been carried out.
+  Result<std::string> keep_copy_aside(const StagedStep& step) {
+    const std::string text = request_.name + "." + step.slot;
+    const auto linked = sys::link(slots_.dir(), Slots::of(step), request_.quarantine, *Name::check(text));
+    if (linked || linked.error().code == EEXIST) return sys::path_of(request_.quarantine) + "/" + text;
+    if (linked.error().code != EPERM) return std::unexpected(linked.error());  // a directory has one name
+    auto kept = TRY(keep_aside(step));
+    TRY(sys::make_dir(slots_.dir(), Slots::of(step), 0700));
+    return kept;
   }
 
   /// Where it is. A directory stays in the vserver, see make_slots(); so that none is moved out which was put into the

@@ -35,6 +35,7 @@ struct CarryOutRequest {
   std::string name;         ///< what names in quarantine begin with
   const Grace& grace;
   Further further = Further::carry_out;
+  sys::Time staged;              ///< when all that comes had been made
   bool after_crash = false;      ///< what lies in the slots may have been written to since
   std::size_t most_leases = 64;  ///< descriptors that may be held until settle()
 };

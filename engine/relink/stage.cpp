@@ -35,6 +35,9 @@ StagedStep staged(const VserverPlan& plan, std::size_t number, const SkelView& v
   out.slot = slot_name(number);
   // Of what is linked the seal is not asked of the flag, which another vserver's staging may have lifted just now.
   out.slot_sealed = step.brings_theirs() && links(*step.theirs, share, owners);
+  const bool comes_as_copy = step.brings_theirs() && !out.slot_sealed && step.theirs->type() == sys::FileType::regular;
+  if (comes_as_copy) out.slot_mtime = step.theirs->entry->mtime;
+  if (step.made() != nullptr) out.slot_mtime = step.made()->metadata.mtime;
   out.mine = step.mine;
   out.mine.sealed = step.mine.type == sys::FileType::regular && view.is_skel_inode(step.mine.inode);
   out.proof = step.proof;

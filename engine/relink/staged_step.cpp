@@ -84,6 +84,8 @@ void write(std::string& out, const StagedStep& step) {
   object.add("slot", step.slot);
   object.add("slot_inode", step.slot_inode);
   object.add("slot_sealed", step.slot_sealed);
+  if (step.slot_mtime) object.add("slot_s", step.slot_mtime->seconds);
+  if (step.slot_mtime) object.add("slot_ns", step.slot_mtime->nanoseconds);
   write(object.add_object("mine"), step.mine);
   object.add("proof", step.proof);
   object.add("part", step.part);
@@ -140,6 +142,8 @@ StagedStep step_from(const nlohmann::json& json) {
   step.in_use = json.at("in_use").get<bool>();
   step.since = {whole_number<std::int64_t>(json.at("since_s")), whole_number<std::uint32_t>(json.at("since_ns"))};
   // None of these is in a step of version 0.1.
+  if (json.contains("slot_s"))
+    step.slot_mtime = {whole_number<std::int64_t>(json.at("slot_s")), whole_number<std::uint32_t>(json.at("slot_ns"))};
   step.bundle = decode_path(json.value("bundle", "")).value_or("");
   step.after_moves = json.value("after_moves", false);
   return step;

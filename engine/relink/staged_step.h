@@ -18,6 +18,7 @@ struct StagedStep {
   std::string slot;              ///< name in the slots: what comes, and after an exchange what was there
   std::uint64_t slot_inode = 0;  ///< of what comes: tells whether it has come
   bool slot_sealed = false;      ///< what comes is an inode of the skel's, under its seal
+  std::optional<sys::Time> slot_mtime;  ///< of a file that comes and that its tenant may write to
   Identity mine;                 ///< `sealed`: it is an inode of the skel's. Of set_times: its mtime is what is to be
   Proof proof = Proof::inode;
   Part part = Part::global_part;      ///< where the base's file stands, for Proof::base

@@ -127,6 +127,24 @@ Result<bool> StepProof::is_untouched_below(const StagedStep& step) const {
   });
 }
 
+Result<bool> StepProof::is_as_it_came(const StagedStep& step, sys::Time staged) const {
+  const Name slot = *Name::check(step.slot);
+  const auto stat = TRY(sys::stat_if_there(slots_, slot));
+  if (!stat || stat->inode != step.slot_inode || stat->immutable) return true;
+  if (stat->type == sys::FileType::directory) {
+    const DirFd tree = TRY(sys::open_dir(slots_, slot));
+    const sys::Time since{staged.seconds, staged.nanoseconds + 1};  // the last of it was made in the same tick
+    return is_tree_untouched(tree, since,
+                             [](const WalkDirectory&, const WalkEntry&, const sys::Stat&) { return Counts::all; });
+  }
+  // Its move changed the ctime. Of a static file the skel's may have another mtime by now than the manifest says.
+  if (stat->type != sys::FileType::regular || !step.slot_mtime) return true;
+  if (stat->mtime != *step.slot_mtime && stat->mtime >= staged) return false;
+  auto lease = sys::take_read_lease(TRY(sys::open_file(slots_, slot)));
+  if (!lease && lease.error().code == EINVAL) return true;  // this file system has no leases
+  return lease;
+}
+
 Result<bool> is_bundle_untouched(const DirFd& root, const std::vector<StagedStep>& steps,
                                  const std::vector<std::uint64_t>& put_there) {
   const std::set<std::uint64_t> ours(put_there.begin(), put_there.end());

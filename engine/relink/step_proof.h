@@ -39,6 +39,9 @@ class StepProof {
   /// Whether a tenant has changed, made or removed nothing in the tree in the slot since it was planned for, and has
   /// nothing of it open for writing. What is sealed he could not change.
   [[nodiscard]] Result<bool> is_untouched_below(const StagedStep& step) const;
+  /// What came, stood in the vserver, and lies in the slot again is as it was when all was staged, at `staged`, and
+  /// nobody has it open for writing. True of what is no longer there.
+  [[nodiscard]] Result<bool> is_as_it_came(const StagedStep& step, sys::Time staged) const;
 
  private:
   [[nodiscard]] Result<bool> has_the_bytes(const StagedStep& step, const Fd& file, const DirFd& dir, Name theirs) const;

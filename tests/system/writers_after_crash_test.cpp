@@ -18,6 +18,7 @@ class WritersAfterCrashTest : public RelinkTest {
     RelinkTest::SetUp();
     if (IsSkipped() || HasFatalFailure()) return;
     for (const std::string& path : paths()) put(root() / path, file("one " + path));
+    for (const std::string& path : more_of_the_bundle()) put(root() / path, file("one " + path));
     build();
   }
 
@@ -30,6 +31,12 @@ class WritersAfterCrashTest : public RelinkTest {
     std::vector<std::string> out;
     for (const char* directory : {"usr/share/alone/", "var/lib/server/"})
       for (const char* name : {"a", "b", "c", "d"}) out.push_back(std::string(directory) + name);
+    return out;
+  }
+
+  static std::vector<std::string> more_of_the_bundle() {
+    std::vector<std::string> out;
+    for (char name = 'e'; name < 'm'; ++name) out.push_back(std::string("var/lib/server/") + name);
     return out;
   }
 
@@ -105,6 +112,46 @@ TEST_P(WritersAfterCrashTest, HaveTheirFilesBackAtTheirPaths) {
   }
   EXPECT_GT(written_to, 8U);
   EXPECT_EQ(inconsistencies(), "");
+}
+
+/// Of a bundle that was half new, and then written to in both halves: it goes back whole, and what was written to what
+/// had come is set aside and named.
+TEST_P(WritersAfterCrashTest, LoseNothingInABundleThatGoesBack) {
+  constexpr int kPoints = 12;
+  for (int at = 1; at <= kPoints; ++at) create_vserver("k" + std::to_string(at), {"--share", "copy"});
+  const std::string bundle = "var/lib/server/", tree = bundle + "0/";  // the first of it to come
+  std::map<std::string, Thing> changed;
+  for (const std::string& path : paths())
+    if (path.starts_with(bundle)) changed[path] = file("two " + path);
+  for (const std::string& path : more_of_the_bundle()) changed[path] = file("two " + path);
+  for (const char* name : {"a", "b"}) changed[tree + name] = file("two");
+  update_skel(changed);
+  int went_back = 0;
+  for (int at = 1; at <= kPoints && !HasFailure(); ++at) {
+    const std::string name = "k" + std::to_string(at);
+    SCOPED_TRACE("killed at renameat2 number " + std::to_string(at));
+    (void)vskel_killed_at({"renameat2", at}, {"relink", "base", name});
+    std::vector<std::string> come, old;
+    for (const auto& [path, thing] : changed)
+      if (fs::exists(vserver(name) / path))
+        (read_file(vserver(name) / path).starts_with("two") ? come : old).push_back(path);
+    if (come.empty() || old.empty()) continue;
+    const std::string in_new = std::string(kMark) + " to what had come", in_old = std::string(kMark) + " to what was";
+    for (const std::string& path : come) write_file(vserver(name) / path, in_new);
+    write_file(vserver(name) / old.front(), in_old);
+    const ProcessResult recovered = vskel({"recover"});
+    ASSERT_EQ(recovered.code, 0) << recovered;
+    EXPECT_EQ(read_file(vserver(name) / old.front()), in_old);
+    std::size_t found = 0;
+    for (const fs::path& below : {vservers() / ".vskel/quarantine", vserver(name)})
+      for (const auto& entry : fs::recursive_directory_iterator(below))
+        if (entry.is_regular_file() && read_file(entry.path()) == in_new) ++found;
+    EXPECT_EQ(found, come.size()) << recovered;
+    EXPECT_NE(recovered.out.find("what he wrote is "), recovered.out.npos) << recovered;
+    for (const auto& entry : fs::directory_iterator(vservers() / ".vskel/quarantine")) fs::remove_all(entry.path());
+    ++went_back;
+  }
+  EXPECT_GT(went_back, 3);
 }
 
 INSTANTIATE_TEST_SUITE_P(On, WritersAfterCrashTest, kAllFileSystems, kParameterName);
