@@ -105,13 +105,18 @@ class CarryOut::Carrier {
     bool is_settled = false;  ///< before a crash
   };
 
-  /// Their times when no name in them moves any more.
+  /// Those of a bundle were added when it was settled: what goes does so before the directory that it is in. Their times
+  /// are set when no name in them moves any more.
   void finish_directories() {
     std::vector<StagedStep> steps = std::exchange(directories_, {});
     const auto turn = [](const StagedStep& step) {
       return step.kind == Step::Kind::renew ? 2 : step.kind == Step::Kind::set_times ? 1 : 0;
     };
     std::ranges::stable_sort(steps, {}, turn);
+    const auto removals = std::ranges::stable_partition(
+        steps, [](const StagedStep& step) { return step.kind != Step::Kind::remove_dir; });
+    std::ranges::sort(removals, std::ranges::greater(), &StagedStep::path);
+    std::ranges::rotate(steps, removals.begin());
     for (StagedStep& step : steps) {
       // Names have moved, whatever else could not be done.
       if (out_.error && turn(step) != 0)

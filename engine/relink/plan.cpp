@@ -209,7 +209,14 @@ Result<VserverPlan> plan_vserver(const SkelView& view, const Record& record, con
     plan.bytes_read += look.bytes_read;
     return plan;
   }
-  plan = TRY(plan_with(Gate::closed));
+  VserverPlan closed = TRY(plan_with(Gate::closed));
+  // What is in the way may hide the very database, and with it all that waits.
+  const bool hides_all = !plan.torn.empty() && !closed.held_back;
+  if (hides_all) {
+    plan.bytes_read += look.bytes_read;
+    return plan;
+  }
+  plan = std::move(closed);
   plan.closed_by = std::move(look.changed);
   if (!look.packages.empty()) plan.closed_by += ": " + look.packages;
   plan.bytes_read += look.bytes_read;

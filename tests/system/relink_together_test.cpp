@@ -141,6 +141,14 @@ TEST_P(TogetherTest, ABundleThatTheSkelRemovedGoesWholeOrStaysWhole) {
   expect_second_run_changes_nothing();
 }
 
+TEST_P(TogetherTest, ADirectoryOfBundlesGoesWithThem) {
+  make({{"var/lib/php", directory({{"modules", kDatabase}, {"sessions", directory({})}})}});
+  update_skel({{"var/lib/php", absent()}});
+  expect_kept(relink_all(0), {});
+  expect({{"var/lib/php", absent()}});
+  expect_second_run_changes_nothing();
+}
+
 TEST_P(TogetherTest, ABundleWithAFileOpenForWritingStaysWhole) {
   make({{"var/lib/mysql", kDatabase}});
   // The open file is one that the skel did not change.
@@ -244,6 +252,21 @@ TEST_P(TogetherTest, ASymlinkInTheWayOfAnUpdateSkipsTheVserver) {
   const std::string configuration = config_file("[relink]\nfreeze = [\"/usr/share/tree\"]\n");
   expect_kept(relink_all(0, {"--config", configuration}), {});
   expect({{"usr/bin/other", kTwo}, {"usr/share/tree", symlink_to("/srv/elsewhere")}, {"srv/elsewhere", kTree}});
+}
+
+/// Then no database says what the tenant has, and all that the skel changed may be behind it.
+TEST_P(TogetherTest, ASymlinkOverThePackageDatabaseItselfSkipsTheVserver) {
+  const auto status = [](const std::string& version) {
+    return file("Package: base\nStatus: install ok installed\nArchitecture: all\nVersion: " + version + "\n\n");
+  };
+  const Thing libraries = directory(
+      {{"dpkg", directory({{"status", status("1")}, {"info", directory({{"base.list", file("/.\n")}})}})},
+       {"server", kDatabase}});
+  make({{"var/lib", libraries}});
+  change_all({{"srv/lib", libraries}, {"var/lib", symlink_to("/srv/lib")}});
+  update_skel({{"var/lib/dpkg/status", status("2")}, {"var/lib/server", kNewDatabase}});
+  expect_skipped("/var/lib");
+  expect({{"srv/lib", libraries}});
 }
 
 TEST_P(TogetherTest, ASymlinkWhereTheSkelChangesNothingIsInNobodysWay) {
