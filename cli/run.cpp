@@ -19,6 +19,7 @@
 #include "engine/sys/confinement.h"
 #include "engine/sys/kernel.h"
 #include "engine/sys/processes.h"
+#include "engine/sys/stopping.h"
 
 namespace vskel::cli {
 
@@ -60,7 +61,8 @@ constexpr const char* kUsage =
 
 constexpr const char* kFooter =
     "\nGlobal options may also stand after the command.\n"
-    "Exit status: 0 done; 1 failed; 2 wrong request, nothing touched; 3 a batch done in part.";
+    "Exit status: 0 done; 1 failed; 2 wrong request, nothing touched; 3 a batch done in part;\n"
+    "128 and the number of the signal (HUP, INT, QUIT, TERM) by which it was stopped.";
 
 /// The parser with every command declared.
 class Program {
@@ -178,6 +180,8 @@ int run(int argc, char** argv) {
     output.error(finished.error().line());
     if (status == ExitStatus::done) status = ExitStatus::failed;
   }
+  // So that a shell sees by what it ended, and says 128 and its number. What is done in spite of it is done.
+  if (const int signal = sys::noted_signal(); signal != 0 && status != ExitStatus::done) sys::end_by(signal);
   return static_cast<int>(status);
 }
 

@@ -11,6 +11,7 @@
 
 #include "engine/quiesce/suspects.h"
 #include "engine/sys/cgroups.h"
+#include "engine/sys/stopping.h"
 #include "engine/txn/lock.h"
 
 namespace vskel {
@@ -103,6 +104,9 @@ struct Quiescence::Held {
   Clock::duration frozen_for{};
   bool proven = false;
 
+  /// All is sealed, and everybody runs, when this process is stopped.
+  std::optional<sys::Unpausable> unpausable = sys::Unpausable();
+
   std::mutex mutex;  ///< guards what follows
   std::condition_variable changed;
   unsigned turns = 0;
@@ -119,16 +123,26 @@ struct Quiescence::Held {
         suspects(in.vservers(), tenants, request.trusted) {}
 
   /// When all who could be tenants are to be looked at again, or to have their breath.
-  [[nodiscard]] bool is_due() const { return Clock::now() > (intent ? since + kLongestWindow : next_look); }
+  [[nodiscard]] bool is_due() const {
+    return sys::pause_noted() || Clock::now() > (intent ? since + kLongestWindow : next_look);
+  }
 
   /// Nothing is lifted now.
   Result<> look_again() {
     if (intent) return pause();
+    be_stopped();
     const auto start = Clock::now();
     auto outcome = request.quiesce == Quiesce::refuse ? suspects.look() : hold_who_came();
     const auto end = Clock::now();
     next_look = end + std::max<Clock::duration>(kShortestCalm, kLooksShare * (end - start));
     return outcome;
+  }
+
+  /// If a terminal has asked for it, until it asks to go on.
+  void be_stopped() {
+    if (!sys::pause_noted()) return;
+    unpausable.reset();
+    unpausable.emplace();
   }
 
   Result<> hold_who_came() {
@@ -224,6 +238,7 @@ struct Quiescence::Held {
   /// A moment in which the tenants run. Nothing is lifted now.
   Result<> pause() {
     TRY(thaw());
+    be_stopped();
     std::this_thread::sleep_for(kBreath);
     return freeze();
   }
@@ -276,6 +291,7 @@ Result<Quiescence> Quiescence::hold(const Store& store, std::vector<Tenant> tena
 }
 
 Result<Quiescence::Turn> Quiescence::turn() {
+  TRY(sys::may_go_on());
   if (held_ == nullptr) return Turn(nullptr);
   std::unique_lock lock(held_->mutex);
   held_->changed.wait(lock, [&] { return !held_->pausing; });
@@ -306,6 +322,7 @@ void Quiescence::give_back() {
 Result<> Quiescence::prove() {
   if (held_ == nullptr || held_->proven) return {};
   held_->proven = true;
+  const sys::Undoing to_the_end;  // by whoever is to be undone, and by whoever has published already
   if (held_->request.quiesce == Quiesce::refuse) return held_->suspects.look();
   // Who came in meanwhile was in nobody's sight while seals were off.
   const bool anybody = held_->intent.has_value() || !TRY(held_->look()).empty();

@@ -8,6 +8,7 @@
 #include "engine/skel/merge_intent.h"
 #include "engine/skel/next_generation.h"
 #include "engine/skel/skel.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/remove.h"
@@ -116,7 +117,11 @@ Result<std::vector<std::string>> recover_all(const Store& store, const EngineOpt
   std::vector<Intent> intents = TRY(crashed_intents(store));
   const EngineOptions engine = as_begun(given, intents);
   std::ranges::stable_partition(intents, [](const Intent& intent) { return !is_quiescence(intent); });
-  for (Intent& intent : intents) std::ranges::move(TRY(finish_one(store, intent, engine)), std::back_inserter(lines));
+  for (Intent& intent : intents) {
+    TRY(sys::may_go_on());
+    const sys::Undoing to_the_end;
+    std::ranges::move(TRY(finish_one(store, intent, engine)), std::back_inserter(lines));
+  }
   TRY(sweep_temporaries(store));
   TRY(sweep_records(store));
   std::ranges::move(TRY(empty_trash(store, engine)), std::back_inserter(lines));

@@ -17,6 +17,7 @@
 #include "engine/relink/skel_view.h"
 #include "engine/relink/slots.h"
 #include "engine/relink/step_proof.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/directory_chain.h"
 
 namespace vskel {
@@ -133,6 +134,7 @@ class CarryOut::Carrier {
 
   /// False if it was not carried out. If it was, the step may have been taken, to wait with its lease.
   bool attempt(StagedStep& step) {
+    if (auto asked = sys::may_go_on(); !asked && !out_.error) out_.error = std::move(asked).error();
     if (out_.error) return false;
     if (step.after_moves && has_unmoved_below(step.path)) return false;
     const bool names_move = step.mine.type == sys::FileType::directory || step.kind == Step::Kind::put_new;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/content/hash.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/metadata.h"
 #include "engine/vserver/record_tokens.h"
 
@@ -189,6 +190,7 @@ Result<StepSource> Stager::stage(const VserverPlan& plan, const DirFd& slots, co
   // A million of them for a million files; all else is in the plan.
   const auto inodes = std::make_shared<std::deque<std::uint64_t>>();
   for (const Step& step : plan.steps) {
+    TRY(sys::may_go_on());
     StagedStep made = staged(plan, inodes->size(), shared_.view, share_, owners_);
     TRY(fill_slot(step, made));
     inodes->push_back(made.slot_inode);

@@ -25,6 +25,7 @@
 #include <string_view>
 
 #include "engine/skel/posix_acl.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/metadata.h"
 
 namespace vskel {
@@ -397,6 +398,7 @@ class Unpacker {
     const std::int64_t size = archive_entry_size(entry);
     std::int64_t written = 0;
     for (;;) {
+      TRY(sys::may_go_on());
       const void* block = nullptr;
       std::size_t length = 0;
       la_int64_t offset = 0;  // a jump in it is a hole
@@ -481,6 +483,7 @@ Result<UnpackReport> unpack_archive(const Fd& input, const std::string& source, 
   };
   if (archive_read_open2(reader.get(), &from, nullptr, read_callback, nullptr, nullptr) != ARCHIVE_OK) return broken();
   for (;;) {
+    TRY(sys::may_go_on());
     archive_entry* entry = nullptr;
     const int status = archive_read_next_header(reader.get(), &entry);
     if (status == ARCHIVE_EOF) return unpacker.finish();

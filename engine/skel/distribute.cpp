@@ -20,6 +20,7 @@
 #include "engine/issue/cloning.h"
 #include "engine/seal/reseal.h"
 #include "engine/seal/seal.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/for_pieces.h"
 #include "engine/tree/relative_path.h"
 
@@ -376,6 +377,7 @@ Result<> visit(Distribution& shared, Walk& walk, const std::shared_ptr<const Wal
   (void)TRY(open_in_part(shared, *dirs, request.layout->part_of(directory->path)));
   std::array<std::optional<PartBatch>, kParts> batches;
   for (const WalkEntry& entry : directory->entries) {
+    TRY(sys::may_go_on());
     const Treatment treatment = request.treatment(*directory, entry);
     if (treatment == Treatment::leave_out) continue;
     const std::string path = directory->path_to(entry.name);

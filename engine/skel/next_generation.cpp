@@ -8,6 +8,7 @@
 #include "engine/skel/kept_files.h"
 #include "engine/skel/merge.h"
 #include "engine/skel/reseal.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/metadata.h"
 #include "engine/tree/relative_path.h"
 #include "engine/tree/remove.h"
@@ -117,6 +118,7 @@ class Finish {
         merged_(merged_name(skel.name())) {}
 
   Result<std::string> run() {
+    const sys::Undoing to_the_end;
     const std::string phase = intent_.records().back().value("phase", "");
     const bool split = intent_.records().front().value("operation", "") == "split-skel";
     auto staging = sys::open_dir(store_.staging(), *Name::check(intent_.id()));

@@ -17,6 +17,7 @@
 #include "engine/issue/cloning.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/account_files.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/first_names.h"
 #include "engine/tree/walk.h"
 
@@ -64,6 +65,7 @@ class DirectoryPlan {
   ~DirectoryPlan() { (void)restore_seals(); }
 
   Result<> add(const WalkEntry& entry) {
+    TRY(sys::may_go_on());
     if (entry.type == sys::FileType::socket) return {};
     // Static is edited in place, by tools that leave the hashes of before beside it.
     if (entry.layer == kStaticLayer && is_account_leftover(directory_.path_to(entry.name))) return {};

@@ -4,6 +4,7 @@
 
 #include "engine/seal/reseal.h"
 #include "engine/skel/kept_files.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/listing.h"
 
 namespace vskel {
@@ -32,6 +33,7 @@ Result<> for_each_shared_tree(const Skel& skel, Visit visit) {
 }  // namespace
 
 Result<> seal_skel_again(const Skel& skel, SealKind seal) {
+  const sys::Undoing to_the_end;
   return for_each_shared_tree(skel, [seal](const DirFd& tree) -> Result<> {
     (void)TRY(seal_again(tree, seal));
     return {};

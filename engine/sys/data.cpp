@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <limits>
+#include <thread>
 
 #include "engine/sys/call.h"
 #include "engine/sys/kernel.h"
+#include "engine/sys/stopping.h"
 
 namespace vskel::sys {
 
@@ -147,9 +150,14 @@ Result<bool> lock_exclusive(const Fd& fd, Wait wait) {
   whole.l_type = F_WRLCK;
   whole.l_whence = SEEK_SET;
   for (;;) {
-    if (::fcntl(fd.number(), wait == Wait::yes ? F_OFD_SETLKW : F_OFD_SETLK, &whole) == 0) return true;
-    if (wait == Wait::no && (errno == EAGAIN || errno == EACCES)) return false;
-    if (errno != EINTR) return detail::failed("lock", fd, "", errno);
+    // The signal that this process is asked to end by may go to another thread than the one that waits.
+    const bool polls = wait == Wait::yes && ends_are_noted();
+    if (::fcntl(fd.number(), wait == Wait::yes && !polls ? F_OFD_SETLKW : F_OFD_SETLK, &whole) == 0) return true;
+    const bool held = errno == EAGAIN || errno == EACCES;
+    if (wait == Wait::no && held) return false;
+    if (errno != EINTR && !held) return detail::failed("lock", fd, "", errno);
+    TRY(may_go_on());
+    if (polls) std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
 }
 

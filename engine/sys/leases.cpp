@@ -14,6 +14,7 @@
 #include "engine/sys/call.h"
 #include "engine/sys/kernel.h"
 #include "engine/sys/processes.h"
+#include "engine/sys/stopping.h"
 
 namespace vskel::sys {
 
@@ -72,13 +73,14 @@ Result<int> detail::open_past_lease(const Fd& dir, const char* name, const std::
   static Patience patience;
   patience.begin();
   Result<int> opened = again();
-  for (auto poll = kShortestPoll; !opened && opened.error().code == EAGAIN && !patience.is_over();
+  for (auto poll = kShortestPoll; !opened && opened.error().code == EAGAIN && !patience.is_over() && may_go_on();
        poll = std::min(2 * poll, kLongestPoll)) {
     std::this_thread::sleep_for(poll);
     opened = again();
   }
   patience.end();
   if (opened || opened.error().code != EAGAIN) return opened;
+  TRY(may_go_on());
   // No errno: callers take EAGAIN for a tenant's file that is in use, and pass over it.
   opened.error().code = 0;
   opened.error().reason = holder_on(dir, name) + " holds a lease on it and does not let go; end that process first";

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "engine/sys/stopping.h"
 #include "engine/tree/task_group.h"
 
 namespace vskel {
@@ -93,6 +94,7 @@ Result<std::vector<std::string>> Walk::run(const std::vector<const DirFd*>& laye
 }
 
 void Walk::visit(const std::shared_ptr<WalkDirectory>& directory, std::shared_ptr<void> context) {
+  if (auto asked = sys::may_go_on(); !asked) return stop(std::move(asked).error());
   if (auto read = read_entries(*directory); !read) {
     if (leaves_out(read.error().code)) return leave_out(directory->path);
     return stop(std::move(read).error());

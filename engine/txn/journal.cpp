@@ -37,6 +37,7 @@ std::string new_id() {
 }  // namespace
 
 Result<Intent> Intent::begin(const Store& store, const nlohmann::json& first) {
+  TRY(sys::may_go_on());
   // Until the file is locked it looks like a dead process's: the journal's lock keeps recover away.
   const Lock guard = TRY(Lock::take(store, "journal", sys::Wait::yes));
   std::string id = new_id();

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/sys/kernel.h"
+#include "engine/sys/stopping.h"
 #include "engine/txn/store.h"
 
 namespace vskel {
@@ -23,11 +24,12 @@ struct CrashedOperation {
 
 /// One operation's intent, being written by its own process, or taken over by recover. Keeps a pointer to the Store
 /// that it was made with: the Store must stay where it is until the Intent is gone. Destroyed without close(), as by a
-/// crash, it leaves its file to the next recover. Not thread-safe, as any value.
+/// crash, it leaves its file to the next recover. While it lives no signal ends this process that can be deferred
+/// (sys/stopping.h). Not thread-safe, as any value.
 class Intent {
  public:
   /// Creates the file with a first record (which must say "operation" and "version") and makes it durable, the
-  /// directory entry too.
+  /// directory entry too. An error if this process was asked to end.
   [[nodiscard]] static Result<Intent> begin(const Store& store, const nlohmann::json& first);
   /// Appends a record, an object whose strings are UTF-8, durably. A record that fails is taken back from the file, so
   /// that a crash on the way back does not find it there.
@@ -50,6 +52,7 @@ class Intent {
   std::string id_;
   Fd file_;
   std::uint64_t end_ = 0;  // where the last whole record ends
+  sys::Unfinished unfinished_;
   std::vector<nlohmann::json> records_;
 };
 

@@ -21,6 +21,7 @@
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/sys/mount_clone.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
@@ -403,6 +404,7 @@ Result<> back_to_recorded_seal(const Store& store, const Skel& skel, SealKind se
 enum class Held { yes, perhaps_not };
 
 Result<PublishOutcome> finish(const Store& store, Intent& intent, Held held) {
+  const sys::Undoing to_the_end;
   const nlohmann::json first = intent.records().front(), last = intent.records().back();
   const std::string phase = last.value("phase", "");
   const bool publish = phase == "publish";
@@ -474,7 +476,8 @@ void run_plugins_of_fleet(const Store& store, const CreateRequest& request, cons
     CreatedVserver& outcome = outcomes[at];
     Record& record = plans[at].record;
     if (outcome.status != CreateStatus::created || record.plugins.empty()) return;
-    auto ran = run_plugins(store, skel, record, Tenancy::none_yet, request.plugin_settings);
+    auto ran = sys::may_go_on();
+    if (ran) ran = run_plugins(store, skel, record, Tenancy::none_yet, request.plugin_settings);
     outcome.plugins = record.plugins;
     outcome.error = ran ? plugin_error(record.plugins) : ran.error().line();
   };

@@ -16,6 +16,7 @@
 #include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/listing.h"
 #include "engine/tree/remove.h"
@@ -123,6 +124,7 @@ Result<> forget(const Store& store, const Skel& skel, const nlohmann::json& memb
 struct Finished {
   std::vector<std::string> lines;
   std::map<std::string, Error> left;  ///< vservers of whose files some could not be deleted, and why
+  std::optional<Error> not_held;      ///< why the files of the others stay for now
 };
 
 /// What stands in the way of deleting one vserver's files (something mounted there, a file that is swapped to) is no
@@ -143,12 +145,16 @@ Result<Finished> finish_vservers(const Store& store, Intent& intent, const Engin
     if (turn) {
       if (auto gone = remove_tree(store.trash(), *Name::check(trash)); !gone)
         out.left.emplace(name, std::move(gone).error());
+    } else {
+      out.not_held = turn.error();
     }
     out.lines.push_back("vserver " + name + ": removal was finished");
   }
   auto released = quiescence ? quiescence->release() : Result<>();
   TRY(intent.close());
   TRY(std::move(released));
+  // Of tenants that can't be held, and of somebody who could be one, no errno is told.
+  if (out.not_held && out.not_held->code != 0) return std::unexpected(std::move(*out.not_held));
   return out;
 }
 
@@ -213,7 +219,8 @@ Result<> remove_of_skel(const Store& store, std::span<RemovedVserver*> group, co
     }
     const std::string trash = trash_name(intent, removed->name);
     if (TRY(sys::stat_if_there(store.trash(), *Name::check(trash))))
-      removed->note = "its files are deleted later: a vserver that shares sealed files runs and can't be held still";
+      removed->note = "its files are deleted later: a vserver that shares sealed files runs and can't be held still" +
+                      (finished.not_held ? " (" + finished.not_held->line() + ")" : std::string());
   }
   return {};
 }
@@ -257,6 +264,7 @@ Result<std::vector<std::string>> empty_trash(const Store& store, const EngineOpt
   const Listing listing = TRY(names_in_trash());
   for (const Listed& listed : listing.entries()) {
     const auto turn = TRY(quiescence->turn());
+    const sys::Unfinished unfinished;  // seals are lifted, and no intent says so
     const auto gone = remove_tree(store.trash(), listed.name);
     lines.push_back("trash: " + std::string(listed.name.view()) +
                     (gone ? " was emptied" : " could not be emptied: " + gone.error().line()));
