@@ -27,6 +27,8 @@ constexpr auto kBreath = std::chrono::milliseconds(100);
 constexpr auto kPatience = std::chrono::seconds(5);  ///< with processes that sleep in the kernel
 constexpr auto kPoll = std::chrono::milliseconds(1);
 constexpr auto kStuck = std::chrono::milliseconds(250);
+/// Of thousands of processes a look, and a signal to each, takes longer: as many rounds each of these lasts at least.
+constexpr int kRoundsUntilStuck = 4, kRoundsOfPatience = 20;
 constexpr const char* kOperation = "hold still";
 
 /// Every process's group, to tell whether a group has others in it than those who are to be frozen.
@@ -165,23 +167,26 @@ struct Quiescence::Held {
 
   /// Freezes until a look finds nobody who runs.
   Result<> freeze() {
-    const auto deadline = Clock::now() + kPatience;
+    const auto begin = Clock::now();
+    Clock::duration longest_round{};
     const auto cgroups = TRY(sys::Cgroups::find());
     since = Clock::now();
     auto last_shake = since;
     for (int quiet_looks = 0;;) {
+      const auto round_begin = Clock::now();
       const auto inhabitants = TRY(look());
       const Inhabitant* const runs = TRY(freeze_those_who_run(cgroups, inhabitants));
+      longest_round = std::max(longest_round, Clock::now() - round_begin);
       quiet_looks = runs == nullptr ? quiet_looks + 1 : 0;
       if (quiet_looks == 2) return {};  // as in nobody()
       if (runs == nullptr) continue;
-      if (Clock::now() > deadline)
+      if (Clock::now() - begin > std::max<Clock::duration>(kPatience, kRoundsOfPatience * longest_round))
         return fail(kOperation, runs->tenant,
                     "process " + runs->process +
                         " runs in this vserver and does not stop; stop the vserver, or give "
                         "--quiesce off if none that runs is hostile");
       // Who waits for a child of his between vfork(2) and execve(2) can't stop while that child is stopped.
-      if (Clock::now() - last_shake > kStuck) {
+      if (Clock::now() - last_shake > std::max<Clock::duration>(kStuck, kRoundsUntilStuck * longest_round)) {
         for (const sys::ProcessId& process : processes) TRY(sys::continue_process(process));
         last_shake = Clock::now();
       }

@@ -169,6 +169,37 @@ TEST_P(QuiesceTest, NobodyInsideIsOverlooked) {
   }
 }
 
+/// A look at so many takes longer than a process may need to stop.
+TEST_P(SignalledTest, ThousandsOfProcessesAreStoppedAndGoOn) {
+  constexpr std::size_t kMany = 3000;
+  std::vector<pid_t> all;
+  const std::string root = vserver("web1").string();
+  for (std::size_t number = 0; number < kMany; ++number) {
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      if (::chroot(root.c_str()) != 0 || ::chdir("/") != 0) ::_exit(1);
+      for (;;) ::pause();
+    }
+    if (pid > 0) all.push_back(pid);
+  }
+  ::kill(all.back(), SIGSTOP);  // somebody's job, stopped before we came
+  const auto start = std::chrono::steady_clock::now();
+  const ProcessResult created = vskel({"create-vs", "base", "web2", "web2.example.com", "192.0.2.2"});
+  const auto took = std::chrono::steady_clock::now() - start;
+  std::size_t stopped = 0;
+  for (const pid_t pid : all)
+    if (read_file("/proc/" + std::to_string(pid) + "/stat").find(") T ") != std::string::npos) ++stopped;
+  const bool stays = read_file("/proc/" + std::to_string(all.back()) + "/stat").find(") T ") != std::string::npos;
+  for (const pid_t pid : all) ::kill(pid, SIGKILL);
+  for (const pid_t pid : all) ::waitpid(pid, nullptr, 0);
+  EXPECT_EQ(created.code, 0) << created;
+  EXPECT_EQ(all.size(), kMany);
+  EXPECT_EQ(stopped, 1U);
+  EXPECT_TRUE(stays);
+  EXPECT_LT(took, 60s);
+}
+
 /// At the nth of the calls that make, move or remove names: in the middle of what has to be undone.
 TEST_P(SignalledTest, EveryCommandSealsAndThawsAndIsUndoneOrFinished) {
   VSKEL_REQUIRE(has_program("strace") ? std::nullopt : std::optional<std::string>("needs strace"));
