@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "engine/sys/stopping.h"
+
 namespace vskel::cli {
 
 void Output::write_output(std::string_view bytes) {
@@ -30,6 +32,10 @@ void Output::document(const Json& fields) {
 }
 
 Result<> Output::finish() {
+  {
+    const std::lock_guard lock(mutex_);
+    write_waiting_lines();
+  }
   if (std::fflush(stdout) != 0 && write_error_ == 0) write_error_ = errno;
   if (write_error_ != 0 && write_error_ != EPIPE) return fail("write", "standard output", write_error_);
   return {};
@@ -43,10 +49,24 @@ void Output::erase_status() {
 }
 
 void Output::write_error_line(std::string_view prefix, std::string_view line) {
-  const std::string whole = std::string(prefix) + safe_line(line) + "\n";
+  {
+    const std::lock_guard lock(waiting_mutex_);
+    waiting_ += std::string(prefix) + safe_line(line) + "\n";
+  }
+  if (sys::is_unpausable()) return;
   const std::lock_guard lock(mutex_);
+  write_waiting_lines();
+}
+
+void Output::write_waiting_lines() {
+  std::string lines;
+  {
+    const std::lock_guard lock(waiting_mutex_);
+    lines.swap(waiting_);
+  }
+  if (lines.empty()) return;
   erase_status();
-  std::fwrite(whole.data(), 1, whole.size(), stderr);
+  std::fwrite(lines.data(), 1, lines.size(), stderr);
 }
 
 void Output::error(std::string_view line) { write_error_line("vskel: ", line); }
@@ -63,6 +83,7 @@ void Output::detail(std::string_view line) {
 
 void Output::status(std::string_view line) {
   const std::lock_guard lock(mutex_);
+  write_waiting_lines();
   if (line.empty()) return erase_status();
   std::string drawn = "\r" + std::string(line);
   if (line.size() < status_width_) drawn.append(status_width_ - line.size(), ' ');

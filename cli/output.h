@@ -38,10 +38,13 @@ class Output {
   [[nodiscard]] bool has_document() const { return has_document_; }
   /// Text that was asked for in itself (--help, --version), whatever the format.
   void plain(std::string_view lines);
-  /// Flushes. An error if what was written did not arrive (a full disk); a reader who went away is none.
+  /// Writes what waits, and flushes. An error if what was written did not arrive (a full disk); a reader who went away
+  /// is none.
   [[nodiscard]] Result<> finish();
 
-  // --- standard error, one line each; control characters are escaped
+  // --- standard error, one line each; control characters are escaped. Nobody who holds tenants still waits for a
+  // terminal that somebody has stopped, or for a pipe that nobody reads: what is said meanwhile waits, for the progress
+  // bar's thread, for the first line after it, or for finish().
   void error(std::string_view line);    ///< "vskel: LINE", always
   void warning(std::string_view line);  ///< "vskel: LINE", always
   void message(std::string_view line);  ///< a plugin's word to the administrator, always
@@ -53,6 +56,7 @@ class Output {
 
  private:
   void write_error_line(std::string_view prefix, std::string_view line);
+  void write_waiting_lines();
   void erase_status();
 
   std::string command_;
@@ -62,8 +66,10 @@ class Output {
   int write_error_ = 0;  ///< errno of the first write to standard output that failed
   void write_output(std::string_view bytes);
 
-  std::mutex mutex_;              ///< guards standard error and status_width_
+  std::mutex mutex_;              ///< guards standard error and status_width_; held while that is written to
   std::size_t status_width_ = 0;  ///< columns that the status line takes now
+  std::mutex waiting_mutex_;      ///< guards waiting_; nothing is waited for under it
+  std::string waiting_;           ///< lines
 };
 
 /// `line` fit for a terminal: what printable() escapes but for backslashes, because text of ours may hold escapes

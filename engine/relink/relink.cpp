@@ -13,6 +13,7 @@
 #include "engine/skel/account_files.h"
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
@@ -72,8 +73,17 @@ class Run {
       request_.engine.progress->total = 2 * members_.size();  // to plan and to do
     const std::size_t fitting = kMostPathsInFlight / std::max<std::size_t>(1, view_->newest().size());
     const std::size_t group = std::clamp<std::size_t>(fitting, jobs, jobs * kGroupPerJob);
-    for (std::size_t first = 0; first < members_.size(); first += group)
-      TRY(run_group(shared, std::span(members_).subspan(first, std::min(group, members_.size() - first))));
+    std::optional<sys::Unfinished> unfinished;  // what is done is to be told of
+    for (std::size_t first = 0; first < members_.size(); first += group) {
+      auto done = sys::may_go_on();
+      if (done) done = run_group(shared, std::span(members_).subspan(first, std::min(group, members_.size() - first)));
+      if (!done && !unfinished) return std::unexpected(std::move(done).error());
+      if (!done) {
+        fail_from(first, done.error());
+        break;
+      }
+      if (changed_something_) unfinished.emplace();
+    }
     RelinkReport report;
     report.skel = skel_.name().text();
     report.generation = view_->newest().generation();
@@ -185,6 +195,13 @@ class Run {
       member.planned.plan = {};
     }
     return {};
+  }
+
+  void fail_from(std::size_t first, const Error& error) {
+    for (Member& member : std::span(members_).subspan(first)) {
+      member.report.error = error.line();
+      member.report.status = RelinkStatus::failed;
+    }
   }
 
   /// What a run would not change is not written: not even a record that says the same.

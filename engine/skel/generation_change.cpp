@@ -2,6 +2,7 @@
 
 #include "engine/seal/seal.h"
 #include "engine/skel/next_generation.h"
+#include "engine/sys/stopping.h"
 #include "engine/txn/journal.h"
 
 namespace vskel {
@@ -45,7 +46,8 @@ Result<GenerationReport> change_generation(const Store& store, const GenerationR
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), *Name::check(intent.id()), 0700));
   Result<StagedGeneration> staged = make(staging, seal, quiescence);
   if (staged) {
-    auto announced = sys::sync_file_system(staging);
+    auto announced = sys::may_go_on();
+    if (announced) announced = sys::sync_file_system(staging);
     if (announced)
       announced = intent.record(
           {{"phase", staged->report.new_generation ? "publish" : "unchanged"}, {"set_aside", staged->set_aside_name}});

@@ -14,6 +14,7 @@
 #include "engine/skel/skel.h"
 #include "engine/skel/skel_to_change.h"
 #include "engine/skel/token_files.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/arena.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/walk.h"
@@ -46,6 +47,7 @@ Result<> stage_merged(const Skel& skel, const DirFd& staging, MergeStatic with_s
   }
   // split-skel leaves them out again.
   TRY(make_mount_points(merged.root));
+  TRY(sys::may_go_on());
   return sys::sync_file_system(staging);
 }
 

@@ -109,7 +109,14 @@ bool ends_are_noted() {
 }
 
 int noted_signal() { return ending; }
+
 bool pause_noted() { return pausing; }
+
+bool is_unpausable() {
+  const std::scoped_lock lock(unpausable.mutex);
+  return unpausable.count != 0;
+}
+
 
 void end_by(int signal) {
   ::signal(signal, SIG_DFL);

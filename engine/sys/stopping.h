@@ -59,6 +59,8 @@ using Undoing = Deferral<Heeding>;
 [[nodiscard]] int noted_signal();
 /// Whether a SIGTSTP waits for the end of the last Unpausable.
 [[nodiscard]] bool pause_noted();
+/// Whether an Unpausable lives: somebody may be held still, and nothing may be waited for that people do. Thread-safe.
+[[nodiscard]] bool is_unpausable();
 /// Ends this process as that signal does, whatever its action was before. Comes back only if that fails.
 void end_by(int signal);
 

@@ -566,7 +566,8 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
                           });
   if (all_staged) TRY(quiescence.release());
   if (staged) {
-    auto durable = sys::sync_file_system(staging);
+    auto durable = sys::may_go_on();
+    if (durable) durable = sys::sync_file_system(staging);
     if (durable) durable = intent.record(publish_record(*staged));
     if (!durable) staged = std::unexpected(std::move(durable).error());
   }

@@ -103,13 +103,18 @@ Result<PruneReport> prune_locked(const Store& store, const Skel& skel, const Eng
   }
   TRY(sys::sync_file(generations));
   TRY(sys::sync_file(store.trash()));
+  // From here on all that is left is garbage, which the trash holds without the intent too.
+  Result<> emptied;
   for (const Name name : going) {
     const std::string trash = intent.id() + "." + std::string(name.view());
-    const auto turn = TRY(quiescence.turn());
-    TRY(remove_tree(store.trash(), *Name::check(trash)));
+    const auto turn = quiescence.turn();
+    emptied = turn ? remove_tree(store.trash(), *Name::check(trash)) : std::unexpected(turn.error());
+    if (!emptied) break;
   }
-  TRY(quiescence.release());
+  auto released = quiescence.release();
   TRY(intent.close());
+  TRY(std::move(emptied));
+  TRY(std::move(released));
   return report;
 }
 
