@@ -20,7 +20,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr auto kLongestWindow = std::chrono::seconds(1);
+/// Of turns; what the last of them takes, and a look at all processes, comes on top.
+constexpr auto kLongestWindow = std::chrono::milliseconds(400);
+constexpr auto kIdle = std::chrono::milliseconds(50);           ///< without a turn, until tenants are let go
 constexpr auto kShortestCalm = std::chrono::milliseconds(100);  ///< from one look to the next where nobody is held
 constexpr int kLooksShare = 10;                                 ///< of the time, at the most: one in so many
 constexpr auto kBreath = std::chrono::milliseconds(100);
@@ -102,18 +104,26 @@ struct Quiescence::Held {
   std::set<std::string> groups;
   std::set<sys::ProcessId> processes;
   std::set<std::string> names;  ///< of the vservers, for people
-  Clock::time_point since;
+  Clock::time_point since;      ///< when tenants began to be frozen,
+  Clock::time_point thawed_at;  ///< or went on
   Clock::duration frozen_for{};
   bool proven = false;
 
   /// All is sealed, and everybody runs, when this process is stopped.
   std::optional<sys::Unpausable> unpausable = sys::Unpausable();
 
-  std::mutex mutex;  ///< guards what follows
+  std::mutex mutex;  ///< guards what follows; what stands before belongs to whoever has set `changing`
   std::condition_variable changed;
+  std::condition_variable watched;  ///< for the watch
   unsigned turns = 0;
-  bool pausing = false;
+  bool changing = false;  ///< somebody looks, freezes or thaws: no turns are had
+  bool still = false;     ///< all are frozen
+  bool stays = false;     ///< keep_still()
+  bool ends = false;
+  Clock::time_point window_end;
+  Clock::time_point last_turn;  ///< its end
   std::optional<Error> error;
+  std::thread watch;  ///< lets tenants go when nobody takes turns
 
   SuspectSearch suspects;
   Clock::time_point next_look;
@@ -126,12 +136,14 @@ struct Quiescence::Held {
 
   /// When all who could be tenants are to be looked at again, or to have their breath.
   [[nodiscard]] bool is_due() const {
-    return sys::pause_noted() || Clock::now() > (intent ? since + kLongestWindow : next_look);
+    if (intent && stays) return !still;
+    if (sys::pause_noted() || (intent && !still)) return true;
+    return Clock::now() > (intent ? window_end : next_look);
   }
 
   /// Nothing is lifted now.
   Result<> look_again() {
-    if (intent) return pause();
+    if (intent) return breathe();
     be_stopped();
     const auto start = Clock::now();
     auto outcome = request.quiesce == Quiesce::refuse ? suspects.look() : hold_who_came();
@@ -162,7 +174,40 @@ struct Quiescence::Held {
   Result<> begin() {
     lock = TRY(Lock::take(store, "quiesce", request.wait));
     intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "quiesce"}, {"boot", TRY(sys::boot_id())}}));
+    watch = std::thread([this] { let_go_when_idle(); });
     return {};
+  }
+
+  /// Whoever takes no turn any more, or not for a while, thinks of nobody.
+  void let_go_when_idle() {
+    std::unique_lock guard(mutex);
+    for (;;) {
+      watched.wait(guard, [&] { return ends || (still && !changing && !stays); });
+      if (ends) return;
+      const auto now = Clock::now();
+      if (now < window_end && (turns != 0 || now < last_turn + kIdle)) {
+        watched.wait_until(guard, std::min(window_end, now + kIdle));
+        continue;
+      }
+      changing = true;
+      changed.wait(guard, [&] { return turns == 0; });
+      guard.unlock();
+      auto thawed = stays ? Result<>() : thaw();
+      guard.lock();
+      if (!thawed && !error) error = std::move(thawed).error();
+      changing = false;
+      changed.notify_all();
+    }
+  }
+
+  void stop_watching() {
+    if (!watch.joinable()) return;
+    {
+      const std::scoped_lock guard(mutex);
+      ends = true;
+    }
+    watched.notify_all();
+    watch.join();
   }
 
   /// Freezes until a look finds nobody who runs.
@@ -178,7 +223,7 @@ struct Quiescence::Held {
       const Inhabitant* const runs = TRY(freeze_those_who_run(cgroups, inhabitants));
       longest_round = std::max(longest_round, Clock::now() - round_begin);
       quiet_looks = runs == nullptr ? quiet_looks + 1 : 0;
-      if (quiet_looks == 2) return {};  // as in nobody()
+      if (quiet_looks == 2) return begin_window();  // as in nobody()
       if (runs == nullptr) continue;
       if (Clock::now() - begin > std::max<Clock::duration>(kPatience, kRoundsOfPatience * longest_round))
         return fail(kOperation, runs->tenant,
@@ -192,6 +237,16 @@ struct Quiescence::Held {
       }
       std::this_thread::sleep_for(kPoll);
     }
+  }
+
+  /// Of thousands of processes it takes longer to stop them all than a window may last: then it lasts as long again.
+  Result<> begin_window() {
+    const auto now = Clock::now();
+    const std::scoped_lock guard(mutex);
+    still = true;
+    last_turn = now;
+    window_end = now + std::max<Clock::duration>(kLongestWindow - (now - since), now - since);
+    return {};
   }
 
   /// One round; somebody who ran at its beginning, or nullptr.
@@ -236,22 +291,29 @@ struct Quiescence::Held {
   }
 
   Result<> thaw() {
-    frozen_for += Clock::now() - since;
-    return thaw_all(intent->records());
+    {
+      const std::scoped_lock guard(mutex);
+      still = false;
+    }
+    TRY(thaw_all(intent->records()));
+    thawed_at = Clock::now();
+    frozen_for += thawed_at - since;
+    return {};
   }
 
-  /// A moment in which the tenants run. Nothing is lifted now.
-  Result<> pause() {
-    TRY(thaw());
+  /// A moment in which the tenants run, and another window. Nothing is lifted now.
+  Result<> breathe() {
+    if (still) TRY(thaw());
     be_stopped();
-    std::this_thread::sleep_for(kBreath);
+    std::this_thread::sleep_until(thawed_at + kBreath);
     return freeze();
   }
 
   /// Thaws and takes the intent away. What could not be thawed stays in the journal, for recover.
   Result<> end() {
     if (!intent) return {};
-    auto thawed = thaw();
+    stop_watching();
+    auto thawed = thawed_at < since ? thaw() : Result<>();
     if (thawed) thawed = intent->close();
     intent.reset();
     lock.reset();
@@ -292,6 +354,7 @@ Result<Quiescence> Quiescence::hold(const Store& store, std::vector<Tenant> tena
   if (request.quiesce == Quiesce::off || tenants.empty()) return out;
   out.held_ = std::make_unique<Held>(store, std::move(tenants), std::move(request));
   TRY(out.held_->look_again());
+  out.held_->watched.notify_all();
   return out;
 }
 
@@ -299,16 +362,17 @@ Result<Quiescence::Turn> Quiescence::turn() {
   TRY(sys::may_go_on());
   if (held_ == nullptr) return Turn(nullptr);
   std::unique_lock lock(held_->mutex);
-  held_->changed.wait(lock, [&] { return !held_->pausing; });
+  held_->changed.wait(lock, [&] { return !held_->changing; });
   if (!held_->error && held_->is_due()) {
-    held_->pausing = true;
+    held_->changing = true;
     held_->changed.wait(lock, [&] { return held_->turns == 0; });
     lock.unlock();
-    auto paused = held_->look_again();
+    auto looked = held_->look_again();
     lock.lock();
-    if (!paused) held_->error = std::move(paused).error();
-    held_->pausing = false;
+    if (!looked) held_->error = std::move(looked).error();
+    held_->changing = false;
     held_->changed.notify_all();
+    held_->watched.notify_all();
   }
   if (held_->error) return std::unexpected(*held_->error);
   ++held_->turns;
@@ -321,8 +385,25 @@ Quiescence::Turn::~Turn() {
 
 void Quiescence::give_back() {
   const std::scoped_lock lock(held_->mutex);
-  if (--held_->turns == 0) held_->changed.notify_all();
+  if (--held_->turns != 0) return;
+  held_->last_turn = Clock::now();
+  if (held_->changing) held_->changed.notify_all();
 }
+
+InTurn Quiescence::in_turn() {
+  return [this](const std::function<Result<>()>& work) -> Result<> {
+    const Turn one = TRY(turn());
+    return work();
+  };
+}
+
+void Quiescence::keep_still() {
+  if (held_ == nullptr) return;
+  const std::scoped_lock lock(held_->mutex);
+  held_->stays = true;
+}
+
+bool Quiescence::lets_run() const { return held_ != nullptr && held_->request.quiesce == Quiesce::freeze; }
 
 Result<> Quiescence::prove() {
   if (held_ == nullptr || held_->proven) return {};
@@ -331,7 +412,7 @@ Result<> Quiescence::prove() {
   if (held_->request.quiesce == Quiesce::refuse) return held_->suspects.look();
   // Who came in meanwhile was in nobody's sight while seals were off.
   const bool anybody = held_->intent.has_value() || !TRY(held_->look()).empty();
-  return anybody && held_->request.prove ? held_->request.prove() : Result<>{};
+  return anybody && held_->request.prove ? held_->request.prove(in_turn()) : Result<>{};
 }
 
 Result<> Quiescence::release() {

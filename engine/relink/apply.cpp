@@ -9,6 +9,7 @@
 #include "engine/relink/relink_intent.h"
 #include "engine/relink/slots.h"
 #include "engine/skel/reseal.h"
+#include "engine/sys/stopping.h"
 #include "engine/tree/remove.h"
 #include "engine/tree/task_group.h"
 #include "engine/txn/staging.h"
@@ -218,7 +219,8 @@ bool is_in_the_way(const Error& error) {
 
 /// A line for each vserver whose tenant is in the way.
 Result<std::map<std::string, std::string>> remove_all_slots(const Store& store, const std::string& operation,
-                                                            const std::vector<std::string>& names) {
+                                                            const std::vector<std::string>& names,
+                                                            const InTurn& in_turn) {
   std::map<std::string, std::string> lines;
   for (const std::string& name : names) {
     const auto root = sys::open_dir(store.vservers(), *Name::check(name));
@@ -226,9 +228,9 @@ Result<std::map<std::string, std::string>> remove_all_slots(const Store& store, 
     if (!root) return std::unexpected(root.error());
     // Its tenant may be putting things there just now: not for long, or it is he who is told of.
     constexpr int kAttempts = 5;
-    auto removed = remove_slots(*root, operation);
+    auto removed = remove_slots(*root, operation, in_turn);
     for (int attempt = 1; !removed && is_in_the_way(removed.error()) && attempt < kAttempts; ++attempt)
-      removed = remove_slots(*root, operation);
+      removed = remove_slots(*root, operation, in_turn);
     if (removed) continue;
     if (!is_in_the_way(removed.error())) return std::unexpected(removed.error());
     lines[name] = removed.error().line() + "; its tenant put something there: remove it by hand";
@@ -245,7 +247,8 @@ std::vector<std::string> names_of(const nlohmann::json& json) {
 }  // namespace
 
 Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingShared& shared,
-                                                   const std::vector<const Planned*>& planned, Tenants tenants) {
+                                                   const std::vector<const Planned*>& planned, Tenants tenants,
+                                                   Quiescence& quiescence) {
   std::map<std::string, Applied> out;
   std::vector<const Planned*> working;
   auto names = nlohmann::json::array();
@@ -269,9 +272,10 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   const Name id = *Name::check(intent.id());
   const DirFd staging = TRY(sys::ensure_dir(store.staging(), id, 0700));
   const WriteBehind write_behind(staging);
-  std::vector<const VserverPlan*> plans;
+  shared.links.quiescence = &quiescence;
+  std::vector<const VserverPlan*> plans;  // whose files stay lifted from one turn to the next
   for (const Planned* one : working)
-    if (one->record.share == Share::hardlink) plans.push_back(&one->plan);
+    if (one->record.share == Share::hardlink && !quiescence.lets_run()) plans.push_back(&one->plan);
   HeldSeals held(shared.view, shared.links.seals, plans);
   std::vector<std::optional<Result<StagedVserver>>> staged(working.size());
   for_each_index(working.size(),
@@ -296,8 +300,9 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
     out.merge(carried_out);
   }
   complete.clear();
+  const sys::Undoing to_the_end;
   TRY(held.restore());
-  for (auto& [name, line] : TRY(remove_all_slots(store, intent.id(), names_of(names))))
+  for (auto& [name, line] : TRY(remove_all_slots(store, intent.id(), names_of(names), quiescence.in_turn())))
     if (out[name].error.empty()) out[name].error = std::move(line);
   TRY(remove_tree(store.staging(), id));
   TRY(intent.close());
@@ -315,22 +320,22 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
   auto staging = sys::open_dir(store.staging(), id);
   if (!staging && staging.error().code != ENOENT) return std::unexpected(std::move(staging).error());
   const bool apply = last.value("phase", "") == "apply";
+  std::vector<Record> records = TRY(read_records(skel));
+  Result<Quiescence> held;
   if (apply && staging) {
     std::vector<StagedVserver> complete;
-    std::vector<Record> records = TRY(read_records(skel));
     for (const std::string& name : names_of(last.at("vservers"))) {
       complete.push_back(TRY(read_staged_vserver(store, intent.id(), *staging, name)));
       records.push_back(complete.back().record);  // which may be the first to say that it shares inodes
     }
-    auto held = must_lift(seal) ? hold_tenants(store, skel, records, engine) : Result<Quiescence>();
+    held = must_lift(seal) ? hold_tenants(store, skel, records, engine) : Result<Quiescence>();
     const auto executor = make_syscall_executor();
     const unsigned newest = TRY(skel.newest_generation());
-    LinkShared links{skel, newest, *executor, seal, LiftedSeals(seal), {}};
+    LinkShared links{skel, newest, *executor, seal, LiftedSeals(seal), {}, held ? &*held : nullptr};
     const auto outcomes = TRY(
         carry_out_all(store, intent, skel, complete, links,
                       must_lift(seal) && held && engine.quiesce != Quiesce::off ? Tenants::are_still : Tenants::may_run,
                       held ? Further::carry_out : Further::leave, After::crash));
-    if (held) TRY(held->release());
     for (const auto& [name, outcome] : outcomes) {
       std::string line = "vserver " + name + ": relink was finished";
       if (!outcome.left.empty()) line += ", " + std::to_string(outcome.left.size()) + " paths are left to the next";
@@ -341,8 +346,11 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
   if (last.value("phase", "").empty())
     for (const std::string& name : names_of(first.at("vservers")))
       lines.push_back("vserver " + name + ": relink was undone");
-  for (const auto& [name, line] : TRY(remove_all_slots(store, intent.id(), names_of(first.at("vservers")))))
+  if (!apply && must_lift(seal)) held = hold_tenants(store, skel, records, engine);
+  const InTurn in_turn = held ? held->in_turn() : InTurn();
+  for (const auto& [name, line] : TRY(remove_all_slots(store, intent.id(), names_of(first.at("vservers")), in_turn)))
     lines.push_back("vserver " + name + ": " + line);
+  if (held) TRY(held->release());
   TRY(staging_to_trash(store, intent));
   TRY(intent.close());
   return lines;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/quiesce/quiescence.h"
 #include "engine/relink/carry_out.h"
 #include "engine/relink/stage.h"
 #include "engine/txn/journal.h"
@@ -27,9 +28,9 @@ struct Applied {
 
 /// Stages and carries out the plans of several vservers, in parallel; saves their records. Plans without steps only
 /// save the record. Gives an entry for every vserver, by name. The locks of skel and vservers are held by the caller,
-/// and whoever runs in them and shares sealed inodes is held still.
+/// and `quiescence` is of whoever runs in them and shares sealed inodes.
 [[nodiscard]] Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingShared& shared,
                                                                  const std::vector<const Planned*>& planned,
-                                                                 Tenants tenants);
+                                                                 Tenants tenants, Quiescence& quiescence);
 
 }  // namespace vskel

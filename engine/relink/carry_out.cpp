@@ -49,7 +49,7 @@ class CarryOut::Carrier {
       : request_(request),
         skel_(request.links.skel),
         root_(request.root),
-        slots_(request.slots, request.links.seals),
+        slots_(request.slots, request.links),
         proof_(request.links.skel, request.slots, request.after_crash),
         links_(request.links),
         further_(request.further) {}

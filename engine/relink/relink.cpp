@@ -67,7 +67,7 @@ class Run {
     if (request_.anywhere) by_content_.emplace(*view_);
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
     StagingShared shared{*view_,
-                         {skel_, view_->newest().generation(), *executor, seal_, LiftedSeals(seal_), {}},
+                         {skel_, view_->newest().generation(), *executor, seal_, LiftedSeals(seal_), {}, nullptr},
                          store_.paths().vservers};
     if (request_.engine.progress != nullptr)
       request_.engine.progress->total = 2 * members_.size();  // to plan and to do
@@ -240,7 +240,9 @@ class Run {
     changed_something_ = true;
     const auto applied =
         TRY(apply_plans(store_, shared, working,
-                        holds && request_.engine.quiesce != Quiesce::off ? Tenants::are_still : Tenants::may_run));
+                        holds && request_.engine.quiesce != Quiesce::off ? Tenants::are_still : Tenants::may_run,
+                        quiescence));
+    shared.links.quiescence = nullptr;
     TRY(quiescence.release());
     for (Member& member : group)
       if (const auto found = applied.find(member.before.name); found != applied.end()) take_in(member, found->second);

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "engine/issue/executor.h"
+#include "engine/quiesce/quiescence.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/skel.h"
 #include "engine/tree/directory_chain.h"
@@ -22,6 +23,13 @@ struct LinkShared {
   SealKind seal;
   LiftedSeals seals;
   std::shared_mutex leaders;  ///< one replaces an inode that has all its names while nobody links
+  /// Of those who share inodes: a turn is taken for every link, and for every name that moves in a vserver.
+  Quiescence* quiescence = nullptr;
+
+  /// Not while `leaders` is locked. Also when this process is asked to end: names may have to go back.
+  [[nodiscard]] Result<Quiescence::Turn> turn() const;
+  /// Seals again what was lifted in a turn.
+  [[nodiscard]] Result<> restore(const DirFd& dir, Name name, std::uint64_t inode);
 };
 
 /// Links one file after the other: the next is mostly near the last. Not thread-safe: one for each task.

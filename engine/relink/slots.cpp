@@ -32,16 +32,17 @@ Result<DirFd> open_slots(const DirFd& root, const std::string& operation) {
   return opened;
 }
 
-Result<> remove_slots(const DirFd& root, const std::string& operation) {
+Result<> remove_slots(const DirFd& root, const std::string& operation, const InTurn& in_turn) {
   const std::string text = slots_name(operation);
   const Name name = *Name::check(text);
   if (!TRY(sys::stat_if_there(root, name))) return {};
   const sys::Stat before = TRY(sys::stat(root));
-  TRY(remove_tree(root, name));
+  TRY(remove_tree(root, name, in_turn));
   return keep_times(root, before);
 }
 
 Result<> Slots::put(const StagedStep& step, const DirFd& dir, Name name) {
+  const auto turn = TRY(shared_.turn());
   const Name slot = of(step);
   TRY(lift(step.slot_sealed, dir_, slot, step.slot_inode));
   auto renamed = sys::rename_new(dir_, slot, dir, name);
@@ -50,6 +51,7 @@ Result<> Slots::put(const StagedStep& step, const DirFd& dir, Name name) {
 }
 
 Result<> Slots::take(const StagedStep& step, const DirFd& dir, Name name) {
+  const auto turn = TRY(shared_.turn());
   const Name slot = of(step);
   TRY(lift(step.mine.sealed, dir, name, step.mine.inode));
   auto renamed = sys::rename_new(dir, name, dir_, slot);
@@ -58,6 +60,7 @@ Result<> Slots::take(const StagedStep& step, const DirFd& dir, Name name) {
 }
 
 Result<> Slots::exchange(const StagedStep& step, const DirFd& dir, Name name) {
+  const auto turn = TRY(shared_.turn());
   const Name slot = of(step);
   TRY(lift(step.mine.sealed, dir, name, step.mine.inode));
   auto lifted = lift(step.slot_sealed, dir_, slot, step.slot_inode);
@@ -70,12 +73,13 @@ Result<> Slots::exchange(const StagedStep& step, const DirFd& dir, Name name) {
 }
 
 Result<> Slots::exchange_back(const StagedStep& step, const DirFd& dir, Name name) {
+  const auto turn = TRY(shared_.turn());
   const Name slot = of(step);
   TRY(lift(step.slot_sealed, dir, name, step.slot_inode));
   auto exchanged = sys::exchange(dir_, slot, dir, name);
   if (!exchanged && exchanged.error().code == ENOENT) {
     exchanged = sys::rename_new(dir_, slot, dir, name);
-    if (step.slot_sealed) seals_.leave(step.slot_inode);
+    if (step.slot_sealed) shared_.seals.leave(step.slot_inode);
     return exchanged ? sys::make_dir(dir_, slot, 0700) : exchanged;
   }
   if (exchanged && TRY(sys::stat(dir_, slot)).inode != step.slot_inode) {
@@ -87,6 +91,7 @@ Result<> Slots::exchange_back(const StagedStep& step, const DirFd& dir, Name nam
 }
 
 Result<> Slots::take_back(const StagedStep& step, const DirFd& dir, Name name) {
+  const auto turn = TRY(shared_.turn());
   const Name slot = of(step);
   const auto stat = TRY(sys::stat_if_there(dir, name));
   if (!stat || stat->inode != step.slot_inode) return {};
@@ -97,6 +102,7 @@ Result<> Slots::take_back(const StagedStep& step, const DirFd& dir, Name name) {
 }
 
 Result<> Slots::put_back(const StagedStep& step, const DirFd& dir, Name name) {
+  const auto turn = TRY(shared_.turn());
   return sys::rename_new(dir_, of(step), dir, name);
 }
 

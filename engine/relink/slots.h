@@ -1,5 +1,6 @@
 // The slots of one vserver's staged steps: what comes lies in them, and once names have moved, what was there. Each
-// function of Slots is one move between a slot and the vserver, with the seals of the skel's inodes lifted around it.
+// function of Slots is one move between a slot and the vserver, in a turn, with the seals of the skel's inodes lifted
+// around it.
 #pragma once
 
 #include <string>
@@ -7,6 +8,7 @@
 #include "engine/relink/skel_links.h"
 #include "engine/relink/staged_step.h"
 #include "engine/sys/kernel.h"
+#include "engine/tree/in_turn.h"
 
 namespace vskel {
 
@@ -17,12 +19,12 @@ namespace vskel {
 /// Closed where they are not there.
 [[nodiscard]] Result<DirFd> open_slots(const DirFd& root, const std::string& operation);
 /// With all that lies in them; content if they are not there. An error where the tenant puts things into them.
-[[nodiscard]] Result<> remove_slots(const DirFd& root, const std::string& operation);
+[[nodiscard]] Result<> remove_slots(const DirFd& root, const std::string& operation, const InTurn& in_turn);
 
 /// All that it is made with outlives it. Errors are the kernel's; a seal that can't be set again is one, too.
 class Slots {
  public:
-  Slots(const DirFd& dir, LiftedSeals& seals) : dir_(dir), seals_(seals) {}
+  Slots(const DirFd& dir, LinkShared& shared) : dir_(dir), shared_(shared) {}
 
   [[nodiscard]] const DirFd& dir() const { return dir_; }
   [[nodiscard]] static Name of(const StagedStep& step) { return *Name::check(step.slot); }
@@ -44,14 +46,14 @@ class Slots {
 
  private:
   [[nodiscard]] Result<> lift(bool sealed, const DirFd& dir, Name name, std::uint64_t inode) {
-    return sealed ? seals_.lift(dir, name, inode) : Result<>{};
+    return sealed ? shared_.seals.lift(dir, name, inode) : Result<>{};
   }
   [[nodiscard]] Result<> restore(bool sealed, const DirFd& dir, Name name, std::uint64_t inode) {
-    return sealed ? seals_.restore(dir, name, inode) : Result<>{};
+    return sealed ? shared_.restore(dir, name, inode) : Result<>{};
   }
 
   const DirFd& dir_;
-  LiftedSeals& seals_;
+  LinkShared& shared_;
 };
 
 }  // namespace vskel

@@ -18,6 +18,16 @@ Result<bool> may_be_shared(const WalkDirectory& directory, const WalkEntry& entr
   return is_linkable(stat, TRY(sys::xattrs(directory.top(), entry.name)));
 }
 
+Result<> prove_no_writer(const DirFd& dir, Name name) {
+  const Fd file = TRY(sys::open_trusted_file(dir, name));
+  if (!TRY(is_sealed(file, TRY(sys::stat(file))))) return {};
+  auto lease = sys::take_read_lease(file);
+  if (!lease && lease.error().code == EINVAL) return {};
+  if (TRY(std::move(lease))) return {};
+  return fail("seal", sys::path_of(file),
+              "a process has it open for writing since before it was sealed; end that process, then verify");
+}
+
 }  // namespace
 
 Result<std::uint64_t> seal_again(const DirFd& global, SealKind seal) {
@@ -60,16 +70,11 @@ Result<Guarded> count_guarded(const DirFd& tree, const Guard& guard) {
   return Guarded{linkable.load(), held.load()};
 }
 
-Result<> prove_no_writers_below(const DirFd& tree) {
-  return for_each_file(tree, [](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+Result<> prove_no_writers_below(const DirFd& tree, const InTurn& in_turn) {
+  return for_each_file(tree, [&in_turn](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
     if (entry.type != sys::FileType::regular) return {};
-    const Fd file = TRY(sys::open_trusted_file(directory.top(), entry.name));
-    if (!TRY(is_sealed(file, TRY(sys::stat(file))))) return {};
-    auto lease = sys::take_read_lease(file);
-    if (!lease && lease.error().code == EINVAL) return {};
-    if (TRY(std::move(lease))) return {};
-    return fail("seal", sys::path_of(file),
-                "a process has it open for writing since before it was sealed; end that process, then verify");
+    const auto prove = [&] { return prove_no_writer(directory.top(), entry.name); };
+    return in_turn ? in_turn(prove) : prove();
   });
 }
 

@@ -4,6 +4,7 @@
 #include "engine/model/sharing.h"
 #include "engine/seal/guard/guard.h"
 #include "engine/sys/kernel.h"
+#include "engine/tree/in_turn.h"
 
 namespace vskel {
 
@@ -24,8 +25,8 @@ struct Guarded {
 
 /// An error that names the file if a sealed file below `tree` is open for writing: then somebody has a descriptor from
 /// before it was sealed, by which he writes on XFS, btrfs and tmpfs (ext4 refuses). A read lease tells (fcntl(2));
-/// nothing is proved where the file system has none. Runs inside the caller's TBB arena or on its own.
-[[nodiscard]] Result<> prove_no_writers_below(const DirFd& tree);
+/// nothing is proved where the file system has none. Each is looked at in a turn. Runs inside the caller's TBB arena or on its own.
+[[nodiscard]] Result<> prove_no_writers_below(const DirFd& tree, const InTurn& in_turn);
 
 /// Takes the seal, whichever it is, off every file below `tree`, which no vserver shares, that has a name below
 /// `staged` too: a merged tree, whose new files a split sealed before it was undone. Flags of all others are somebody's

@@ -53,7 +53,7 @@ Result<GenerationReport> change_generation(const Store& store, const GenerationR
           {{"phase", staged->report.new_generation ? "publish" : "unchanged"}, {"set_aside", staged->set_aside_name}});
     if (!announced) staged = std::unexpected(std::move(announced).error());
   }
-  auto finished = finish_generation(store, intent, Trash::empty, {});
+  auto finished = finish_generation(store, intent, Trash::empty, {}, &quiescence);
   if (!staged) return std::unexpected(std::move(staged).error());
   TRY(finished);
   TRY(quiescence.release());

@@ -109,11 +109,13 @@ Result<> move_back(const DirFd& files, Part part, const Skel& skel, Quiescence& 
 /// One operation of split-skel or rollback, being brought to its end.
 class Finish {
  public:
-  Finish(const Store& store, Intent& intent, Trash trash, const HoldTenants& hold_tenants, const Skel& skel)
+  Finish(const Store& store, Intent& intent, Trash trash, const HoldTenants& hold_tenants, Quiescence* held,
+         const Skel& skel)
       : store_(store),
         intent_(intent),
         trash_(trash),
         hold_tenants_(hold_tenants),
+        held_(held),
         skel_(skel),
         merged_(merged_name(skel.name())) {}
 
@@ -137,7 +139,7 @@ class Finish {
     }
     TRY(sys::sync_file_system(store_.vservers()));
     TRY(trash_ == Trash::leave ? staging_to_trash(store_, intent_)
-                               : remove_tree(store_.staging(), *Name::check(intent_.id())));
+                               : remove_tree(store_.staging(), *Name::check(intent_.id()), in_turn()));
     TRY(empty_own_trash());
     TRY(intent_.close());
     return outcome;
@@ -228,7 +230,8 @@ class Finish {
     Quiescence quiescence;
     if (files.open()) {
       if (hold_tenants_ && TRY(has_sealed_to_move_back(files, skel_))) quiescence = TRY(hold_tenants_(skel_));
-      for (const Part part : {Part::global_part, Part::local_part}) TRY(move_back(files, part, skel_, quiescence));
+      Quiescence& turns = held_ != nullptr ? *held_ : quiescence;
+      for (const Part part : {Part::global_part, Part::local_part}) TRY(move_back(files, part, skel_, turns));
     }
     const std::string seal = intent_.records().front().value("seal", "none");
     if (seal != "immutable" && seal != "guard") return {};
@@ -240,13 +243,15 @@ class Finish {
     return merged.open() && staged.open() ? unseal_staged(merged, staged) : Result<>{};
   }
 
+  [[nodiscard]] InTurn in_turn() const { return held_ != nullptr ? held_->in_turn() : InTurn(); }
+
   Result<> empty_own_trash() {
     if (trash_ == Trash::leave) return {};
     const Lock lock = TRY(Lock::take(store_, "trash", sys::Wait::yes));
     for (const std::string& name :
          {merged_, std::string(kMergedAccounts.view()), std::string("global.bak"), std::string("local.bak")}) {
       const std::string target = intent_.id() + "." + name;
-      TRY(remove_tree(store_.trash(), *Name::check(target)));
+      TRY(remove_tree(store_.trash(), *Name::check(target), in_turn()));
     }
     return {};
   }
@@ -255,6 +260,7 @@ class Finish {
   Intent& intent_;
   const Trash trash_;
   const HoldTenants& hold_tenants_;
+  Quiescence* const held_;
   const Skel& skel_;
   const std::string merged_;
 };
@@ -271,12 +277,18 @@ Result<NextGeneration> NextGeneration::begin(const Skel& skel, const DirFd& stag
   return next;
 }
 
+Result<> NextGeneration::seal(const DirFd& dir, Name name, std::uint64_t inode) {
+  auto sealed = seals_->restore(dir, name, inode);
+  if (!sealed) quiescence_->keep_still();
+  return sealed;
+}
+
 Result<bool> NextGeneration::link(const DirFd& source, Name source_name, const DirFd& target, Name name) {
   const sys::Stat stat = TRY(sys::stat(source, source_name));
   const auto turn = TRY(quiescence_->turn());
   const bool lifted = TRY(seals_->lift_if_sealed(source, source_name, stat.inode));
   auto linked = sys::link(source, source_name, target, name);
-  if (lifted) TRY(seals_->restore(source, source_name, stat.inode));
+  if (lifted) TRY(seal(source, source_name, stat.inode));
   if (linked) return true;
   if (linked.error().code == EMLINK) return false;
   return std::unexpected(std::move(linked).error());
@@ -287,7 +299,7 @@ Result<> NextGeneration::unlink(const DirFd& source, Name source_name, const Dir
   const auto turn = TRY(quiescence_->turn());
   const bool lifted = TRY(seals_->lift_if_sealed(source, source_name, stat.inode));
   auto gone = sys::unlink(target, name);
-  if (lifted) TRY(seals_->restore(source, source_name, stat.inode));
+  if (lifted) TRY(seal(source, source_name, stat.inode));
   return gone;
 }
 
@@ -311,7 +323,7 @@ Result<> NextGeneration::move_old(const DirFd& source, Name name, const sys::Sta
   const auto turn = TRY(quiescence_->turn());
   const bool lifted = TRY(seals_->lift_if_sealed(source, name, stat.inode));
   auto moved = sys::rename_new(source, name, target, name);
-  if (lifted) TRY(seals_->restore(moved ? target : source, name, stat.inode));
+  if (lifted) TRY(seal(moved ? target : source, name, stat.inode));
   return moved;
 }
 
@@ -340,10 +352,10 @@ Result<> NextGeneration::write(const std::function<Result<>(ManifestWriter& writ
   return writer.finish();
 }
 
-Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash,
-                                      const HoldTenants& hold_tenants) {
+Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash, const HoldTenants& hold_tenants,
+                                      Quiescence* held) {
   const Skel skel = TRY(Skel::open(store, TRY(SkelName::parse(intent.records().front().value("skel", "")))));
-  return Finish(store, intent, trash, hold_tenants, skel).run();
+  return Finish(store, intent, trash, hold_tenants, held, skel).run();
 }
 
 }  // namespace vskel

@@ -54,6 +54,7 @@ class NextGeneration {
         executor_(&executor),
         quiescence_(&quiescence),
         seals_(std::make_unique<LiftedSeals>(seal)) {}
+  [[nodiscard]] Result<> seal(const DirFd& dir, Name name, std::uint64_t inode);
   [[nodiscard]] Result<> move_old(const DirFd& source, Name name, const sys::Stat& stat, const DirFd& target);
   const Skel* skel_;
   const DirFd* staging_;
@@ -73,9 +74,9 @@ enum class Trash { empty, leave };
 
 /// Of split-skel and rollback. Publishes what was staged if the intent says that all of it was complete ("phase":
 /// "publish"); "unchanged" takes a merge back without a trace; else undoes it, for which a seal may have to be lifted:
-/// `hold_tenants` is empty where the caller holds them. Removes the staging and closes the intent. Idempotent. Gives
+/// in turns of `held`, or where that is null, of what `hold_tenants` gives. Removes the staging and closes the intent. Idempotent. Gives
 /// one line.
 [[nodiscard]] Result<std::string> finish_generation(const Store& store, Intent& intent, Trash trash,
-                                                    const HoldTenants& hold_tenants);
+                                                    const HoldTenants& hold_tenants, Quiescence* held = nullptr);
 
 }  // namespace vskel

@@ -3,8 +3,9 @@
 // decisions are shared by the whole group. A destination's directory belongs to this one task, and what the visit makes
 // in it (subdirectories too) is all that will ever be made in it, so that its times can be set at once.
 //
-// Seals that forbid linking are lifted for the names of one directory, and restored before the next. What is sealed is
-// of the link class, so that the one call that reads the flag (file_getattr(2)) takes the place of a stat.
+// Seals that forbid linking are lifted for some hundred names of one directory, and restored before the next: while
+// they are off, others are still. So what may be linked comes first, and nothing else happens between. What is sealed
+// is of the link class, so that the one call that reads the flag (file_getattr(2)) takes the place of a stat.
 
 #include "engine/skel/populate.h"
 
@@ -26,6 +27,8 @@ namespace vskel {
 namespace {
 
 constexpr std::uint8_t kGlobalLayer = 0, kStaticLayer = 2;
+/// Names that are made of inodes whose seals are off: some ten milliseconds.
+constexpr std::size_t kMostNamesInTurn = 2048;
 
 /// The directories of a group of destinations that belong to one directory of the skel.
 struct Targets {
@@ -64,20 +67,32 @@ class DirectoryPlan {
   /// Of a plan that was given up: what it lifted is sealed again, as far as that goes; recover sees to the rest.
   ~DirectoryPlan() { (void)restore_seals(); }
 
+  /// Whether it is one of those that are added first.
+  [[nodiscard]] bool may_be_linked(const WalkEntry& entry) const {
+    return entry.type == sys::FileType::regular && entry.layer == kGlobalLayer &&
+           shared_.request.share == Share::hardlink;
+  }
+
+  /// Of one that may be linked: what is sealed is.
+  Result<> add_if_sealed(const WalkEntry& entry, std::vector<const WalkEntry*>& others) {
+    TRY(sys::may_go_on());
+    const DirFd& source = directory_.layers[entry.layer];
+    TRY(take_turn());
+    // build-skel seals what may be shared and nothing else: the flag answers, and is off already for the link.
+    if (!TRY(shared_.seals.lift_if_sealed(source, entry.name, entry.inode))) {
+      others.push_back(&entry);
+      return {};
+    }
+    return add_lifted_link(entry, source);
+  }
+
   Result<> add(const WalkEntry& entry) {
     TRY(sys::may_go_on());
+    TRY(flush_links());
     if (entry.type == sys::FileType::socket) return {};
     // Static is edited in place, by tools that leave the hashes of before beside it.
     if (entry.layer == kStaticLayer && is_account_leftover(directory_.path_to(entry.name))) return {};
     const DirFd& source = directory_.layers[entry.layer];
-    const bool may_be_linked =
-        entry.type == sys::FileType::regular && entry.layer == kGlobalLayer && shared_.request.share == Share::hardlink;
-    // build-skel seals what may be shared and nothing else: the flag answers, and is off already for the link.
-    if (may_be_linked) TRY(take_turn());
-    if (may_be_linked && TRY(shared_.seals.lift_if_sealed(source, entry.name, entry.inode))) {
-      add_lifted_link(entry, source);
-      return {};
-    }
     const sys::Stat stat = TRY(sys::stat(source, entry.name));
     if (stat.type == sys::FileType::regular) return add_file(entry, source, stat);
     if (entry.type == sys::FileType::directory) {
@@ -149,14 +164,15 @@ class DirectoryPlan {
 
   Result<> add_link(const WalkEntry& entry, const DirFd& source, const sys::Stat& stat) {
     if (shared_.request.seal == SealKind::none) TRY(clear_any_seal(source, entry.name, stat));
+    TRY(take_turn());
     TRY(shared_.seals.lift(source, entry.name, entry.inode));
-    add_lifted_link(entry, source);
-    return {};
+    return add_lifted_link(entry, source);
   }
 
-  void add_lifted_link(const WalkEntry& entry, const DirFd& source) {
+  Result<> add_lifted_link(const WalkEntry& entry, const DirFd& source) {
     lifted_.push_back({&source, entry.name, entry.inode});
-    push(LinkName{entry.name, &source, entry.name}, Kind::link, 0);
+    links_.emplace_back(LinkName{entry.name, &source, entry.name});
+    return links_.size() * targets_.all.size() < kMostNamesInTurn ? Result<>{} : flush_links();
   }
 
   CopyBy copy_by(const WalkEntry& entry) const {
@@ -278,10 +294,19 @@ class DirectoryPlan {
     return {};
   }
 
-  /// The batch, for every destination; then the seals of what it linked are on again.
+  /// What is linked, for every destination; then the seals are on again.
+  Result<> flush_links() {
+    if (links_.empty()) return restore_seals();
+    const std::vector kinds(links_.size(), std::pair{Kind::link, std::uint64_t{0}});
+    for (Targets::Target& target : targets_.all) issue(target, links_, kinds);
+    links_.clear();
+    return restore_seals();
+  }
+
+  /// The batch, for every destination.
   Result<> flush() {
+    auto outcome = flush_links();
     for (Targets::Target& target : targets_.all) issue(target, operations_, kinds_);
-    auto outcome = restore_seals();
     operations_.clear();
     kinds_.clear();
     metadata_.clear();
@@ -299,6 +324,7 @@ class DirectoryPlan {
       if (!restored && outcome) outcome = std::move(restored);
     }
     lifted_.clear();
+    if (!outcome && shared_.request.quiescence != nullptr) shared_.request.quiescence->keep_still();
     turn_.reset();
     return outcome;
   }
@@ -308,6 +334,7 @@ class DirectoryPlan {
   Targets& targets_;
   std::vector<Operation> operations_;
   std::vector<std::pair<Kind, std::uint64_t>> kinds_;
+  std::vector<Operation> links_;
   std::vector<Lifted> lifted_;
   std::optional<Quiescence::Turn> turn_;  ///< from before the first of them until all are sealed again
   std::vector<Subdirectory> subdirectories_;
@@ -345,7 +372,14 @@ Result<> visit(Population& shared, Walk& walk, const std::shared_ptr<const WalkD
   Metadata metadata = std::move(place->metadata);
   metadata.xattrs = TRY(sys::xattrs(directory->top()));
   DirectoryPlan plan(shared, *directory, *targets);
-  for (const WalkEntry& entry : directory->entries) TRY(plan.add(entry));
+  std::vector<const WalkEntry*> others;
+  for (const WalkEntry& entry : directory->entries) {
+    if (plan.may_be_linked(entry))
+      TRY(plan.add_if_sealed(entry, others));
+    else
+      others.push_back(&entry);
+  }
+  for (const WalkEntry* entry : others) TRY(plan.add(*entry));
   TRY(plan.finish(metadata, place->fresh));
   for (DirectoryPlan::Subdirectory& subdirectory : plan.subdirectories()) {
     auto below = std::make_shared<Place>(targets, std::move(subdirectory.metadata), Fresh::yes);

@@ -60,6 +60,8 @@ Result<Guarded> count_guarded_of(const Skel& skel, const Guard& guard) {
   return sum;
 }
 
-Result<> prove_no_writers(const Skel& skel) { return for_each_shared_tree(skel, prove_no_writers_below); }
+Result<> prove_no_writers(const Skel& skel, const InTurn& in_turn) {
+  return for_each_shared_tree(skel, [&](const DirFd& tree) { return prove_no_writers_below(tree, in_turn); });
+}
 
 }  // namespace vskel

@@ -16,7 +16,7 @@ namespace vskel {
 [[nodiscard]] Result<Guarded> count_guarded_of(const Skel& skel, const Guard& guard);
 
 /// An error that names the file if any sealed file of those trees is open for writing: by a descriptor from before it
-/// was sealed. Runs inside the caller's TBB arena or on its own.
-[[nodiscard]] Result<> prove_no_writers(const Skel& skel);
+/// was sealed. Each is looked at in a turn. Runs inside the caller's TBB arena or on its own.
+[[nodiscard]] Result<> prove_no_writers(const Skel& skel, const InTurn& in_turn = {});
 
 }  // namespace vskel

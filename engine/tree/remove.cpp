@@ -28,6 +28,7 @@ constexpr std::uint32_t kProtecting = sys::kImmutableFlag | sys::kAppendFlag;
 
 struct Removal {
   const DirFd& top;      ///< where the tree stands
+  const InTurn& in_turn;
   std::uint64_t device;  ///< of `top`, where there may be subvolumes; else 0
   TaskGroup tasks;
   std::atomic<unsigned> moved_up{0};
@@ -74,10 +75,11 @@ Result<> unlink_protected(const DirFd& dir, Name name) {
   }
 }
 
-Result<> unlink_any(const DirFd& dir, Name name) {
+Result<> unlink_any(const DirFd& dir, Name name, const InTurn& in_turn) {
   auto gone = sys::unlink_if_there(dir, name);
-  if (!gone && (gone.error().code == EPERM || gone.error().code == EACCES)) return unlink_protected(dir, name);
-  return gone;
+  if (gone || (gone.error().code != EPERM && gone.error().code != EACCES)) return gone;
+  const auto unlink = [&] { return unlink_protected(dir, name); };
+  return in_turn ? in_turn(unlink) : unlink();
 }
 
 Result<> remove_dir_any(const DirFd& parent, const DirFd* self, Name name) {
@@ -167,7 +169,7 @@ Result<> empty(const std::shared_ptr<Node>& node) {
   const Listing listing = TRY(Listing::read(node->dir));
   for (const Listed& listed : listing.entries()) {
     if (listed.type != sys::FileType::directory) {
-      if (auto gone = unlink_any(node->dir, listed.name); !gone) {
+      if (auto gone = unlink_any(node->dir, listed.name, node->removal.in_turn); !gone) {
         node->stays = true;
         node->removal.note(std::move(gone).error());
       }
@@ -194,13 +196,13 @@ void visit(const std::shared_ptr<Node>& node) {
 
 }  // namespace
 
-Result<> remove_tree(const DirFd& dir, Name name) {
+Result<> remove_tree(const DirFd& dir, Name name, const InTurn& in_turn) {
   const auto stat = TRY(sys::stat_if_there(dir, name));
   if (!stat) return {};
-  if (stat->type != sys::FileType::directory) return unlink_any(dir, name);
+  if (stat->type != sys::FileType::directory) return unlink_any(dir, name, in_turn);
   const bool has_subvolumes = TRY(sys::file_system(dir)).type == "btrfs";
   const std::uint64_t device = has_subvolumes ? TRY(sys::stat(dir)).device : 0;
-  Removal removal{dir, device, {}, {}, {}, {}};
+  Removal removal{dir, in_turn, device, {}, {}, {}, {}};
   removal.tasks.run_and_wait(
       [&] { visit(std::make_shared<Node>(removal, nullptr, std::string(name.view()), 0, nullptr)); });
   if (removal.error) return std::unexpected(std::move(*removal.error));

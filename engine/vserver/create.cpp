@@ -400,10 +400,8 @@ Result<> back_to_recorded_seal(const Store& store, const Skel& skel, SealKind se
   return {};
 }
 
-/// Whether the tenants that share inodes with the staging are held still.
-enum class Held { yes, perhaps_not };
-
-Result<PublishOutcome> finish(const Store& store, Intent& intent, Held held) {
+/// `quiescence`: of the tenants that share inodes with the staging; null: what is in it goes when they are still.
+Result<PublishOutcome> finish(const Store& store, Intent& intent, Quiescence* quiescence) {
   const sys::Undoing to_the_end;
   const nlohmann::json first = intent.records().front(), last = intent.records().back();
   const std::string phase = last.value("phase", "");
@@ -428,7 +426,7 @@ Result<PublishOutcome> finish(const Store& store, Intent& intent, Held held) {
   if (phase.empty())
     for (const auto& member : first.at("vservers"))
       out.lines.push_back("vserver " + member.value("name", "") + ": creation was undone");
-  TRY(held == Held::yes ? remove_tree(store.staging(), id) : staging_to_trash(store, intent));
+  TRY(quiescence != nullptr ? remove_tree(store.staging(), id, quiescence->in_turn()) : staging_to_trash(store, intent));
   TRY(intent.close());
   return out;
 }
@@ -571,7 +569,7 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
     if (durable) durable = intent.record(publish_record(*staged));
     if (!durable) staged = std::unexpected(std::move(durable).error());
   }
-  auto finished = finish(store, intent, Held::yes);
+  auto finished = finish(store, intent, &quiescence);
   if (auto released = quiescence.release(); !released && finished) finished = std::unexpected(released.error());
   if (!staged) return std::unexpected(std::move(staged).error());
   PublishOutcome published = TRY(std::move(finished));
@@ -588,7 +586,7 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
 }  // namespace
 
 Result<std::vector<std::string>> finish_creation(const Store& store, Intent& intent) {
-  return TRY(finish(store, intent, Held::perhaps_not)).lines;
+  return TRY(finish(store, intent, nullptr)).lines;
 }
 
 Result<CreateReport> create_vservers(const Store& store, const CreateRequest& request) {

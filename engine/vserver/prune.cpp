@@ -107,8 +107,7 @@ Result<PruneReport> prune_locked(const Store& store, const Skel& skel, const Eng
   Result<> emptied;
   for (const Name name : going) {
     const std::string trash = intent.id() + "." + std::string(name.view());
-    const auto turn = quiescence.turn();
-    emptied = turn ? remove_tree(store.trash(), *Name::check(trash)) : std::unexpected(turn.error());
+    emptied = remove_tree(store.trash(), *Name::check(trash), quiescence.in_turn());
     if (!emptied) break;
   }
   auto released = quiescence.release();

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <map>
+#include <mutex>
 #include <set>
 #include <span>
 
@@ -139,15 +140,18 @@ Result<Finished> finish_vservers(const Store& store, Intent& intent, const Engin
   const Lock lock = TRY(Lock::take(store, "trash", sys::Wait::yes));
   auto quiescence = hold_all_tenants(store, engine);
   Finished out;
+  std::mutex mutex;  // guards out.not_held
   for (const auto& member : members) {
     const std::string name = member.value("name", ""), trash = trash_name(intent, name);
-    const auto turn = quiescence ? quiescence->turn() : std::unexpected(quiescence.error());
-    if (turn) {
-      if (auto gone = remove_tree(store.trash(), *Name::check(trash)); !gone)
-        out.left.emplace(name, std::move(gone).error());
-    } else {
+    const InTurn in_turn = [&](const std::function<Result<>()>& work) -> Result<> {
+      const auto turn = quiescence ? quiescence->turn() : std::unexpected(quiescence.error());
+      if (turn) return work();
+      const std::scoped_lock guard(mutex);
       out.not_held = turn.error();
-    }
+      return std::unexpected(turn.error());
+    };
+    auto gone = out.not_held ? std::unexpected(*out.not_held) : remove_tree(store.trash(), *Name::check(trash), in_turn);
+    if (!gone && !out.not_held) out.left.emplace(name, std::move(gone).error());
     out.lines.push_back("vserver " + name + ": removal was finished");
   }
   auto released = quiescence ? quiescence->release() : Result<>();
@@ -263,9 +267,9 @@ Result<std::vector<std::string>> empty_trash(const Store& store, const EngineOpt
   if (!quiescence) return lines;
   const Listing listing = TRY(names_in_trash());
   for (const Listed& listed : listing.entries()) {
-    const auto turn = TRY(quiescence->turn());
+    TRY(sys::may_go_on());
     const sys::Unfinished unfinished;  // seals are lifted, and no intent says so
-    const auto gone = remove_tree(store.trash(), listed.name);
+    const auto gone = remove_tree(store.trash(), listed.name, quiescence->in_turn());
     lines.push_back("trash: " + std::string(listed.name.view()) +
                     (gone ? " was emptied" : " could not be emptied: " + gone.error().line()));
   }

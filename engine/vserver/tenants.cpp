@@ -20,7 +20,7 @@ Result<> add_sealed_tenants(const Store& store, const std::vector<Record>& recor
   return {};
 }
 
-QuiesceRequest request_of(const EngineOptions& engine, std::function<Result<>()> prove) {
+QuiesceRequest request_of(const EngineOptions& engine, std::function<Result<>(const InTurn&)> prove) {
   return {engine.quiesce, engine.trusted, engine.wait, engine.say, std::move(prove)};
 }
 
@@ -55,8 +55,8 @@ Result<Quiescence> hold_tenants(const Store& store, const Skel& skel, const std:
   std::vector<Tenant> tenants;
   TRY(add_sealed_tenants(store, records, tenants));
   // The skel is opened anew: a split has other trees in their places by then.
-  const auto prove = [&store, name = skel.name()]() -> Result<> {
-    return prove_no_writers(TRY(Skel::open(store, name)));
+  const auto prove = [&store, name = skel.name()](const InTurn& in_turn) -> Result<> {
+    return prove_no_writers(TRY(Skel::open(store, name)), in_turn);
   };
   return Quiescence::hold(store, std::move(tenants), request_of(engine, prove));
 }

@@ -424,7 +424,7 @@ const std::vector<std::pair<std::string, Strings>> kRooms{
     {"seal", {"model", "sys", "tree"}},
     {"txn", {"sys", "tree"}},
     {"accounts", {"sys"}},
-    {"quiesce", {"model", "sys", "txn"}},
+    {"quiesce", {"model", "sys", "tree", "txn"}},
     {"packages", {"sys"}},
     {"skel",
      {"accounts", "content", "issue", "manifest", "model", "packages", "quiesce", "seal", "sys", "tree", "txn"}},

@@ -247,6 +247,14 @@ TEST_P(InterruptedTest, Rollback) {
   interrupt({"rollback", "base", "1"}, [this](int round) { make_generation(round); });
 }
 
+TEST_P(InterruptedTest, Prune) {
+  calls_ = "unlinkat";
+  interrupt({"prune", "base"}, [this](int round) {
+    make_generation(round);
+    succeed({"relink", "base"});
+  });
+}
+
 TEST_P(LongSignalTest, CtrlZStopsItWhenAllIsSealedAndEverybodyRuns) {
   for (const int then : {0, SIGTERM}) {
     SCOPED_TRACE(then);
