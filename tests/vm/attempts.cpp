@@ -8,29 +8,42 @@
 //   attempts rate PATH SECONDS      opens PATH for writing and closes it, over and over: opens per second
 //   attempts fill DIR COUNT         makes COUNT small files DIR/N/M, a thousand in each directory
 //   attempts race PATH SECONDS      opens PATH for writing over and over; who gets in writes "R"; says how often
+//   attempts lease DIR              tries a write lease and an exclusive flock on every file in DIR by a descriptor for
+//                                   reading, then the same for reading, and says how many of each it got; keeps what it
+//                                   has until the end of standard input
+//   attempts opens DIR              opens every file in DIR for reading and says how long the slowest took; not more
+//                                   than ten seconds in all
+//   attempts older PATH             loads no program, but pins maps as a guard before version 0.2 has them: PATH is
+//                                   sealed, and seven opens were refused
 //
 // Nothing of the engine is used: what judges it must not share its faults.
 
 #include <fcntl.h>
+#include <linux/bpf.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/time.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <utime.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -268,6 +281,91 @@ int fill(const std::string& dir, int count) {
   return 0;
 }
 
+std::vector<std::string> files_in(const std::string& dir) {
+  std::vector<std::string> out;
+  for (const auto& entry : std::filesystem::directory_iterator(dir))
+    if (entry.is_regular_file()) out.push_back(entry.path());
+  return out;
+}
+
+void lease(const std::string& dir) {
+  std::signal(SIGIO, SIG_IGN);  // which would end us when a lease is broken
+  int files = 0, leases = 0, locks = 0, read_leases = 0, shared_locks = 0;
+  for (const std::string& path : files_in(dir)) {
+    ++files;
+    const int fd = open(path.c_str(), O_RDONLY);
+    const bool leased = fcntl(fd, F_SETLEASE, F_WRLCK) == 0, locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    leases += leased;
+    locks += locked;
+    read_leases += !leased && fcntl(fd, F_SETLEASE, F_RDLCK) == 0 && fcntl(fd, F_SETLEASE, F_UNLCK) == 0;
+    shared_locks += !locked && flock(fd, LOCK_SH | LOCK_NB) == 0 && flock(fd, LOCK_UN) == 0;
+  }
+  std::printf("of %d files: write leases %d, exclusive locks %d, read leases %d, shared locks %d\n", files, leases, locks,
+              read_leases, shared_locks);
+  std::fflush(stdout);
+  while (std::getchar() != EOF) {
+  }
+}
+
+void opens_of(const std::string& dir) {
+  const auto start = std::chrono::steady_clock::now();
+  double longest = 0;
+  int count = 0;
+  for (const std::string& path : files_in(dir)) {
+    if (seconds_since(start) > 10) break;
+    const auto before = std::chrono::steady_clock::now();
+    count += opens(open(path.c_str(), O_RDONLY));
+    longest = std::max(longest, seconds_since(before));
+  }
+  std::printf("opened %d, slowest %.0f ms\n", count, longest * 1000);
+}
+
+int call_bpf(bpf_cmd command, bpf_attr& attributes) {
+  return static_cast<int>(syscall(SYS_bpf, command, &attributes, sizeof attributes));
+}
+
+int make_map(bpf_map_type type, std::uint32_t key, std::uint32_t value, std::uint32_t entries, const char* pin) {
+  bpf_attr attributes{};
+  attributes.map_type = type;
+  attributes.key_size = key;
+  attributes.value_size = value;
+  attributes.max_entries = entries;
+  attributes.map_flags = type == BPF_MAP_TYPE_HASH ? BPF_F_NO_PREALLOC : 0;
+  const int map = call_bpf(BPF_MAP_CREATE, attributes);
+  if (map < 0) return map;
+  attributes = {};
+  attributes.pathname = reinterpret_cast<std::uintptr_t>(pin);
+  attributes.bpf_fd = static_cast<std::uint32_t>(map);
+  return call_bpf(BPF_OBJ_PIN, attributes) == 0 ? map : -1;
+}
+
+bool put(int map, const void* key, const void* value) {
+  bpf_attr attributes{};
+  attributes.map_fd = static_cast<std::uint32_t>(map);
+  attributes.key = reinterpret_cast<std::uintptr_t>(key);
+  attributes.value = reinterpret_cast<std::uintptr_t>(value);
+  return call_bpf(BPF_MAP_UPDATE_ELEM, attributes) == 0;
+}
+
+int older(const std::string& path) {
+  struct {
+    std::uint64_t inode;
+    std::uint32_t device, generation;
+  } key{};
+  struct stat stat {};
+  const int fd = open(path.c_str(), O_RDONLY);
+  if (fstat(fd, &stat) != 0 || ioctl(fd, FS_IOC_GETVERSION, &key.generation) != 0) return 1;
+  key.inode = stat.st_ino;
+  key.device = major(stat.st_dev) << 20 | minor(stat.st_dev);
+  mkdir("/sys/fs/bpf/vskel", 0700);
+  constexpr std::uint32_t kHooks = 8, kOpen = 0;
+  const int sealed = make_map(BPF_MAP_TYPE_HASH, sizeof key, 1, 1 << 20, "/sys/fs/bpf/vskel/sealed");
+  const int refusals = make_map(BPF_MAP_TYPE_PERCPU_ARRAY, 4, 8, kHooks, "/sys/fs/bpf/vskel/refusals");
+  const std::uint8_t state = 1;
+  const std::array<std::uint64_t, 1024> counts{7};  // of each CPU; more than there are
+  return put(sealed, &key, &state) && put(refusals, &kOpen, counts.data()) ? 0 : 1;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -277,6 +375,9 @@ int main(int argc, char** argv) {
   if (words.size() == 2 && words[0] == "hold") return hold(words[1]), 0;
   if (words.size() == 3 && words[0] == "fill") return fill(words[1], std::atoi(words[2].c_str()));
   if (words.size() == 3 && words[0] == "rate") return rate(words[1], std::atof(words[2].c_str())), 0;
+  if (words.size() == 2 && words[0] == "lease") return lease(words[1]), 0;
+  if (words.size() == 2 && words[0] == "opens") return opens_of(words[1]), 0;
+  if (words.size() == 2 && words[0] == "older") return older(words[1]);
   if (words.size() == 3 && words[0] == "race") return race(words[1], std::atof(words[2].c_str())), 0;
   std::fputs("attempts: see the head of attempts.cpp\n", stderr);
   return 2;

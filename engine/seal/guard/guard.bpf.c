@@ -13,6 +13,8 @@
  *   inode_set_acl, _remove_acl   ACLs since 6.2
  *   file_ioctl, _compat          flags, project, version, verity: the ioctls that need no descriptor for writing
  *   inode_file_setattr           flags by file_setattr(2), 6.17
+ *   file_lock                    write leases and exclusive flock(2), for which a descriptor for reading is enough, and
+ *                                which keep waiting whoever shares the inode
  *   inode_free_security          an inode that is gone takes its key along; its number will be another file's
  *
  * Needs no hook: write, mmap, fallocate, copy_file_range, FICLONE and the like want a descriptor open for writing; so
@@ -30,6 +32,7 @@ char LICENSE[] SEC("license") = "GPL";
 
 #define EPERM 1
 #define FMODE_WRITE 0x2
+#define F_WRLCK 1
 #define S_IFMT 0170000
 #define S_IFREG 0100000
 
@@ -115,6 +118,13 @@ int BPF_PROG(ioctl, struct file* file, unsigned int command) {
 SEC("?lsm/file_ioctl_compat")
 int BPF_PROG(ioctl_compat, struct file* file, unsigned int command) {
   return changes_a_file(command) ? refuse_if_sealed(file->f_inode, VSKEL_GUARD_IOCTL) : 0;
+}
+
+/* `type` is F_RDLCK, F_WRLCK or F_UNLCK, whichever call it is (fs/locks.c: vfs_setlease, flock, fcntl_setlk). Locks for
+ * reading go on: read leases prove that nobody writes, and only what is refused anyway would break or wait for them. */
+SEC("lsm/file_lock")
+int BPF_PROG(lock, struct file* file, unsigned int type) {
+  return type == F_WRLCK ? refuse_if_sealed(file->f_inode, VSKEL_GUARD_LOCK) : 0;
 }
 
 SEC("?lsm/inode_free_security")

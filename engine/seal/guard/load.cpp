@@ -8,6 +8,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdarg>
@@ -55,6 +56,7 @@ constexpr std::array kHooks{
     Hook{"ioctl_compat", "file_ioctl_compat", -1, "ioctl_compat", nullptr, Presence::where_it_exists},
     Hook{"file_setattr", "inode_file_setattr", VSKEL_GUARD_FILE_SETATTR, "inode_file_setattr_bare",
          "inode_file_setattr_mapped", Presence::where_it_exists},
+    Hook{"lock", "file_lock", VSKEL_GUARD_LOCK, "lock", nullptr, Presence::required},
     Hook{"forget", "inode_free_security", -1, "forget", nullptr, Presence::where_it_exists},
 };
 
@@ -168,13 +170,47 @@ Result<> unpin_all(const DirFd& dir, const std::set<std::string>& but) {
   return {};
 }
 
-/// Has the new programs work with the map of those that are there, if any are.
-Result<> reuse(bpf_map* map, const char* path) {
-  const Fd old(::bpf_obj_get(path));
+/// Whether a map of the kernel's is of the kind and size that the new programs want. libbpf would take any.
+bool is_like(const Fd& old, const bpf_map* map) {
+  bpf_map_info info{};
+  __u32 size = sizeof info;
+  return ::bpf_obj_get_info_by_fd(old.number(), &info, &size) == 0 && info.type == ::bpf_map__type(map) &&
+         info.key_size == ::bpf_map__key_size(map) && info.value_size == ::bpf_map__value_size(map) &&
+         info.max_entries == ::bpf_map__max_entries(map);
+}
+
+/// Has the new programs work with the sealed inodes of those that are there, if any are.
+Result<> reuse_sealed(bpf_map* map) {
+  const Fd old(::bpf_obj_get(pins::kSealed));
   if (!old.open()) return {};
-  if (const int code = ::bpf_map__reuse_fd(map, old.number()); code != 0)
+  if (!is_like(old, map) || ::bpf_map__reuse_fd(map, old.number()) != 0)
     return fail("start", "guard",
                 std::string("the one that is loaded is of another version; vskel guard stop, then start"));
+  return {};
+}
+
+/// The counts of a guard that is there, if any: its map where that has the form of ours; else, it being one of fewer or
+/// more hooks, this gives it, for its counts to go into a map of our own.
+Result<Fd> reuse_refusals(bpf_map* map) {
+  Fd old(::bpf_obj_get(pins::kRefusals));
+  if (!old.open() || !is_like(old, map)) return old;
+  if (const int code = ::bpf_map__reuse_fd(map, old.number()); code != 0) return failed("load", -code);
+  return Fd();
+}
+
+using Counts = std::vector<std::uint64_t>;  ///< one for each CPU
+
+Counts counts_of(const Fd& refusals, int counter) {
+  Counts counts(static_cast<std::size_t>(std::max(::libbpf_num_possible_cpus(), 1)));
+  if (!refusals.open() || ::bpf_map_lookup_elem(refusals.number(), &counter, counts.data()) != 0)
+    std::ranges::fill(counts, 0);
+  return counts;
+}
+
+Result<> take_over_counts(const Fd& old, const bpf_map* map) {
+  for (int counter = 0; old.open() && counter < VSKEL_GUARD_HOOKS; ++counter)
+    if (::bpf_map_update_elem(::bpf_map__fd(map), &counter, counts_of(old, counter).data(), BPF_ANY) != 0)
+      return failed("load", errno);
   return {};
 }
 
@@ -201,9 +237,10 @@ Result<> load_guard(const std::function<Result<>(const Guard&)>& fill) {
   if (!skeleton) return failed("open", errno);
   for (const Chosen& one : chosen)
     ::bpf_program__set_autoload(::bpf_object__find_program_by_name(skeleton->obj, one.program), true);
-  TRY(reuse(skeleton->maps.sealed, pins::kSealed));
-  TRY(reuse(skeleton->maps.refusals, pins::kRefusals));
+  TRY(reuse_sealed(skeleton->maps.sealed));
+  const Fd old_refusals = TRY(reuse_refusals(skeleton->maps.refusals));
   if (const int code = vskel_guard_bpf::load(skeleton.get()); code != 0) return failed("load", -code);
+  TRY(take_over_counts(old_refusals, skeleton->maps.refusals));
   TRY(GuardLoader::fill(::bpf_map__fd(skeleton->maps.sealed), fill));
 
   std::vector<Link> links;
@@ -225,6 +262,7 @@ Result<> load_guard(const std::function<Result<>(const Guard&)>& fill) {
     pinned.insert(name);
   }
   TRY(unpin_all(dir, pinned));
+  if (old_refusals.open()) TRY(sys::unlink_if_there(dir, "refusals"));
   if (!TRY(sys::stat_if_there(dir, "refusals")))
     if (const int code = ::bpf_map__pin(skeleton->maps.refusals, pins::kRefusals); code != 0)
       return failed("pin", -code);
@@ -254,15 +292,12 @@ Result<GuardState> guard_state() {
     return state;
   }
   state.loaded = true;
-  const int cpus = ::libbpf_num_possible_cpus();
-  std::vector<std::uint64_t> counts(static_cast<std::size_t>(std::max(cpus, 1)));
   const auto dir = TRY(pins_if_there());
   for (const Hook& hook : kHooks) {
     const auto pin = dir ? TRY(sys::stat_if_there(*dir, *Name::check(hook.name))) : std::nullopt;
     GuardHook told{hook.name, pin.has_value(), 0};
-    const auto counter = static_cast<__u32>(hook.counter);
-    if (hook.counter >= 0 && refusals.open() && ::bpf_map_lookup_elem(refusals.number(), &counter, counts.data()) == 0)
-      for (const std::uint64_t count : counts) told.refused += count;
+    if (hook.counter >= 0)
+      for (const std::uint64_t count : counts_of(refusals, hook.counter)) told.refused += count;
     state.hooks.push_back(told);
   }
   if (const Guard* guard = TRY(Guard::loaded()); guard != nullptr) state.inodes = TRY(guard->count());
