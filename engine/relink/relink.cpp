@@ -123,6 +123,7 @@ class Run {
       if (!chosen)
         return fail("seal", store_.paths().vservers,
                     "no seal is to be had on this file system and kernel; use --to copy or reflink");
+      if (chosen == SealKind::immutable) warn_of_immutable(store_.staging(), request_.engine);
       seal_ = *chosen;
     }
     if (!request_.to) return {};

@@ -549,6 +549,8 @@ Result<Made> create_in_transaction(const Store& store, const CreateRequest& requ
     }
     return made;
   }
+  const bool took_it = !request.seal && request.share == Share::hardlink && !recorded_seal(records);
+  if (took_it && seal == SealKind::immutable) warn_of_immutable(store.staging(), request.engine);
   Quiescence quiescence;
   if (must_lift(seal)) quiescence = TRY(hold_tenants(store, skel, records, request.engine));
   Intent intent = TRY(Intent::begin(store, first_record(request, made.plans, seal)));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/seal/guard/guard.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/reseal.h"
 #include "engine/vserver/instances.h"
@@ -42,6 +43,18 @@ Result<std::optional<SealKind>> seal_to_go_on_with(const DirFd& scratch, const s
   const auto best = TRY(choose_seal(scratch, std::nullopt));
   if (best != SealKind::guard || !recorded || recorded == SealKind::none) return best;
   return choose_seal(scratch, SealKind::immutable);
+}
+
+void warn_of_immutable(const DirFd& scratch, const EngineOptions& engine) {
+  if (!engine.warn) return;
+  const auto file_system = sys::file_system(scratch);
+  const auto state = guard_state();
+  std::string instead = "vskel guard start";
+  if (file_system && file_system->type == "btrfs")
+    instead = "--share reflink";
+  else if (state && !state->loaded && !state->why_not.empty())
+    instead = "the guard, but " + state->why_not;
+  engine.warn("seal immutable: vservers can neither upgrade nor delete what they share; better: " + instead);
 }
 
 ChooseSeal seal_chooser(const Store& store) {

@@ -22,6 +22,10 @@ namespace vskel {
 [[nodiscard]] Result<std::optional<SealKind>> seal_to_go_on_with(const DirFd& scratch,
                                                                  const std::vector<Record>& records);
 
+/// Tells the user, where nobody asked for the immutable flag and nothing better is to be had now, what it costs and how
+/// to get the guard. `scratch` as for choose_seal().
+void warn_of_immutable(const DirFd& scratch, const EngineOptions& engine);
+
 /// seal_to_go_on_with() by what the records say when asked; for split_skel() and roll_back(). `store` outlives it.
 [[nodiscard]] ChooseSeal seal_chooser(const Store& store);
 

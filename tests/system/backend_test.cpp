@@ -21,7 +21,7 @@ class BackendTest : public VskelTest {
 TEST_P(BackendTest, WithoutIoUringSystemCallsDoTheWorkAndOneLineTells) {
   build_base();
   if (HasFatalFailure()) return;
-  const Arguments web1 = {"create-vs", "base", "web1", "web1.example.com", "192.0.2.1", "--backend", "uring"};
+  const Arguments web1 = {"create-vs", "base", "web1", "web1.example.com", "192.0.2.1", "--backend", "uring", "--seal", "immutable"};
   const Arguments web2 = {"-v", "create-vs", "base", "web2", "web2.example.com", "192.0.2.2", "--backend", "uring"};
   const ProcessResult silent = vskel_without_io_uring("EPERM", web1);
   EXPECT_EQ(silent.code, 0) << silent;

@@ -54,6 +54,42 @@ TEST_P(GuardTest, NoVserverIsMadeUnderAGuardThatIsNotLoaded) {
   EXPECT_EQ(changes_since(before), "");
 }
 
+/// Of those lines that warn of the seal.
+std::size_t warnings_in(const std::string& text) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find("vskel: seal immutable: "); at != text.npos;
+       at = text.find("vskel: seal immutable: ", at + 1))
+    ++count;
+  return count;
+}
+
+TEST_P(GuardTest, WhoGetsImmutableWithoutAskingIsToldOnceOfTheGuard) {
+  const ProcessResult copies =
+      vskel({"create-vs", "base", "copied", "copied.example.com", "192.0.2.1", "--share", "copy"});
+  EXPECT_EQ(copies.err, "") << copies;
+  const Arguments fleet = {"create-vs", "base",   "--count",        "3",         "--name",
+                           "web%d",     "--fqdn", "%s.example.com", "--ip-from", "192.0.2.2"};
+  Arguments dry = fleet, json = fleet;
+  dry.insert(dry.begin(), "-n");
+  json.insert(json.begin(), "--json");
+  EXPECT_EQ(vskel(dry).err, "");
+  const ProcessResult made = vskel(json);
+  EXPECT_EQ(made.code, 0) << made;
+  EXPECT_EQ(Json::parse(made.out).at("vservers").size(), 3U);
+  EXPECT_EQ(warnings_in(made.err), 1U) << made;
+  const std::string why_not = state_.at("why_not");
+  EXPECT_NE(made.err.find(why_not.empty() ? "better: vskel guard start" : why_not), std::string::npos) << made;
+  // From now on it is the skel's seal, as for whoever asks for it.
+  EXPECT_EQ(vskel({"create-vs", "base", "next", "next.example.com", "192.0.2.9"}).err, "");
+}
+
+TEST_P(GuardTest, WhoAsksForImmutableIsNotTold) {
+  const ProcessResult made =
+      vskel({"create-vs", "base", "web1", "web1.example.com", "192.0.2.1", "--seal", "immutable"});
+  EXPECT_EQ(made.code, 0) << made;
+  EXPECT_EQ(made.err, "");
+}
+
 TEST_P(GuardTest, WhoReliesOnItIsToldWithoutIt) {
   create("web1", "192.0.2.1");
   std::string text = read_file(record("web1"));

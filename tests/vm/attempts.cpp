@@ -300,8 +300,8 @@ void lease(const std::string& dir) {
     read_leases += !leased && fcntl(fd, F_SETLEASE, F_RDLCK) == 0 && fcntl(fd, F_SETLEASE, F_UNLCK) == 0;
     shared_locks += !locked && flock(fd, LOCK_SH | LOCK_NB) == 0 && flock(fd, LOCK_UN) == 0;
   }
-  std::printf("of %d files: write leases %d, exclusive locks %d, read leases %d, shared locks %d\n", files, leases, locks,
-              read_leases, shared_locks);
+  std::printf("of %d files: write leases %d, exclusive locks %d, read leases %d, shared locks %d\n", files, leases,
+              locks, read_leases, shared_locks);
   std::fflush(stdout);
   while (std::getchar() != EOF) {
   }

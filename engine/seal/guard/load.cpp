@@ -100,14 +100,19 @@ bool is_listed(std::string_view list, std::string_view word) {
   return false;
 }
 
+/// For the kernel's command line: what runs now, and bpf.
+std::string how_to_boot(std::string_view modules) {
+  return "boot with lsm=" + std::string(modules.substr(0, modules.find('\n'))) +
+         ",bpf (in GRUB_CMDLINE_LINUX of /etc/default/grub; then update-grub, reboot)";
+}
+
 std::string why_not(const Types& types) {
-  // Where the file is not to be had nothing is known, and loading will tell.
-  if (const auto modules = read_file("/sys/kernel/security/lsm"); modules && !is_listed(*modules, "bpf"))
-    return "bpf is not among the kernel's security modules; boot with lsm=" + modules->substr(0, modules->find('\n')) +
-           ",bpf";
   if (!types) return "the kernel does not describe its types (CONFIG_DEBUG_INFO_BTF: /sys/kernel/btf/vmlinux)";
   if (::btf__find_by_name_kind(types.get(), "bpf_lsm_file_open", BTF_KIND_FUNC) < 0)
     return "the kernel has no hooks for programs (CONFIG_BPF_LSM)";
+  // Where the file is not to be had nothing is known, and loading will tell.
+  if (const auto modules = read_file("/sys/kernel/security/lsm"); modules && !is_listed(*modules, "bpf"))
+    return "bpf is not among the kernel's security modules; " + how_to_boot(*modules);
   const auto bpffs = sys::open_root(pins::kBpffs);
   const auto type = bpffs ? sys::file_system(*bpffs) : Result<sys::FileSystem>(fail("open", pins::kBpffs, ENOENT));
   if (!type || type->type != "bpf")
