@@ -17,39 +17,11 @@ namespace {
 struct GuardOptions {
   std::string action;
   bool yes = false;
+  bool all = false;
 };
 
 /// Whatever is there: a machine may have no vservers yet.
 Result<Store> store_of(Session& session) { return Store::open_whatever_is_there(session.options.paths); }
-
-Result<ExitStatus> start(Session& session) {
-  auto existing = Store::open_existing(session.options.paths);
-  // A guard of nothing would be taken for one that guards: at boot VSERVERS may not be mounted yet.
-  if (!existing && existing.error().code == ENOENT)
-    return refuse("guard start", session.options.paths.vservers,
-                  "no such directory; mount it first, or have build-skel make it");
-  const Store store = TRY(std::move(existing));
-  const GuardStarted started = TRY(start_guard(store, session.engine()));
-  session.output.document({{"was_loaded", started.was_loaded},
-                           {"skels", started.skels},
-                           {"files", started.files},
-                           {"writers", started.writers}});
-  if (session.dry_run()) {
-    session.output.text("would load the guard for " + counted(started.skels.size(), "skel") + "\n");
-    return ExitStatus::done;
-  }
-  session.output.text("the guard is " + std::string(started.was_loaded ? "loaded anew" : "loaded") + ": " +
-                      counted(started.files, "file") + " of " + counted(started.skels.size(), "skel") + "\n");
-  for (const std::string& writer : started.writers) session.output.error(writer);
-  return started.writers.empty() ? ExitStatus::done : ExitStatus::failed;
-}
-
-std::vector<std::string> all_vservers(const std::vector<GuardedSkel>& skels) {
-  std::vector<std::string> names;
-  for (const GuardedSkel& skel : skels) names.insert(names.end(), skel.vservers.begin(), skel.vservers.end());
-  std::ranges::sort(names);
-  return names;
-}
 
 std::string joined(const std::vector<std::string>& names) {
   std::string text;
@@ -57,9 +29,59 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
+/// Vservers that rely on another seal; and how they could rely on the guard.
+std::string line_of(const GuardedSkel& other) {
+  const std::string advice =
+      other.seal == SealKind::immutable ? "; vskel guard start --all moves them to the guard" : "";
+  return "skel " + other.skel + ": sealed by " + std::string(seal_name(*other.seal)) + ": " + joined(other.vservers) +
+         advice + "\n";
+}
+
+Json json_of(const std::vector<GuardedSkel>& others) {
+  Json json = Json::array();
+  for (const GuardedSkel& other : others)
+    json.push_back({{"skel", other.skel}, {"seal", seal_name(*other.seal)}, {"vservers", other.vservers}});
+  return json;
+}
+
+Result<ExitStatus> start(Session& session, const GuardOptions& options) {
+  auto existing = Store::open_existing(session.options.paths);
+  // A guard of nothing would be taken for one that guards: at boot VSERVERS may not be mounted yet.
+  if (!existing && existing.error().code == ENOENT)
+    return refuse("guard start", session.options.paths.vservers,
+                  "no such directory; mount it first, or have build-skel make it");
+  const Store store = TRY(std::move(existing));
+  const GuardStarted started =
+      TRY(start_guard(store, options.all ? OlderSeals::go_over : OlderSeals::stay, session.engine()));
+  session.output.document({{"was_loaded", started.was_loaded},
+                           {"skels", started.skels},
+                           {"files", started.files},
+                           {"others", json_of(started.others)},
+                           {"writers", started.troubles}});
+  if (session.dry_run()) {
+    session.output.text("would load the guard for " + counted(started.skels.size(), "skel") + "\n");
+    return ExitStatus::done;
+  }
+  session.output.text("the guard is " + std::string(started.was_loaded ? "loaded anew" : "loaded") + ": " +
+                      counted(started.files, "file") + " of " + counted(started.skels.size(), "skel") + "\n");
+  for (const GuardedSkel& other : started.others) session.output.text(line_of(other));
+  for (const std::string& trouble : started.troubles) session.output.error(trouble);
+  return started.troubles.empty() ? ExitStatus::done : ExitStatus::failed;
+}
+
+/// Those that are open to changes without the guard.
+std::vector<std::string> who_relies_on_it(const std::vector<GuardedSkel>& skels) {
+  std::vector<std::string> names;
+  for (const GuardedSkel& skel : skels)
+    if (skel.seal == SealKind::guard) names.insert(names.end(), skel.vservers.begin(), skel.vservers.end());
+  std::ranges::sort(names);
+  return names;
+}
+
 Result<ExitStatus> stop(Session& session, const GuardOptions& options) {
   const GuardState state = TRY(guard_state());
-  const std::vector<std::string> vservers = all_vservers(TRY(guarded_skels(TRY(store_of(session)), session.engine())));
+  const std::vector<std::string> vservers =
+      who_relies_on_it(TRY(guarded_skels(TRY(store_of(session)), session.engine())));
   if (!state.loaded) {
     session.output.document({{"was_loaded", false}, {"unprotected", Json::array()}});
     session.output.text("the guard is not loaded\n");
@@ -89,7 +111,11 @@ Json fields_of(const GuardState& state, const std::vector<GuardedSkel>& skels) {
   for (const GuardHook& hook : state.hooks)
     hooks.push_back({{"hook", hook.name}, {"on", hook.on}, {"refused", hook.refused}});
   for (const GuardedSkel& skel : skels)
-    shown.push_back({{"skel", skel.skel}, {"files", skel.files}, {"held", skel.held}, {"vservers", skel.vservers}});
+    shown.push_back({{"skel", skel.skel},
+                     {"seal", skel.seal ? Json(seal_name(*skel.seal)) : Json()},
+                     {"files", skel.files},
+                     {"held", skel.held},
+                     {"vservers", skel.vservers}});
   return {{"loaded", state.loaded},    {"supported", state.loaded || state.why_not.empty()},
           {"why_not", state.why_not},  {"inodes", state.inodes},
           {"hooks", std::move(hooks)}, {"skels", std::move(shown)}};
@@ -103,7 +129,7 @@ Result<ExitStatus> status(Session& session) {
   if (!state.loaded) {
     session.output.text(state.why_not.empty() ? "the guard is not loaded; this kernel can: vskel guard start\n"
                                               : "the guard is not loaded, and can't be: " + state.why_not + "\n");
-    if (const auto names = all_vservers(skels); !names.empty())
+    if (const auto names = who_relies_on_it(skels); !names.empty())
       session.output.text("unprotected: " + joined(names) + "\n");
     return ExitStatus::failed;
   }
@@ -113,10 +139,10 @@ Result<ExitStatus> status(Session& session) {
     hooks.add({std::string(hook.name), hook.on ? "yes" : "not in this kernel", std::to_string(hook.refused)});
   session.output.text(hooks.text());
   if (skels.empty()) return ExitStatus::done;
-  Table table({{"SKEL"}, {"FILES", Table::Align::right}, {"HELD", Table::Align::right}, {"VSERVERS"}});
+  Table table({{"SKEL"}, {"SEAL"}, {"FILES", Table::Align::right}, {"HELD", Table::Align::right}, {"VSERVERS"}});
   for (const GuardedSkel& skel : skels)
-    table.add({skel.skel, std::to_string(skel.files), std::to_string(skel.held),
-               skel.vservers.empty() ? "-" : joined(skel.vservers)});
+    table.add({skel.skel, skel.seal ? std::string(seal_name(*skel.seal)) : "-", std::to_string(skel.files),
+               std::to_string(skel.held), skel.vservers.empty() ? "-" : joined(skel.vservers)});
   session.output.text("\n" + table.text());
   return ExitStatus::done;
 }
@@ -130,8 +156,9 @@ Action guard_command(CLI::App& command) {
       ->required()
       ->check(CLI::IsMember({"start", "stop", "status"}).description(""));
   command.add_flag("-y,--yes", options->yes, "stop: do not ask");
+  command.add_flag("--all", options->all, "start: the guard takes the place of the immutable flag everywhere");
   return [options](Session& session) -> Result<ExitStatus> {
-    if (options->action == "start") return start(session);
+    if (options->action == "start") return start(session, *options);
     return options->action == "stop" ? stop(session, *options) : status(session);
   };
 }

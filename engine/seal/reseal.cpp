@@ -70,6 +70,13 @@ Result<Guarded> count_guarded(const DirFd& tree, const Guard& guard) {
   return Guarded{linkable.load(), held.load()};
 }
 
+Result<> begin_to_break_leases(const DirFd& tree) {
+  return for_each_file(tree, [](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
+    if (entry.type == sys::FileType::regular) (void)sys::open_file(directory.top(), entry.name);
+    return {};
+  });
+}
+
 Result<> prove_no_writers_below(const DirFd& tree, const InTurn& in_turn) {
   return for_each_file(tree, [&in_turn](const WalkDirectory& directory, const WalkEntry& entry) -> Result<> {
     if (entry.type != sys::FileType::regular) return {};

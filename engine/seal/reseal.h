@@ -23,6 +23,10 @@ struct Guarded {
 };
 [[nodiscard]] Result<Guarded> count_guarded(const DirFd& tree, const Guard& guard);
 
+/// Begins to break all leases that somebody has on files below `tree`, and waits for none: under the guard nobody gets
+/// another, so that all are gone after the time of one. Runs inside the caller's TBB arena or on its own.
+[[nodiscard]] Result<> begin_to_break_leases(const DirFd& tree);
+
 /// An error that names the file if a sealed file below `tree` is open for writing: then somebody has a descriptor from
 /// before it was sealed, by which he writes on XFS, btrfs and tmpfs (ext4 refuses). A read lease tells (fcntl(2));
 /// nothing is proved where the file system has none. Each is looked at in a turn. Runs inside the caller's TBB arena or on its own.

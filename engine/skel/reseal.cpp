@@ -60,6 +60,10 @@ Result<Guarded> count_guarded_of(const Skel& skel, const Guard& guard) {
   return sum;
 }
 
+Result<> begin_to_break_leases(const Skel& skel) {
+  return for_each_shared_tree(skel, [](const DirFd& tree) { return begin_to_break_leases(tree); });
+}
+
 Result<> prove_no_writers(const Skel& skel, const InTurn& in_turn) {
   return for_each_shared_tree(skel, [&](const DirFd& tree) { return prove_no_writers_below(tree, in_turn); });
 }

@@ -15,6 +15,9 @@ namespace vskel {
 [[nodiscard]] Result<std::uint64_t> guard_skel(const Skel& skel, const Guard& guard);
 [[nodiscard]] Result<Guarded> count_guarded_of(const Skel& skel, const Guard& guard);
 
+/// begin_to_break_leases() for the same trees.
+[[nodiscard]] Result<> begin_to_break_leases(const Skel& skel);
+
 /// An error that names the file if any sealed file of those trees is open for writing: by a descriptor from before it
 /// was sealed. Each is looked at in a turn. Runs inside the caller's TBB arena or on its own.
 [[nodiscard]] Result<> prove_no_writers(const Skel& skel, const InTurn& in_turn = {});

@@ -413,6 +413,7 @@ Result<PublishOutcome> finish(const Store& store, Intent& intent, Quiescence* qu
   if (!staging && staging.error().code != ENOENT) return std::unexpected(std::move(staging).error());
   if (publish && staging) {
     out = TRY(publish_all(store, skel, *staging, last.at("vservers")));
+    if (TRY(parse_seal(first.value("seal", "none"))) == SealKind::guard) TRY(move_records_to_guard(store, skel));
     // From here on the staging is garbage: a crash that leaves half of it must not have it published again.
     TRY(intent.record({{"phase", "done"}}));
   }

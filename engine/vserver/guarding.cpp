@@ -3,7 +3,9 @@
 #include "engine/seal/seal.h"
 #include "engine/skel/reseal.h"
 #include "engine/skel/skel.h"
+#include "engine/skel/skel_to_change.h"
 #include "engine/tree/arena.h"
+#include "engine/txn/lock.h"
 #include "engine/vserver/instances.h"
 #include "engine/vserver/tenants.h"
 
@@ -13,8 +15,12 @@ namespace {
 
 struct Candidate {
   Skel skel;
-  std::vector<std::string> vservers;
+  std::optional<SealKind> seal;       ///< as recorded
+  std::vector<std::string> vservers;  ///< that share files
 };
+
+/// Whether the guard is to hold its files: vservers rely on it, or none shares any.
+bool wants_guard(const Candidate& one) { return !one.seal || one.seal == SealKind::guard; }
 
 /// A vserver without a record that can be read is no reason to leave the others without a guard: its skel is taken for
 /// one that wants it.
@@ -29,15 +35,28 @@ Result<std::vector<Candidate>> candidates(const Store& store, const EngineOption
     }
     const auto records = read_records(*skel);
     if (!records && engine.warn) engine.warn(records.error().line());
-    const auto recorded = records ? recorded_seal(*records) : SealKind::guard;
-    if (recorded && recorded != SealKind::guard) continue;
-    Candidate one{std::move(*skel), {}};
+    Candidate one{std::move(*skel), records ? recorded_seal(*records) : SealKind::guard, {}};
     if (records)
       for (const Record& record : *records)
-        if (record.share == Share::hardlink && record.seal == SealKind::guard) one.vservers.push_back(record.name);
+        if (record.share == Share::hardlink) one.vservers.push_back(record.name);
     out.push_back(std::move(one));
   }
   return out;
+}
+
+/// Of one skel whose inodes the guard holds, beside their flags: records, which say from now on who fills the guard at
+/// boot, then flags.
+Result<> go_over(const Store& store, const Candidate& one, const EngineOptions& engine) {
+  const SkelToChange opened = TRY(open_skel_to_change(store, one.skel.name(), engine));
+  if (opened.skel.merged()) return fail("guard", one.skel.name().text(), std::string("it is merged; split-skel first"));
+  TRY(move_records_to_guard(store, opened.skel));
+  return seal_skel_again(opened.skel, SealKind::guard);
+}
+
+/// Records of an older seal beside one of the guard: versions before left them so.
+Result<> mend_records(const Store& store, const Candidate& one) {
+  const auto lock = TRY(Lock::take_if_free(store, "skel." + one.skel.name().text()));
+  return lock ? move_records_to_guard(store, one.skel) : Result<>{};
 }
 
 }  // namespace
@@ -49,17 +68,24 @@ Result<std::vector<GuardedSkel>> guarded_skels(const Store& store, const EngineO
   for (Candidate& one : TRY(candidates(store, engine))) {
     Guarded counted;
     if (guard != nullptr) counted = TRY(arena.execute([&] { return count_guarded_of(one.skel, *guard); }));
-    out.push_back({one.skel.name().text(), std::move(one.vservers), counted.linkable, counted.held});
+    out.push_back({one.skel.name().text(), one.seal, std::move(one.vservers), counted.linkable, counted.held});
   }
   return out;
 }
 
-Result<GuardStarted> start_guard(const Store& store, const EngineOptions& engine) {
+Result<GuardStarted> start_guard(const Store& store, OlderSeals older, const EngineOptions& engine) {
   GuardStarted out;
   const GuardState before = TRY(guard_state());
   out.was_loaded = before.loaded;
-  const std::vector<Candidate> skels = TRY(candidates(store, engine));
-  for (const Candidate& one : skels) out.skels.push_back(one.skel.name().text());
+  std::vector<Candidate> skels;
+  for (Candidate& one : TRY(candidates(store, engine))) {
+    if (!wants_guard(one) && (older == OlderSeals::stay || one.seal != SealKind::immutable)) {
+      out.others.push_back({one.skel.name().text(), one.seal, std::move(one.vservers), 0, 0});
+      continue;
+    }
+    out.skels.push_back(one.skel.name().text());
+    skels.push_back(std::move(one));
+  }
   if (engine.dry_run == DryRun::yes) return out;
   Arena arena(readers(engine));
   TRY(load_guard([&](const Guard& guard) -> Result<> {
@@ -77,9 +103,14 @@ Result<GuardStarted> start_guard(const Store& store, const EngineOptions& engine
       if (!out.was_loaded) TRY(unload_guard());
       return std::unexpected(std::move(held).error());
     }
-  for (const Candidate& one : skels)
+  for (const Candidate& one : skels) (void)arena.execute([&] { return begin_to_break_leases(one.skel); });
+  for (const Candidate& one : skels) {
+    auto changed =
+        arena.execute([&] { return wants_guard(one) ? mend_records(store, one) : go_over(store, one, engine); });
+    if (!changed) out.troubles.push_back(changed.error().line());
     if (auto proven = arena.execute([&] { return prove_no_writers(one.skel); }); !proven)
-      out.writers.push_back(proven.error().line());
+      out.troubles.push_back(proven.error().line());
+  }
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include "engine/seal/guard/guard.h"
 #include "engine/seal/seal.h"
 #include "engine/skel/reseal.h"
+#include "engine/txn/lock.h"
 #include "engine/vserver/instances.h"
 
 namespace vskel {
@@ -43,6 +44,23 @@ Result<std::optional<SealKind>> seal_to_go_on_with(const DirFd& scratch, const s
   const auto best = TRY(choose_seal(scratch, std::nullopt));
   if (best != SealKind::guard || !recorded || recorded == SealKind::none) return best;
   return choose_seal(scratch, SealKind::immutable);
+}
+
+Result<> move_records_to_guard(const Store& store, const Skel& skel) {
+  const auto is_older = [](const Record& record) {
+    return record.share == Share::hardlink && record.seal != SealKind::guard && record.seal != SealKind::none;
+  };
+  for (const Record& found : TRY(read_records(skel))) {
+    if (!is_older(found)) continue;
+    const auto lock = TRY(Lock::take_if_free(store, "vserver." + found.name));
+    if (!lock) continue;
+    // As it is under the lock.
+    auto record = TRY(find_record(store, TRY(VserverName::parse(found.name))));
+    if (!record || record->skel != skel.name().text() || !is_older(*record)) continue;
+    record->seal = SealKind::guard;
+    TRY(save_record(skel, *record));
+  }
+  return {};
 }
 
 void warn_of_immutable(const DirFd& scratch, const EngineOptions& engine) {

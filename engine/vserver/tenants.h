@@ -22,6 +22,11 @@ namespace vskel {
 [[nodiscard]] Result<std::optional<SealKind>> seal_to_go_on_with(const DirFd& scratch,
                                                                  const std::vector<Record>& records);
 
+/// After the guard has taken another seal's place: from now on the records of all vservers that share the skel's files
+/// say so, lest one of those say alone what seals them when the others are gone. A record that another command has in
+/// hand stays as it is, for `guard start`. Under the skel's lock.
+[[nodiscard]] Result<> move_records_to_guard(const Store& store, const Skel& skel);
+
 /// Tells the user, where nobody asked for the immutable flag and nothing better is to be had now, what it costs and how
 /// to get the guard. `scratch` as for choose_seal().
 void warn_of_immutable(const DirFd& scratch, const EngineOptions& engine);

@@ -114,6 +114,28 @@ TEST_P(GuardTest, WhoReliesOnItIsToldWithoutIt) {
   EXPECT_EQ(inconsistencies(), "");
 }
 
+TEST_P(GuardTest, StatusListsWhoSharesByWhicheverSeal) {
+  create("web1", "192.0.2.1");
+  create("web2", "192.0.2.2");
+  create("copied", "192.0.2.3", {"--share", "copy"});
+  const auto skels_of = [](const ProcessResult& result) { return Json::parse(result.out).at("skels"); };
+  const Json flags = skels_of(vskel({"--json", "guard", "status"}));
+  ASSERT_EQ(flags.size(), 1U) << flags;
+  EXPECT_EQ(flags[0].at("seal"), "immutable");
+  EXPECT_EQ(flags[0].at("vservers"), Json({"web1", "web2"}));
+  // Without the guard nobody is open to changes who does not rely on it.
+  EXPECT_EQ(vskel({"guard", "status"}).out.find("unprotected"), std::string::npos);
+  // As a version before left it: one record says what seals the inodes of both.
+  std::string text = read_file(record("web2"));
+  const std::string seal = R"("seal": "immutable")";
+  ASSERT_NE(text.find(seal), std::string::npos) << text;
+  write_file(record("web2"), text.replace(text.find(seal), seal.size(), R"("seal": "guard")"));
+  const Json moved = skels_of(vskel({"--json", "guard", "status"}));
+  EXPECT_EQ(moved[0].at("seal"), "guard");
+  EXPECT_EQ(moved[0].at("vservers"), Json({"web1", "web2"}));
+  EXPECT_NE(vskel({"guard", "status"}).out.find("unprotected: web1 web2"), std::string::npos);
+}
+
 TEST_P(GuardTest, WithoutVserversItDoesNotStart) {
   for (const Arguments& options : {Arguments{}, Arguments{"-n"}}) {
     Arguments all = {VSKEL_PROGRAM, "--vservers", (mount() / "elsewhere").string(), "--etc", etc().string()};

@@ -63,7 +63,7 @@ _vskel() {
     verify) names=yes ;;
     remove-vs) options="--yes --quiesce" names=yes ;;
     guard)
-      options="--yes"
+      options="--yes --all"
       if [[ $current != -* ]]; then ((place == 0)) && COMPREPLY=($(compgen -W "start stop status" -- "$current")); return; fi
       ;;
     recover) options="--quiesce" ;;
