@@ -13,13 +13,20 @@
 //                                   has until the end of standard input
 //   attempts opens DIR              opens every file in DIR for reading and says how long the slowest took; not more
 //                                   than ten seconds in all
-//   attempts older PATH             loads no program, but pins maps as a guard before version 0.2 has them: PATH is
+//   attempts reads PATH SECONDS     reads a byte of PATH, over and over: reads per second
+//   attempts dedupe FROM TO         FIDEDUPERANGE of all of TO from FROM by descriptors for reading; says whether TO
+//   has
+//                                   other blocks then
+//   attempts maps                   looks for the guard's maps by their numbers and by their pin, and empties what it
+//   gets attempts older PATH             loads no program, but pins maps as a guard before version 0.2 has them: PATH
+//   is
 //                                   sealed, and seven opens were refused
 //
 // Nothing of the engine is used: what judges it must not share its faults.
 
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/io_uring.h>
 #include <sys/file.h>
@@ -148,8 +155,26 @@ void change(const std::string& path) {
   tell("chmod", chmod(name, stat.st_mode & 07777) == 0);
   tell("chown", chown(name, stat.st_uid, stat.st_gid) == 0);
   tell("lchown", lchown(name, stat.st_uid, stat.st_gid) == 0);
-  const std::array<timespec, 2> times{stat.st_atim, stat.st_mtim};
-  tell("utimensat", utimensat(AT_FDCWD, name, times.data(), 0) == 0);
+  const std::array<timespec, 2> times{stat.st_atim, stat.st_mtim}, as_is{stat.st_mtim, stat.st_mtim};
+  const timespec omitted{0, UTIME_OMIT}, now{0, UTIME_NOW};
+  timespec later = stat.st_mtim, a_bit_later = stat.st_mtim;
+  later.tv_sec += 1;
+  a_bit_later.tv_nsec = (a_bit_later.tv_nsec + 4) % 1'000'000'000;
+  const auto set_times = [&](const char* way, timespec atime, timespec mtime) {
+    const std::array<timespec, 2> both{atime, mtime};
+    const bool done = utimensat(AT_FDCWD, name, both.data(), 0) == 0;
+    tell(way, done);
+    if (done) utimensat(AT_FDCWD, name, times.data(), 0);
+  };
+  set_times("utimensat mtime + 1 s", stat.st_mtim, later);
+  set_times("utimensat mtime + 4 ns", stat.st_mtim, a_bit_later);
+  set_times("utimensat atime + 1 s", later, stat.st_mtim);
+  set_times("utimensat atime + 4 ns", a_bit_later, stat.st_mtim);
+  set_times("utimensat atime alone", stat.st_mtim, omitted);
+  set_times("utimensat mtime alone", omitted, stat.st_mtim);
+  set_times("utimensat atime now", now, stat.st_mtim);
+  set_times("utimensat mtime now", stat.st_mtim, now);
+  tell("utimensat as it is", utimensat(AT_FDCWD, name, as_is.data(), 0) == 0);
   tell("utimensat now", utimensat(AT_FDCWD, name, nullptr, 0) == 0);
   tell("setxattr user", setxattr(name, "user.attempt", "x", 1, 0) == 0);
   tell("setxattr trusted", setxattr(name, "trusted.attempt", "x", 1, 0) == 0);
@@ -172,7 +197,9 @@ void change(const std::string& path) {
   tell("ftruncate of O_RDONLY", ftruncate(fd, stat.st_size) == 0);
   tell("fchmod", fchmod(fd, stat.st_mode & 07777) == 0);
   tell("fchown", fchown(fd, stat.st_uid, stat.st_gid) == 0);
-  tell("futimens", futimens(fd, times.data()) == 0);
+  const std::array<timespec, 2> other_times{later, later};
+  tell("futimens", futimens(fd, other_times.data()) == 0);
+  utimensat(AT_FDCWD, name, times.data(), 0);
   tell("fsetxattr", fsetxattr(fd, "user.attempt", "x", 1, 0) == 0);
   tell("fallocate of O_RDONLY", fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, 4096) == 0);
   tell("mmap shared of O_RDONLY", mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED);
@@ -347,6 +374,88 @@ bool put(int map, const void* key, const void* value) {
   return call_bpf(BPF_MAP_UPDATE_ELEM, attributes) == 0;
 }
 
+void reads(const std::string& path, double seconds) {
+  const int fd = open(path.c_str(), O_RDONLY);
+  const auto start = std::chrono::steady_clock::now();
+  std::uint64_t count = 0;
+  char byte = 0;
+  while (count % 256 != 0 || seconds_since(start) < seconds) count += pread(fd, &byte, 1, 0) == 1;
+  std::printf("%.0f\n", static_cast<double>(count) / seconds_since(start));
+}
+
+/// What ends in an array without a length, with one element.
+template <class Head, class Element>
+struct WithOne {
+  alignas(Head) std::array<std::byte, sizeof(Head) + sizeof(Element)> bytes{};
+  Head* operator->() { return reinterpret_cast<Head*>(bytes.data()); }
+};
+
+std::uint64_t first_block(int fd) {
+  WithOne<fiemap, fiemap_extent> map;
+  map->fm_length = FIEMAP_MAX_OFFSET;
+  map->fm_flags = FIEMAP_FLAG_SYNC;
+  map->fm_extent_count = 1;
+  return ioctl(fd, FS_IOC_FIEMAP, map.bytes.data()) == 0 ? map->fm_extents[0].fe_physical : 0;
+}
+
+void dedupe(const std::string& from, const std::string& to) {
+  const int source = open(from.c_str(), O_RDONLY), target = open(to.c_str(), O_RDONLY);
+  struct stat stat {};
+  fstat(target, &stat);
+  const std::uint64_t before = first_block(target);
+  WithOne<file_dedupe_range, file_dedupe_range_info> range;
+  range->src_length = static_cast<std::uint64_t>(stat.st_size);
+  range->dest_count = 1;
+  range->info[0].dest_fd = target;
+  const bool asked = ioctl(source, FIDEDUPERANGE, range.bytes.data()) == 0;
+  if (asked && range->info[0].status < 0) errno = -range->info[0].status;
+  tell("FIDEDUPERANGE", asked && range->info[0].status == 0);
+  std::puts(first_block(target) == before ? "same blocks" : "other blocks");
+}
+
+/// Whether `map` is that of sealed inodes, and is empty now.
+bool empties(int map) {
+  bpf_map_info info{};
+  bpf_attr attributes{};
+  attributes.info.bpf_fd = static_cast<std::uint32_t>(map);
+  attributes.info.info_len = sizeof info;
+  attributes.info.info = reinterpret_cast<std::uintptr_t>(&info);
+  if (call_bpf(BPF_OBJ_GET_INFO_BY_FD, attributes) != 0 || std::strcmp(info.name, "sealed") != 0) return false;
+  std::array<unsigned char, 16> key{};
+  for (;;) {
+    attributes = {};
+    attributes.map_fd = static_cast<std::uint32_t>(map);
+    attributes.next_key = reinterpret_cast<std::uintptr_t>(key.data());
+    if (call_bpf(BPF_MAP_GET_NEXT_KEY, attributes) != 0) return errno == ENOENT;
+    attributes = {};
+    attributes.map_fd = static_cast<std::uint32_t>(map);
+    attributes.key = reinterpret_cast<std::uintptr_t>(key.data());
+    if (call_bpf(BPF_MAP_DELETE_ELEM, attributes) != 0) return false;
+  }
+}
+
+void maps() {
+  bpf_attr attributes{};
+  int seen = 0, refused = 0, emptied = 0;
+  for (std::uint32_t id = 0;; ++seen) {
+    attributes = {};
+    attributes.start_id = id;
+    if (call_bpf(BPF_MAP_GET_NEXT_ID, attributes) != 0) break;
+    id = attributes.next_id;
+    attributes = {};
+    attributes.map_id = id;
+    const int map = call_bpf(BPF_MAP_GET_FD_BY_ID, attributes);
+    refused += map < 0;
+    emptied += map >= 0 && empties(map);
+  }
+  attributes = {};
+  attributes.pathname = reinterpret_cast<std::uintptr_t>("/sys/fs/bpf/vskel/sealed");
+  const int pinned = call_bpf(BPF_OBJ_GET, attributes);
+  tell("BPF_OBJ_GET", pinned >= 0);
+  emptied += pinned >= 0 && empties(pinned);
+  std::printf("by number: %d seen, %d refused; emptied: %d\n", seen, refused, emptied);
+}
+
 int older(const std::string& path) {
   struct {
     std::uint64_t inode;
@@ -377,6 +486,9 @@ int main(int argc, char** argv) {
   if (words.size() == 3 && words[0] == "rate") return rate(words[1], std::atof(words[2].c_str())), 0;
   if (words.size() == 2 && words[0] == "lease") return lease(words[1]), 0;
   if (words.size() == 2 && words[0] == "opens") return opens_of(words[1]), 0;
+  if (words.size() == 3 && words[0] == "reads") return reads(words[1], std::atof(words[2].c_str())), 0;
+  if (words.size() == 3 && words[0] == "dedupe") return dedupe(words[1], words[2]), 0;
+  if (words.size() == 1 && words[0] == "maps") return maps(), 0;
   if (words.size() == 2 && words[0] == "older") return older(words[1]);
   if (words.size() == 3 && words[0] == "race") return race(words[1], std::atof(words[2].c_str())), 0;
   std::fputs("attempts: see the head of attempts.cpp\n", stderr);

@@ -18,6 +18,29 @@ struct inode {
   struct super_block* i_sb;
 };
 
+/* Its members for the time of change: under these names since 6.11, 6.7, and before. ___ and what follows is no part of
+ * a type's name for the loader (CO-RE). */
+struct timespec64 {
+  long long tv_sec;
+  long tv_nsec;
+};
+struct inode___since_6_11 {
+  long long i_mtime_sec;
+  unsigned int i_mtime_nsec;
+};
+struct inode___since_6_7 {
+  struct timespec64 __i_mtime;
+};
+struct inode___before {
+  struct timespec64 i_mtime;
+};
+
+struct iattr {
+  unsigned int ia_valid;
+  struct timespec64 ia_atime;
+  struct timespec64 ia_mtime;
+};
+
 struct dentry {
   struct inode* d_inode;
 };
@@ -25,6 +48,23 @@ struct dentry {
 struct file {
   unsigned int f_mode;
   struct inode* f_inode;
+};
+
+struct pid {
+  unsigned int level; /* of its pid namespace; 0: the first */
+};
+
+struct user_namespace {
+  int level;
+};
+
+struct cred {
+  struct user_namespace* user_ns;
+};
+
+struct task_struct {
+  struct pid* thread_pid;
+  const struct cred* cred;
 };
 
 #pragma clang attribute pop

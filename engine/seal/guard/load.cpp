@@ -57,6 +57,8 @@ constexpr std::array kHooks{
     Hook{"file_setattr", "inode_file_setattr", VSKEL_GUARD_FILE_SETATTR, "inode_file_setattr_bare",
          "inode_file_setattr_mapped", Presence::where_it_exists},
     Hook{"lock", "file_lock", VSKEL_GUARD_LOCK, "lock", nullptr, Presence::required},
+    Hook{"dedupe", "file_permission", VSKEL_GUARD_DEDUPE, "dedupe", nullptr, Presence::required},
+    Hook{"map", "bpf_map", VSKEL_GUARD_MAP, "map", nullptr, Presence::where_it_exists},
     Hook{"forget", "inode_free_security", -1, "forget", nullptr, Presence::where_it_exists},
 };
 
