@@ -263,6 +263,11 @@ class Run {
       plan.bytes_saved = 0;
       return;
     }
+    const bool have_accounts_come =
+        plan.steps.empty() ? applied.error.empty() : std::ranges::none_of(plan.steps, [&](const Step& step) {
+          return step.bundle != 0 && plan.bundles[step.bundle - 1] == kAccounts && applied.left.contains(step.path());
+        });
+    if (!have_accounts_come) plan.accounts.clear();
     const NodeOwners owners(*view_, plan.ids);
     for (Step& step : plan.steps) {
       const bool left = applied.left.contains(step.path());

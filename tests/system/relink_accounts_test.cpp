@@ -396,6 +396,24 @@ TEST_P(RelinkAccountsTest, AFileThatCannotBeTakenApartSkipsTheVserverWhole) {
   expect_settled();
 }
 
+TEST_P(RelinkAccountsTest, WhoDidNotComeIsNotToldOf) {
+  VSKEL_REQUIRE(has_program("strace") ? std::nullopt : std::optional<std::string>("needs strace"));
+  make();
+  std::map<std::string, Thing> update = with_redis();
+  update["etc/large.conf"] = file(std::string(400'000, 'n'));
+  update_skel(update);
+  const ProcessResult full = vskel_injecting(":error=ENOSPC", "copy_file_range", {"--json", "relink", "base"});
+  EXPECT_EQ(full.code, 3) << full;
+  const Relinked relinked{full, Json::parse(full.out)};
+  for (const std::string& name : names_) {
+    EXPECT_EQ(relinked.of(name)["status"], "failed");
+    EXPECT_EQ(relinked.of(name)["accounts"], Json::array());
+    EXPECT_EQ(text(name, "passwd"), kPasswd);
+  }
+  expect_told(relink_all(), kRedisComes);
+  expect_settled();
+}
+
 TEST_P(RelinkAccountsTest, WhatIsEditedInStaticFollowsWithoutAGeneration) {
   make();
   for (const auto& [path, thing] : with_redis()) put(skel() / "static" / path, thing);
