@@ -224,6 +224,11 @@ AccountTable* Accounts::table(AccountFile file) {
   return table ? &*table : nullptr;
 }
 
+void Accounts::make(AccountFile file) {
+  auto& table = tables_[static_cast<std::size_t>(file)];
+  if (!table) table = std::move(*AccountTable::parse(file, "", ""));
+}
+
 const AccountEntry* Accounts::find(AccountFile file, std::string_view key) const {
   const AccountTable* const there = table(file);
   return there == nullptr ? nullptr : there->find(key);

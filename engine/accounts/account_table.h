@@ -110,6 +110,8 @@ class Accounts {
   /// nullptr if there is no such file.
   [[nodiscard]] const AccountTable* table(AccountFile file) const;
   [[nodiscard]] AccountTable* table(AccountFile file);
+  /// An empty file, if there is none.
+  void make(AccountFile file);
   /// nullptr if there is no such file, or no such entry in it.
   [[nodiscard]] const AccountEntry* find(AccountFile file, std::string_view key) const;
 

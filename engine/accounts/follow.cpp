@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "engine/accounts/login_defs.h"
 #include "engine/accounts/name_lists.h"
@@ -171,6 +172,9 @@ class Following {
   [[nodiscard]] const AccountEntry* mine(AccountFile file, std::string_view name) const {
     return out_.accounts.find(file, name);
   }
+  [[nodiscard]] const AccountTable* mine_table(AccountFile file) const {
+    return std::as_const(out_.accounts).table(file);
+  }
   void put(AccountFile file, AccountEntry entry) { out_.accounts.table(file)->put(std::move(entry)); }
 
   Result<> one(AccountKind kind, Numbers& numbers, const AccountEntry& theirs) {
@@ -287,26 +291,38 @@ class Following {
     put(file, std::move(next));
   }
 
-  /// Subordinate numbers of new users.
+  /// Subordinate numbers of users that are here, where the skel did not have them at the base: of new ones in any case.
   void ranges(AccountFile file) {
-    AccountTable* const own = out_.accounts.table(file);
-    if (own == nullptr || theirs_.table(file) == nullptr) return;
-    for (const AccountEntry* entry : theirs_.table(file)->entries()) {
-      if (!new_users_.contains(entry->name()) || own->find(entry->line()) != nullptr) continue;
-      const auto end = [](const AccountEntry& of) {
-        return std::uint64_t{of.number(kStart)} + std::uint64_t{of.number(kCount)};
-      };
-      const auto entries = own->entries();
-      const bool overlaps = std::ranges::any_of(entries, [&](const AccountEntry* other) {
-        return entry->number(kStart) < end(*other) && other->number(kStart) < end(*entry);
-      });
-      const std::string text = std::string(account_file_name(file)) + " range " + printable(entry->line());
-      if (overlaps)
-        out_.kept.push_back(text + ": another's here");
-      else
-        own->put(*entry);
-      if (!overlaps) out_.done.push_back(text + " added");
+    if (theirs_.table(file) == nullptr) return;
+    // A file that came with the update: one that the skel had is none here because the tenant wants it so.
+    if (mine_table(file) == nullptr && request_.base != nullptr && request_.base->table(file) == nullptr) {
+      out_.accounts.make(file);
+      out_.done.push_back(std::string(account_file_name(file)) + " added");
     }
+    for (const AccountEntry* entry : theirs_.table(file)->entries()) {
+      const bool is_news = request_.base != nullptr && base(file, entry->line()) == nullptr &&
+                           mine(AccountFile::passwd, entry->name()) != nullptr;
+      if ((is_news || new_users_.contains(entry->name())) && mine(file, entry->line()) == nullptr) range(file, *entry);
+    }
+  }
+
+  void range(AccountFile file, const AccountEntry& theirs) {
+    const std::string text = std::string(account_file_name(file)) + " range " + printable(theirs.line());
+    if (mine_table(file) == nullptr) {
+      out_.kept.push_back(text + ": there is no such file here");
+      return;
+    }
+    const auto end = [](const AccountEntry& of) {
+      return std::uint64_t{of.number(kStart)} + std::uint64_t{of.number(kCount)};
+    };
+    const bool overlaps = std::ranges::any_of(mine_table(file)->entries(), [&](const AccountEntry* other) {
+      return theirs.number(kStart) < end(*other) && other->number(kStart) < end(theirs);
+    });
+    if (overlaps)
+      out_.kept.push_back(text + ": another's here");
+    else
+      put(file, theirs);
+    if (!overlaps) out_.done.push_back(text + " added");
   }
 
   void gone(AccountKind kind) {

@@ -45,8 +45,9 @@ struct Followed {
 };
 
 /// The table above for all that the vserver has in `mine`. A vserver without etc/passwd or etc/group is left as it is,
-/// and files that it does not have are not made. An error where a range has no free number left, or a file would grow
-/// beyond its bounds: then the vserver is left as it is.
+/// and files that it does not have are not made, but for etc/subuid and etc/subgid where the skel did not have them. An
+/// error where a range has no free number left, or a file would grow beyond its bounds: then the vserver is left as it
+/// is.
 [[nodiscard]] Result<Followed> follow_accounts(const FollowRequest& request, Accounts mine);
 
 struct NamedIds {

@@ -30,4 +30,16 @@ Step rewrite(const OwnFile& own, std::string path, std::string bytes) {
   return step;
 }
 
+Step new_file(std::string path, std::string bytes) {
+  Step step;
+  step.kind = Step::Kind::put_new;
+  step.change = Change::added;
+  step.elsewhere = std::make_unique<Step::Elsewhere>(std::move(path));
+  MadeFile& made = step.elsewhere->made.emplace();
+  made.content = std::move(bytes);
+  made.metadata.mode = 0644;
+  made.metadata.atime = made.metadata.mtime = sys::inode_clock();
+  return step;
+}
+
 }  // namespace vskel

@@ -20,5 +20,7 @@ struct OwnFile {
 [[nodiscard]] Result<std::optional<OwnFile>> read_own_file(const DirFd& dir, Name name, std::size_t limit);
 /// Puts `bytes` in its place, which is `path`: with its owner, mode and attributes, and the time of now.
 [[nodiscard]] Step rewrite(const OwnFile& own, std::string path, std::string bytes);
+/// Puts them where nothing stands: root's, for all to read, with the time of now.
+[[nodiscard]] Step new_file(std::string path, std::string bytes);
 
 }  // namespace vskel

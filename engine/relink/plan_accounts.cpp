@@ -126,10 +126,10 @@ Result<> Planner::plan_accounts(const DirFd& root) {
 }
 
 void Planner::plan_account_file(AccountFile file, const std::string& bytes) {
-  const OwnFile& own = *own_accounts_[static_cast<std::size_t>(file)];
-  if (own.bytes == bytes) return;
+  const auto& own = own_accounts_[static_cast<std::size_t>(file)];
+  if (own && own->bytes == bytes) return;
   if (plan_.bundles.empty()) plan_.bundles.emplace_back(kAccounts);
-  Step step = rewrite(own, path_of(file), bytes);
+  Step step = own ? rewrite(*own, path_of(file), bytes) : new_file(path_of(file), bytes);
   step.base_generation = base_of(record_, kAccounts);
   step.bundle = 1;  // the first of all
   changed_directories_.emplace("etc", 0);

@@ -327,7 +327,7 @@ class Run {
     for (const Step& step : plan.steps) {
       if (step.in_use) continue;
       if (step.change == Change::beside) report.beside.push_back("/" + step.path());
-      if (step.kind == Step::Kind::put_new && step.change != Change::beside)
+      if (step.kind == Step::Kind::put_new && step.made() == nullptr && step.change != Change::beside)
         report_tree(step, *step.theirs, report);
       else
         report_step(step, step.path(), report);

@@ -414,6 +414,47 @@ TEST_P(RelinkAccountsTest, WhoDidNotComeIsNotToldOf) {
   expect_settled();
 }
 
+TEST_P(RelinkAccountsTest, WhoDidNotComeIsNotToldOf) {
+  VSKEL_REQUIRE(has_program("strace") ? std::nullopt : std::optional<std::string>("needs strace"));
+  make();
+  std::map<std::string, Thing> update = with_redis();
+  update["etc/large.conf"] = file(std::string(400'000, 'n'));
+  update_skel(update);
+  const ProcessResult full = vskel_injecting(":error=ENOSPC", "copy_file_range", {"--json", "relink", "base"});
+  EXPECT_EQ(full.code, 3) << full;
+  const Relinked relinked{full, Json::parse(full.out)};
+  for (const std::string& name : names_) {
+    EXPECT_EQ(relinked.of(name)["status"], "failed");
+    EXPECT_EQ(relinked.of(name)["accounts"], Json::array());
+    EXPECT_EQ(text(name, "passwd"), kPasswd);
+  }
+  expect_told(relink_all(), kRedisComes);
+  expect_settled();
+}
+
+TEST_P(RelinkAccountsTest, SubordinateNumbersComeWithTheirFiles) {
+  make();
+  update_skel({{"etc/subgid", file("")}, {"etc/subuid", file("www:100000:65536\n")}});
+  change("copy", {{"etc/subuid", file("own:300000:65536\n")}});
+  const Relinked relinked = relink_all();
+  EXPECT_EQ(relinked.of("hardlink")["accounts"],
+            Json({"subuid added", "subuid range www:100000:65536 added", "subgid added"}));
+  EXPECT_EQ(relinked.of("copy")["accounts"], Json({"subuid range www:100000:65536 added", "subgid added"}));
+  EXPECT_EQ(differences_from(file("www:100000:65536\n"), vserver("hardlink") / "etc/subuid"), "");
+  EXPECT_EQ(text("copy", "subuid"), "own:300000:65536\nwww:100000:65536\n");
+  expect_settled();
+  change("hardlink", {{"etc/subuid", absent()}});
+  std::map<std::string, Thing> more = with_redis();
+  more["etc/subuid"] = file("www:100000:65536\nredis:400000:65536\n");
+  more["etc/subgid"] = file("redis:400000:65536\n");
+  update_skel(more);
+  const Relinked later = relink_all();
+  EXPECT_EQ(later.kept("hardlink").at("/etc/subuid"), "subuid range redis:400000:65536: there is no such file here");
+  EXPECT_EQ(text("copy", "subuid"), "own:300000:65536\nwww:100000:65536\nredis:400000:65536\n");
+  expect_files({{"etc/subgid", file("redis:400000:65536\n")}});
+  expect_settled();
+}
+
 TEST_P(RelinkAccountsTest, WhatIsEditedInStaticFollowsWithoutAGeneration) {
   make();
   for (const auto& [path, thing] : with_redis()) put(skel() / "static" / path, thing);

@@ -295,6 +295,27 @@ TEST(FollowTest, SubordinateNumbersComeWhereTheyAreFree) {
   EXPECT_EQ(out->kept, Lines{"subuid range redis:100000:65536: another's here"});
 }
 
+TEST(FollowTest, SubordinateNumbersComeWithTheirFileUnlessTheTenantDeletedIt) {
+  const auto all = [](const Files& files, const std::optional<std::string>& subuid) {
+    return *Accounts::parse({files.passwd, files.shadow, files.group, files.gshadow, subuid, std::nullopt}, "");
+  };
+  const std::string ranges = "redis:100000:65536\nroot:200000:10\nold:1:1\n";
+  const Accounts none = all(kPlain, std::nullopt), some = all(kPlain, "root:200000:10\n"),
+                 t = all(with(kPlain, kRedis), ranges);
+  const auto came = follow_accounts({&none, &t, "", {}}, none);
+  ASSERT_TRUE(came);
+  EXPECT_EQ(came->accounts.texts()[4], "redis:100000:65536\nroot:200000:10\n");
+  EXPECT_EQ(came->done.at(2), "subuid added");
+  EXPECT_EQ(came->kept, Lines());
+  const auto deleted = follow_accounts({&some, &t, "", {}}, none);
+  ASSERT_TRUE(deleted);
+  EXPECT_FALSE(deleted->accounts.texts()[4]);
+  EXPECT_EQ(deleted->kept, Lines{"subuid range redis:100000:65536: there is no such file here"});
+  const auto unknown = follow_accounts({nullptr, &t, "", {}}, all(kPlain, ""));
+  ASSERT_TRUE(unknown);
+  EXPECT_EQ(unknown->accounts.texts()[4], "redis:100000:65536\n") << "root's may have been deleted here";
+}
+
 TEST(FollowTest, AVserverWithoutUsersIsLeftAsItIs) {
   const Accounts b = accounts_of(kPlain), t = accounts_of(with(kPlain, kRedis));
   const auto none = Accounts::parse({}, "");
