@@ -360,6 +360,45 @@ Result<Followed> follow_accounts(const FollowRequest& request, Accounts mine) {
   return followed;
 }
 
+StrayOwners stray_owners(const Accounts& theirs, const Accounts* mine, const IdMap& ids, const OwnerNumbers& numbers) {
+  StrayOwners out;
+  const auto look = [&](AccountKind kind, const std::set<std::uint32_t>& skels_numbers, const auto& here) {
+    const AccountTable *const skels = theirs.table(kind.file), *const own =
+                                                                   mine == nullptr ? nullptr : mine->table(kind.file);
+    if (skels == nullptr) return;
+    for (const std::uint32_t number : skels_numbers) {
+      const auto has_it = [&](const AccountEntry* entry) { return entry->number(kind.number) == number; };
+      const auto entries = skels->entries();
+      const auto owner = std::ranges::find_if(entries, has_it);
+      if (number == 0 || owner == entries.end()) continue;
+      const std::string text = subject(kind, (*owner)->name());
+      if (own == nullptr) {
+        out.not_known.push_back(text);
+        continue;
+      }
+      const std::uint32_t is = here(number);
+      const bool is_its = std::ranges::any_of(entries, [&](const AccountEntry* entry) {
+        const AccountEntry* const same = has_it(entry) ? own->find(entry->name()) : nullptr;
+        return same != nullptr && same->number(kind.number) == is;
+      });
+      if (is_its) continue;
+      if (const AccountEntry* const same = own->find((*owner)->name())) {
+        out.roots.push_back(text + ": " + std::to_string(number) + " in the skel is " +
+                            std::to_string(same->number(kind.number)) + " here: what is root's is not mapped");
+        continue;
+      }
+      const auto all_own = own->entries();
+      const auto other =
+          std::ranges::find_if(all_own, [&](const AccountEntry* entry) { return entry->number(kind.number) == is; });
+      out.missing.push_back(text + ": not here, what is its in the skel comes as " + std::to_string(is) +
+                            ", which is " + (other == all_own.end() ? "nobody" : printable((*other)->name())) + "'s");
+    }
+  };
+  look(kUsers, numbers.uid, [&](std::uint32_t number) { return ids.user(number); });
+  look(kGroups, numbers.gid, [&](std::uint32_t number) { return ids.group(number); });
+  return out;
+}
+
 NamedIds map_by_names(const Accounts& theirs, const Accounts& mine, IdMap ids) {
   NamedIds out{std::move(ids), {}, {}};
   const auto map = [&](AccountKind kind, std::map<std::uint32_t, std::uint32_t>& numbers_map) {

@@ -18,6 +18,7 @@
 // now (a skel gives a removed user's number to another): files of the base are to be looked up in the map from before.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,5 +57,20 @@ struct NamedIds {
 };
 /// No more than the map, by the names that both sides have; `ids` is extended.
 [[nodiscard]] NamedIds map_by_names(const Accounts& theirs, const Accounts& mine, IdMap ids);
+
+/// Owners of files, by number.
+struct OwnerNumbers {
+  std::set<std::uint32_t> uid, gid;
+};
+/// Whose files would be another's, or nobody's. Lines are printable, and begin with "user " or "group ".
+struct StrayOwners {
+  std::vector<std::string> missing;    ///< "user redis: not here, what is its in the skel comes as 104, which is bob's"
+  std::vector<std::string> roots;      ///< "user redis: 104 in the skel is 0 here: what is root's is not mapped"
+  std::vector<std::string> not_known;  ///< "user redis": the vserver has no such list
+};
+/// What becomes of those of the skel's `numbers` that have a name there, in a vserver with the map `ids`. `mine`
+/// nullptr: nothing is known of its accounts.
+[[nodiscard]] StrayOwners stray_owners(const Accounts& theirs, const Accounts* mine, const IdMap& ids,
+                                       const OwnerNumbers& numbers);
 
 }  // namespace vskel

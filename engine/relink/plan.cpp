@@ -25,11 +25,12 @@ bool is_gated(const VserverPlan& plan) {
 
 }  // namespace
 
-Planner::Planner(const SkelView& view, const Record& record, const PlanOptions& options, Gate gate)
+Planner::Planner(const SkelView& view, const Record& record, const PlanOptions& options, Gate gate, MapIds map_ids)
     : view_(view),
       record_(record),
       options_(options),
       gate_(gate),
+      map_ids_(map_ids),
       owners_{NodeOwners(view, record.ids), NodeOwners(view, record.ids)},
       databases_(database_paths(options.more_databases)),
       sides_(view, record),
@@ -43,9 +44,16 @@ Result<VserverPlan> Planner::run(const DirFd& root) {
   (void)TRY(plan_directory(sides_.root(), root));
   settle_accounts();
   plan_.gate = gate_;
+  if (plan_.torn.empty()) {
+    settle_groups();
+    plan_times(0);
+    plan_.steps = steps_.take();
+    TRY(look_at_owners(root));
+  }
   std::ranges::sort(plan_.torn);
   if (!plan_.torn.empty()) {
     // Neither steps nor record: half of an update is none.
+    plan_.steps.clear();
     plan_.kept = plan_.torn;
     plan_.generation = record_.generation;
     plan_.bases = record_.bases;
@@ -56,9 +64,6 @@ Result<VserverPlan> Planner::run(const DirFd& root) {
     plan_.accounts.clear();
     return std::move(plan_);
   }
-  settle_groups();
-  plan_times(0);
-  plan_.steps = steps_.take();
   std::ranges::sort(plan_.kept);
   auto [generation, bases] = bases_.decide();
   plan_.generation = generation;
@@ -196,7 +201,8 @@ Result<VserverPlan> plan_vserver(const SkelView& view, const Record& record, con
   const auto plan_with = [&](Gate gate) -> Result<VserverPlan> {
     const sys::Time since = sys::inode_clock();
     const DirFd own = TRY(sys::reopen(root));
-    VserverPlan plan = TRY(Planner(view, record, options, gate).run(own));
+    VserverPlan plan = TRY(Planner(view, record, options, gate, MapIds::as_recorded).run(own));
+    if (plan.are_ids_stale) plan = TRY(Planner(view, record, options, gate, MapIds::anew).run(own));
     plan.since = since;
     return plan;
   };

@@ -56,6 +56,7 @@ struct VserverPlan {
   std::vector<KeptPath> kept;
   std::vector<std::string> accounts;  ///< what becomes of users and groups, see Followed::done
   IdMap ids_before, ids;              ///< of the record, and of the record when all is done
+  bool are_ids_stale = false;         ///< it is to be made again, with the numbers that the tenant gave meanwhile
   /// What hides other paths from the update, or makes nonsense of it: the vserver is left as it is, whole, and there
   /// are no steps.
   std::vector<KeptPath> torn;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/accounts/account_table.h"
+#include "engine/accounts/follow.h"
 #include "engine/relink/moving_bases.h"
 #include "engine/relink/observe.h"
 #include "engine/relink/own_file.h"
@@ -28,10 +29,13 @@ namespace vskel {
 /// The account files of a vserver, as they are found.
 using OwnAccountFiles = std::array<std::optional<OwnFile>, kAccountFiles>;
 
+/// Where the skel's accounts are as they were, what else is known of numbers: a tenant may have given others since.
+enum class MapIds : std::uint8_t { as_recorded, anew };
+
 /// Good for one plan. Not thread-safe. Keeps references to what it is made with.
 class Planner {
  public:
-  Planner(const SkelView& view, const Record& record, const PlanOptions& options, Gate gate);
+  Planner(const SkelView& view, const Record& record, const PlanOptions& options, Gate gate, MapIds map_ids);
   /// Plans for the vserver whose root is `root`.
   [[nodiscard]] Result<VserverPlan> run(const DirFd& root);
 
@@ -41,6 +45,13 @@ class Planner {
   /// Users and groups, and with them the owners of all else.
   Result<> plan_accounts(const DirFd& root);
   [[nodiscard]] bool are_accounts_frozen() const;
+  /// Into accounts_here_; what can't be taken apart is said in unreadable_.
+  Result<> read_own_accounts(const DirFd& root);
+  Result<> follow_changed_accounts(const Accounts* base, const DirFd& root);
+  Result<> set_ids(IdMap ids);
+  [[nodiscard]] OwnerNumbers owners_that_come() const;
+  /// When all steps are known: are those there whose the files are that come, and with the number that is known?
+  Result<> look_at_owners(const DirFd& root);
   void plan_account_file(AccountFile file, const std::string& bytes);
   void skip_for_accounts(std::string_view path, const std::string& why);
   /// When all else is planned: their base, where they do not follow.
@@ -164,10 +175,14 @@ class Planner {
   const Record& record_;
   const PlanOptions& options_;
   const Gate gate_;
+  const MapIds map_ids_;
   SideOwners owners_;
   Observer observer_{view_, files_, owners_};
   OwnAccountFiles own_accounts_;
-  bool accounts_stay_ = false;  ///< at the base that they have
+  bool are_accounts_read_ = false;
+  std::optional<Accounts> accounts_here_;  ///< those that the vserver will have
+  std::string unreadable_;                 ///< why nobody knows them
+  bool accounts_stay_ = false;             ///< at the base that they have
   const std::vector<std::string> databases_;
   const SkelSides sides_;
   const DirFd* root_ = nullptr;

@@ -59,7 +59,12 @@ class AccountsModel {
   explicit AccountsModel(const AccountSides& sides) : sides_(sides), out_{sides.mine, sides.ids, {}} {}
 
   FollowedAccounts run() {
-    if (sides_.base == sides_.theirs) return out_;
+    if (sides_.base == sides_.theirs) {
+      // Numbers go by names all the same: the tenant may have given others, which matters where something comes.
+      for (const Line& group : sides_.theirs.at("group")) map_if_here("group", out_.ids.gid, group);
+      for (const Line& user : sides_.theirs.at("passwd")) map_if_here("passwd", out_.ids.uid, user);
+      return out_;
+    }
     for (const Line& group : sides_.theirs.at("group")) account("group", out_.ids.gid, group);
     for (const Line& user : sides_.theirs.at("passwd")) account("passwd", out_.ids.uid, user);
     for (const Line& group : sides_.theirs.at("group")) {
@@ -95,6 +100,11 @@ class AccountsModel {
       ids.erase(skels);
     else
       ids[skels] = own;
+  }
+
+  void map_if_here(const std::string& file, std::map<unsigned, unsigned>& ids, const Line& theirs) const {
+    const Line* const mine = find_line(out_.files, file, theirs[kName]);
+    if (mine != nullptr) map(ids, number_of(theirs), number_of(*mine));
   }
 
   void add(const std::string& file, std::map<unsigned, unsigned>& ids, const Line& theirs) {
@@ -328,6 +338,29 @@ void write_accounts(const fs::path& etc, const AccountFiles& files) {
 }
 
 FollowedAccounts model_of_accounts(const AccountSides& sides) { return accounts_model::AccountsModel(sides).run(); }
+
+std::string line_of_stray(const std::string& file, unsigned number, const AccountFiles& theirs,
+                          const FollowedAccounts& followed) {
+  using namespace accounts_model;
+  const auto find_number = [&](const Lines& lines, unsigned wanted) {
+    return std::ranges::find_if(lines, [&](const Line& line) { return line.size() > 1 && number_of(line) == wanted; });
+  };
+  const auto owner = find_number(theirs.at(file), number);
+  if (owner == theirs.at(file).end() || find_line(followed.files, file, (*owner)[kName]) != nullptr) return "";
+  const unsigned here = number_in(file == "passwd" ? followed.ids.uid : followed.ids.gid, number);
+  const auto other = find_number(followed.files.at(file), here);
+  return (file == "group" ? "group " : "user ") + (*owner)[kName] + ": not here, what is its in the skel comes as " +
+         std::to_string(here) + ", which is " + (other == followed.files.at(file).end() ? "nobody" : (*other)[kName]) +
+         "'s";
+}
+
+bool has_owner(const AccountFiles& skels, unsigned uid, unsigned gid) {
+  const auto has = [&](const char* file, unsigned number) {
+    return std::ranges::any_of(
+        skels.at(file), [&](const Line& line) { return number != 0 && accounts_model::number_of(line) == number; });
+  };
+  return has("passwd", uid) || has("group", gid);
+}
 
 AccountFiles first_accounts() {
   return {{"passwd", {{"root", "x", "0", "0", "", "/root", "/bin/sh"}}},

@@ -34,6 +34,14 @@ struct FollowedAccounts {
 };
 [[nodiscard]] FollowedAccounts model_of_accounts(const AccountSides& sides);
 
+/// What is told of files of the skel's `number` (of "passwd", or of "group") that come, if its name is not there; else
+/// "".
+[[nodiscard]] std::string line_of_stray(const std::string& file, unsigned number, const AccountFiles& theirs,
+                                        const FollowedAccounts& followed);
+
+/// The skel has a user of this number, or a group.
+[[nodiscard]] bool has_owner(const AccountFiles& skels, unsigned uid, unsigned gid);
+
 /// root, and a group of its own.
 [[nodiscard]] AccountFiles first_accounts();
 /// What packages do to the users and groups of a skel: no number is two names'.

@@ -316,6 +316,26 @@ TEST(FollowTest, SubordinateNumbersComeWithTheirFileUnlessTheTenantDeletedIt) {
   EXPECT_EQ(unknown->accounts.texts()[4], "redis:100000:65536\n") << "root's may have been deleted here";
 }
 
+TEST(FollowTest, OwnersOfFilesAreThereOrToldOf) {
+  const Accounts t = accounts_of(with(kPlain, with(kRedis, {"valkey:x:104:108::/:\n", "", "", ""})));
+  const OwnerNumbers numbers{{0, 55, 104}, {0, 108}};
+  const auto stray = [&](const Files& more, const IdMap& ids) {
+    const Accounts mine = accounts_of(with(kPlain, more));
+    return stray_owners(t, &mine, ids, numbers);
+  };
+  const StrayOwners none = stray(kRedis, {});
+  EXPECT_EQ(none.missing, Lines());
+  EXPECT_EQ(stray({"valkey:x:104:5::/:\n", "", kRedis.group, ""}, {}).missing, Lines()) << "another name of the number";
+  const Files own{"mal:x:998:5::/:\n", "", "", ""};
+  EXPECT_EQ(stray(own, {{{104, 998}}, {}}).missing,
+            (Lines{"user redis: not here, what is its in the skel comes as 998, which is mal's",
+                   "group redis: not here, what is its in the skel comes as 108, which is nobody's"}));
+  const StrayOwners root = stray({"redis:x:0:0::/:\n", "", kRedis.group, ""}, {});
+  EXPECT_EQ(root.roots, Lines{"user redis: 104 in the skel is 0 here: what is root's is not mapped"});
+  EXPECT_EQ(root.missing, Lines());
+  EXPECT_EQ(stray_owners(t, nullptr, {}, numbers).not_known, (Lines{"user redis", "group redis"}));
+}
+
 TEST(FollowTest, AVserverWithoutUsersIsLeftAsItIs) {
   const Accounts b = accounts_of(kPlain), t = accounts_of(with(kPlain, kRedis));
   const auto none = Accounts::parse({}, "");
