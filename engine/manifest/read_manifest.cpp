@@ -236,10 +236,14 @@ struct ManifestReader::State {
     if (!path) return bad("not a relative path: " + std::string(first));
     if (read.entry.type == sys::FileType::unknown) return bad("no type");
     if (read.parts.empty()) return bad("no part");
-    if (read.parts.size() > 1 && read.entry.type != sys::FileType::directory)
-      return bad("several parts of what is no directory");
-    read.entry.path = std::move(*path);
     std::ranges::sort(read.parts);
+    // Earlier versions wrote this when a path had gone to static and the generation before came back: it is static's, as
+    // the rest of the line says, and the next generation leaves the other part's file out.
+    const bool is_directory = read.entry.type == sys::FileType::directory;
+    if (read.parts.size() == 2 && read.parts.back() == Part::static_part && !is_directory)
+      read.parts.erase(read.parts.begin());
+    if (read.parts.size() > 1 && !is_directory) return bad("several parts of what is no directory");
+    read.entry.path = std::move(*path);
     for (const Part part : read.parts) {
       read.entry.part = part;
       if (last)

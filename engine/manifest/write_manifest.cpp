@@ -80,6 +80,9 @@ ManifestWriter::ManifestWriter(unsigned generation, ManifestSink sink)
 Result<> ManifestWriter::add(const ManifestEntry& entry) {
   constexpr std::size_t kPiece = 1 << 20;
   if (last_ && last_->path == entry.path) {
+    // No reader would take it.
+    if (last_->type != sys::FileType::directory || entry.type != sys::FileType::directory)
+      return fail("write manifest", "/" + entry.path, "several parts of what is no directory");
     // The highest part describes a path, the others are named.
     further_parts_.append(",part:").append(part_name(last_->part));
   } else if (last_) {

@@ -30,15 +30,16 @@ class Restoration {
 
   Result<StagedGeneration> stage(const DirFd& staging, SealKind seal, Executor& executor, Quiescence& quiescence) {
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, newest_, seal, executor, quiescence));
+    TRY(look_at_static());
     TRY(count());
-    std::erase_if(entries_, [](const ManifestEntry& entry) { return entry.part == Part::static_part; });
+    add_staying();
     std::vector<std::uint64_t> inodes;  // by place in entries_; 0: a copy, or a directory
     inodes.reserve(entries_.size());
     for (ManifestEntry& entry : entries_) inodes.push_back(TRY(restore(entry, next)));
     TRY(restore_directories(next));
     count_names(inodes);
     for (const ManifestEntry& entry : displaced_) TRY(next.keep_old(entry));
-    TRY(add_static());
+    add_static();
     TRY(next.keep_accounts(TRY(read_static_accounts(skel_))));
     TRY(next.write([this](ManifestWriter& writer) -> Result<> {
       for (const ManifestEntry& entry : entries_) TRY(writer.add(entry));
@@ -48,6 +49,7 @@ class Restoration {
   }
 
   Result<GenerationReport> preview() {
+    TRY(look_at_static());
     TRY(count());
     report_.generation = newest_ + 1;
     return std::move(report_);
@@ -58,7 +60,63 @@ class Restoration {
     return entry.type != sys::FileType::directory && entry.part != Part::static_part;
   }
   [[nodiscard]] std::optional<unsigned> holder_of(const ManifestEntry& entry) const {
+    if (find_path(staying_, entry.path) != staying_.end()) return std::nullopt;
     return kept_.holder(entry.part, entry.path, wanted_);
+  }
+
+  /// Static is of no generation: what it has now stays, and no other part of the new one has it as well.
+  Result<> look_at_static() {
+    static_entries_ = TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part));
+    std::erase_if(static_entries_, [](const ManifestEntry& entry) { return is_account_leftover(entry.path); });
+    std::ranges::copy_if(entries_, std::back_inserter(wanted_static_),
+                         [](const ManifestEntry& entry) { return entry.part == Part::static_part; });
+    std::erase_if(entries_, [this](const ManifestEntry& entry) {
+      if (entry.part == Part::static_part) return true;
+      if (!stands_in_static(entry)) return false;
+      if (entry.type != sys::FileType::directory) tell_static_stays(entry);
+      return true;
+    });
+    return {};
+  }
+
+  /// Static has something at the path, or on the way to it, that both can't be.
+  [[nodiscard]] bool stands_in_static(const ManifestEntry& entry) const {
+    bool is_directory = entry.type == sys::FileType::directory;
+    for (std::string_view path = entry.path; !path.empty(); path = parent_path(path)) {
+      const auto found = find_path(static_entries_, path);
+      if (found != static_entries_.end() && (!is_directory || found->type != sys::FileType::directory)) return true;
+      is_directory = true;
+    }
+    return false;
+  }
+
+  void tell_static_stays(const ManifestEntry& entry) {
+    std::string line = "/" + entry.path + ": static has it and stays as it is";
+    if (const auto holder = holder_of(entry))
+      line += "; generation " + std::to_string(wanted_) + "'s is in " + skel_.path() + "/generations/" +
+              kept_files_name(*holder) + "/" + std::string(part_name(entry.part)) + "/" + entry.path;
+    report_.set_aside.push_back(std::move(line));
+  }
+
+  /// Nothing is kept of what static had: what has left it for another part since then stays there.
+  [[nodiscard]] bool has_left_static(const ManifestEntry& today) const {
+    const auto then = find_path(wanted_static_, today.path);
+    return then != wanted_static_.end() && then->type != sys::FileType::directory && !stands_in_static(today);
+  }
+
+  /// With the directories on the way to them, which static had.
+  void add_staying() {
+    for (const ManifestEntry& entry : staying_) {
+      for (std::string_view path = parent_path(entry.path);; path = parent_path(path)) {
+        const auto is_it = [&](const ManifestEntry& other) { return other.path == path && other.part == entry.part; };
+        const auto then = find_path(wanted_static_, path);
+        if (std::ranges::any_of(entries_, is_it) || then == wanted_static_.end()) break;
+        entries_.push_back(*then);
+        entries_.back().part = entry.part;
+      }
+      entries_.push_back(entry);
+    }
+    std::ranges::sort(entries_, by_path_and_part);
   }
 
   /// What stays is today's; what is kept takes the place of today's, which is displaced. The newest manifest is read
@@ -83,6 +141,13 @@ class Restoration {
       const bool both = wanted != entries_.end() && wanted->path == today.path;
       const bool stays = both && !holder_of(*wanted);
       if (both) ++(stays ? report_.changes(wanted->part).unchanged : report_.changes(wanted->part).changed);
+      if (!both && has_left_static(today)) {
+        ++report_.changes(today.part).unchanged;
+        report_.notes.push_back("/" + today.path + ": static in generation " + std::to_string(wanted_) +
+                                ", stays as it is in " + std::string(part_name(today.part)));
+        staying_.push_back(std::move(today));
+        return {};
+      }
       if (!both) ++report_.changes(today.part).removed;
       if (!stays) displaced_.push_back(std::move(today));
       if (both) ++wanted;
@@ -136,21 +201,20 @@ class Restoration {
   }
 
   /// Static as it lies there, its directories as the restored trees have them.
-  Result<> add_static() {
+  void add_static() {
     std::map<std::string_view, const ManifestEntry*> directories;
     for (const ManifestEntry& entry : entries_)
       if (entry.type == sys::FileType::directory) directories.emplace(entry.path, &entry);
-    for (ManifestEntry& entry : TRY(describe_tree(skel_.tree(Part::static_part), Part::static_part))) {
-      if (is_account_leftover(entry.path)) continue;
+    ManifestEntries added = static_entries_;
+    for (ManifestEntry& entry : added) {
       const auto found = directories.find(entry.path);
       if (entry.type == sys::FileType::directory && found != directories.end()) {
         entry = *found->second;
         entry.part = Part::static_part;
       }
-      entries_.push_back(std::move(entry));
     }
+    std::ranges::move(added, std::back_inserter(entries_));
     std::ranges::sort(entries_, by_path_and_part);
-    return {};
   }
 
   /// Directories get what their manifest says, and the attributes of today's if those are still the same.
@@ -175,6 +239,8 @@ class Restoration {
   const unsigned newest_, wanted_;
   ManifestEntries entries_;
   const KeptFiles& kept_;
+  ManifestEntries static_entries_, wanted_static_;  // today's, and those of the generation
+  ManifestEntries staying_;                         // today's that the generation had in static
   std::vector<ManifestEntry> displaced_;
   GenerationReport report_;
 };

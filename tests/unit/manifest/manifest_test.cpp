@@ -239,6 +239,24 @@ TEST(ManifestReaderTest, RefusesWhatIsWrongByItsLine) {
   }
 }
 
+TEST(Manifest, AFileThatAnEarlierVersionGaveToStaticAndOneMorePartIsStatics) {
+  for (const char* tags : {"part:static,part:local", "part:static,part:global"}) {
+    const auto read =
+        read_manifest("#mtree\n# vskel generation 3\n./a type=file size=1 tags=" + std::string(tags) + "\n", "0003.mtree");
+    ASSERT_TRUE(read) << tags;
+    ASSERT_EQ(read->entries.size(), 1U);
+    EXPECT_EQ(read->entries.front().part, Part::static_part);
+  }
+  EXPECT_FALSE(read_manifest("./a type=file tags=part:static,part:local,part:global\n", "0003.mtree"));
+}
+
+TEST(Manifest, AFileInSeveralPartsIsNotWritten) {
+  const Manifest manifest{1, {dir_entry(""), file_entry("a", Part::local_part), file_entry("a", Part::static_part)}};
+  const auto written = write_manifest(manifest, [](std::string_view) -> Result<> { return {}; });
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().path, "/a");
+}
+
 TEST(ManifestReaderTest, RefusesDoublesAndDisorder) {
   const std::string head = "./b type=dir tags=part:local\n";
   EXPECT_FALSE(read_manifest(head + "./a type=dir tags=part:local\n", "m"));
