@@ -8,6 +8,7 @@
 
 #include "engine/accounts/login_defs.h"
 #include "engine/accounts/name_lists.h"
+#include "engine/accounts/newcomer.h"
 
 namespace vskel {
 
@@ -22,9 +23,6 @@ struct AccountKind {
   const char* word;
 };
 constexpr AccountKind kUsers{AccountFile::passwd, kUid, "user"}, kGroups{AccountFile::group, kGroupNumber, "group"};
-
-/// 16 bits of ones and what stands for nobody; systems that can't tell them from an account are not rare.
-bool is_reserved(std::uint32_t number) { return number == 0 || number == 65534 || number == 65535; }
 
 /// The numbers of one kind, the skel's and the vserver's. A number that two names of the skel have is the first's; the
 /// second is another name of the first's in the vserver, too.
@@ -95,16 +93,8 @@ class Numbers {
     return !stands_for_another && taken_.insert(number).second;
   }
 
-  /// As useradd(8) does it: a system's from above, others from below.
   Result<std::uint32_t> free_number(std::uint32_t skels) const {
-    const bool is_system = skels <= system_.highest;
-    const NumberRange range = is_system ? system_ : others_;
-    for (std::uint64_t step = 0; step <= range.highest - range.lowest; ++step) {
-      const auto number = static_cast<std::uint32_t>(is_system ? range.highest - step : range.lowest + step);
-      if (!is_reserved(number) && !avoided_.contains(number)) return number;
-    }
-    return fail("add accounts", std::string(kind_.word) + " " + std::to_string(skels),
-                "no number from " + std::to_string(range.lowest) + " to " + std::to_string(range.highest) + " is free");
+    return free_account_number(skels, {system_, others_}, avoided_, kind_.word);
   }
 
   AccountKind kind_;
@@ -134,14 +124,6 @@ void map_name(AccountKind kind, Numbers& numbers, const AccountEntry& theirs, co
       kept.push_back(text + std::to_string(own) + " here: what is root's is not mapped");
       break;
   }
-}
-
-/// A password field without a hash. What can't be a hash is what it was: "*", "!", "!!", "!*", "*LK*".
-std::string locked(std::string_view password) {
-  const bool plain = password.size() <= 4 && (password.starts_with('!') || password.starts_with('*')) &&
-                     password.find('$') == password.npos;
-  if (plain) return std::string(password);
-  return password.starts_with('*') ? "*" : "!";
 }
 
 /// One vserver's accounts on their way.
@@ -225,7 +207,7 @@ class Following {
     if (mine(file, entry.name()) == nullptr) {
       AccountEntry shadow =
           theirs != nullptr ? *theirs : AccountEntry(std::string(entry.name()) + ":!" + further_fields);
-      shadow.set_field(kPassword, locked(shadow.field(kPassword)));
+      shadow.set_field(kPassword, locked_password(shadow.field(kPassword)));
       if (file == AccountFile::gshadow) {
         shadow.set_field(kAdministrators, "");
         shadow.set_field(kMembers, "");

@@ -122,8 +122,8 @@ class ManifestWriter {
 [[nodiscard]] std::string write_manifest(const Manifest& manifest);
 /// Reads what write_manifest wrote, and mtree files edited by hand within reason (/set and /unset lines, other keyword
 /// orders, unknown keywords and tags skipped). Anything malformed, oversized, absolute, with "..", doubled or out of
-/// order is refused with "SOURCE:LINE" (Blame::machine). Static's alone is a file that earlier versions gave to static and
-/// one more part.
+/// order is refused with "SOURCE:LINE" (Blame::machine). Static's alone is a file that earlier versions gave to static
+/// and one more part.
 [[nodiscard]] Result<Manifest> read_manifest(std::string_view text, const std::string& source);
 
 /// Takes a manifest's entries, in their order.

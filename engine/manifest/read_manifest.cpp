@@ -237,8 +237,8 @@ struct ManifestReader::State {
     if (read.entry.type == sys::FileType::unknown) return bad("no type");
     if (read.parts.empty()) return bad("no part");
     std::ranges::sort(read.parts);
-    // Earlier versions wrote this when a path had gone to static and the generation before came back: it is static's, as
-    // the rest of the line says, and the next generation leaves the other part's file out.
+    // Earlier versions wrote this when a path had gone to static and the generation before came back: it is static's,
+    // as the rest of the line says, and the next generation leaves the other part's file out.
     const bool is_directory = read.entry.type == sys::FileType::directory;
     if (read.parts.size() == 2 && read.parts.back() == Part::static_part && !is_directory)
       read.parts.erase(read.parts.begin());

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
 #include <tuple>
 
+#include "engine/accounts/restore.h"
 #include "engine/accounts/skel_accounts.h"
+#include "engine/content/hash.h"
 #include "engine/tree/metadata.h"
 #include "engine/tree/relative_path.h"
 
@@ -47,6 +50,36 @@ Result<std::optional<Side>> read_side(const DirFd& root, AccountFile file) {
   const sys::Stat stat = TRY(sys::stat(*opened));
   std::string bytes = TRY(sys::read_whole(*opened, kMostAccountBytes));
   return Side{std::move(bytes), stat};
+}
+
+/// Writes a changed file into `dir`, with all that static's has of metadata.
+Result<> write_changed_accounts(const Skel& skel, const SplitAccounts::Changed& changed, const DirFd& dir) {
+  const auto own = TRY(open_account_file(skel.tree(Part::static_part), changed.file));
+  if (!own) return fail("split accounts", skel.path() + "/static/" + path_of(changed.file), ENOENT);
+  const sys::Stat stat = TRY(sys::stat(*own));
+  Metadata metadata = metadata_of(stat, TRY(sys::xattrs(*own)));
+  const std::string name(account_file_name(changed.file));
+  const Fd out = TRY(sys::create_file(dir, *Name::check(name), kPrivateFile));
+  TRY(sys::write_all(out, changed.bytes));
+  metadata.mode = changed.mode;
+  metadata.uid = changed.uid;
+  metadata.gid = changed.gid;
+  const sys::Stat fresh = TRY(sys::stat(out));
+  metadata.atime = metadata.mtime = fresh.mtime;
+  return apply_metadata(out, metadata, Fresh::no);
+}
+
+/// The newest generation's; "" where it has none.
+Result<std::string> read_login_defs(const Skel& skel) {
+  constexpr std::size_t kMostBytes = std::size_t{1} << 20;
+  for (const Part part : {Part::local_part, Part::static_part, Part::global_part}) {
+    const DirFd etc = TRY(open_dirs_if_there(skel.tree(part), "etc"));
+    if (!etc.open()) continue;
+    const auto stat = TRY(sys::stat_if_there(etc, "login.defs"));
+    if (stat && stat->type == sys::FileType::regular)
+      return sys::read_whole(TRY(sys::open_trusted_file(etc, "login.defs")), kMostBytes);
+  }
+  return std::string();
 }
 
 /// What was laid into the merged tree; closed where that is not known.
@@ -222,20 +255,66 @@ Result<SplitAccounts> split_accounts(const Skel& skel, const DirFd& merged, unsi
   return Splitting(skel, merged, memory).run(last);
 }
 
-Result<> write_changed_accounts(const Skel& skel, const SplitAccounts::Changed& changed, const DirFd& dir) {
-  const auto own = TRY(open_account_file(skel.tree(Part::static_part), changed.file));
-  if (!own) return fail("split accounts", skel.path() + "/static/" + path_of(changed.file), ENOENT);
-  const sys::Stat stat = TRY(sys::stat(*own));
-  Metadata metadata = metadata_of(stat, TRY(sys::xattrs(*own)));
-  const std::string name(account_file_name(changed.file));
-  const Fd out = TRY(sys::create_file(dir, *Name::check(name), kPrivateFile));
-  TRY(sys::write_all(out, changed.bytes));
-  metadata.mode = changed.mode;
-  metadata.uid = changed.uid;
-  metadata.gid = changed.gid;
-  const sys::Stat fresh = TRY(sys::stat(out));
-  metadata.atime = metadata.mtime = fresh.mtime;
-  return apply_metadata(out, metadata, Fresh::no);
+Result<RestoredAccounts> restore_static_accounts(const Skel& skel, unsigned generation, unsigned newest) {
+  RestoredAccounts out;
+  out.texts = TRY(read_static_accounts(skel));
+  auto then = TRY(read_generation_accounts(skel, generation));
+  if (!then) {
+    out.told.push_back("users and groups stay as they are: what generation " + std::to_string(generation) +
+                       " had is not known");
+    return out;
+  }
+  AccountTexts own = out.texts;
+  for (const AccountFile file : kAllAccountFiles) {
+    auto &mine = own[static_cast<std::size_t>(file)], &old = (*then)[static_cast<std::size_t>(file)];
+    // What is no account file is the same as ever.
+    const bool says_nothing = mine && mine == old && !AccountTable::parse(file, *mine, "");
+    if (says_nothing) mine.reset();
+    if (!mine) old.reset();
+  }
+  const std::string base = skel.path() + "/generations/" + generation_accounts_name(generation) + "/";
+  const Accounts old = TRY(Accounts::parse(*then, base));
+  const Accounts before = TRY(Accounts::parse(own, skel.path() + "/static/"));
+  const auto last_texts = TRY(read_generation_accounts(skel, newest));
+  const auto last = last_texts ? Accounts::parse(*last_texts, "") : Accounts();
+  const std::string login_defs = TRY(read_login_defs(skel));
+  Restored restored = TRY(restore_accounts({&old, last_texts && last ? &*last : nullptr, login_defs}, before));
+  out.told = describe_changes(before, restored.accounts);
+  std::ranges::move(restored.told, std::back_inserter(out.told));
+  out.renumbered = std::move(restored.renumbered);
+  const AccountTexts next = restored.accounts.texts();
+  for (const AccountFile file : kAllAccountFiles) {
+    const auto at = static_cast<std::size_t>(file);
+    if (!own[at] || next[at] == own[at]) continue;
+    const auto side = TRY(read_side(skel.tree(Part::static_part), file));
+    if (!side) return fail("roll back accounts", skel.path() + "/static/" + path_of(file), ENOENT);
+    out.changed.push_back({file, *next[at], side->stat.mode, side->stat.uid, out.renumbered.group(side->stat.gid)});
+    out.texts[at] = next[at];
+  }
+  return out;
+}
+
+ManifestEntry& describe_changed_accounts(const SplitAccounts::Changed& changed, ManifestEntries& static_entries) {
+  ManifestEntry& entry = *std::ranges::find(static_entries, path_of(changed.file), &ManifestEntry::path);
+  entry.size = changed.bytes.size();
+  entry.content = hash_bytes(std::as_bytes(std::span(changed.bytes)), WithSha256::no).xxh128;
+  entry.mode = changed.mode;
+  entry.uid = changed.uid;
+  entry.gid = changed.gid;
+  entry.nlink = 1;
+  return entry;
+}
+
+Result<> stage_changed_accounts(const Skel& skel, const std::vector<SplitAccounts::Changed>& changed,
+                                const DirFd& staging, ManifestEntries& static_entries) {
+  if (changed.empty()) return {};
+  const DirFd dir = TRY(sys::ensure_dir(staging, "accounts", kPrivateDirectory));
+  for (const SplitAccounts::Changed& one : changed) {
+    TRY(write_changed_accounts(skel, one, dir));
+    const std::string name(account_file_name(one.file));
+    describe_changed_accounts(one, static_entries).mtime = TRY(sys::stat(dir, *Name::check(name))).mtime;
+  }
+  return {};
 }
 
 }  // namespace vskel

@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "engine/accounts/account_table.h"
+#include "engine/accounts/id_map.h"
+#include "engine/manifest/manifest.h"
 #include "engine/skel/skel.h"
 #include "engine/sys/kernel.h"
 
@@ -67,8 +69,21 @@ struct SplitAccounts {
 /// Three sides by entry: what was laid in, what `merged` (the merged tree) has, what static has now. A file of which a
 /// line is no entry is followed as a whole, where static's is still what was laid in. `last` is the newest generation.
 [[nodiscard]] Result<SplitAccounts> split_accounts(const Skel& skel, const DirFd& merged, unsigned last);
-/// Writes a changed file into `dir`, with all that static's has of metadata.
-[[nodiscard]] Result<> write_changed_accounts(const Skel& skel, const SplitAccounts::Changed& changed,
-                                              const DirFd& dir);
+
+/// What rollback makes of static's account files.
+struct RestoredAccounts {
+  std::vector<SplitAccounts::Changed> changed;
+  AccountTexts texts;  ///< all of static's, with those changes
+  IdMap renumbered;    ///< whose number is another's from now on
+  std::vector<std::string> told;
+};
+/// Those of generation `generation` brought back (engine/accounts/restore.h); `newest` is the newest one.
+[[nodiscard]] Result<RestoredAccounts> restore_static_accounts(const Skel& skel, unsigned generation, unsigned newest);
+
+/// The entry of the changed file among those of static.
+ManifestEntry& describe_changed_accounts(const SplitAccounts::Changed& changed, ManifestEntries& static_entries);
+/// Writes changed files into staging/ID/accounts, with all that static's have of metadata, and describes them.
+[[nodiscard]] Result<> stage_changed_accounts(const Skel& skel, const std::vector<SplitAccounts::Changed>& changed,
+                                              const DirFd& staging, ManifestEntries& static_entries);
 
 }  // namespace vskel

@@ -31,6 +31,8 @@ class Restoration {
   Result<StagedGeneration> stage(const DirFd& staging, SealKind seal, Executor& executor, Quiescence& quiescence) {
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, newest_, seal, executor, quiescence));
     TRY(look_at_static());
+    TRY(look_at_accounts());
+    TRY(stage_changed_accounts(skel_, accounts_.changed, staging, static_entries_));
     TRY(count());
     add_staying();
     std::vector<std::uint64_t> inodes;  // by place in entries_; 0: a copy, or a directory
@@ -40,7 +42,7 @@ class Restoration {
     count_names(inodes);
     for (const ManifestEntry& entry : displaced_) TRY(next.keep_old(entry));
     add_static();
-    TRY(next.keep_accounts(TRY(read_static_accounts(skel_))));
+    TRY(next.keep_accounts(accounts_.texts));
     TRY(next.write([this](ManifestWriter& writer) -> Result<> {
       for (const ManifestEntry& entry : entries_) TRY(writer.add(entry));
       return {};
@@ -50,6 +52,7 @@ class Restoration {
 
   Result<GenerationReport> preview() {
     TRY(look_at_static());
+    TRY(look_at_accounts());
     TRY(count());
     report_.generation = newest_ + 1;
     return std::move(report_);
@@ -96,6 +99,26 @@ class Restoration {
       line += "; generation " + std::to_string(wanted_) + "'s is in " + skel_.path() + "/generations/" +
               kept_files_name(*holder) + "/" + std::string(part_name(entry.part)) + "/" + entry.path;
     report_.set_aside.push_back(std::move(line));
+  }
+
+  /// The generation's files are those of its users and groups, by their numbers.
+  Result<> look_at_accounts() {
+    accounts_ = TRY(restore_static_accounts(skel_, wanted_, newest_));
+    report_.accounts = accounts_.told;
+    for (const ManifestEntry& entry : static_entries_) {
+      if (account_file_at(entry.path)) continue;
+      const auto then = find_path(wanted_static_, entry.path);
+      const bool had = then != wanted_static_.end();
+      const bool lost_user = accounts_.renumbered.uid.contains(entry.uid) && !(had && then->uid == entry.uid);
+      const bool lost_group = accounts_.renumbered.gid.contains(entry.gid) && !(had && then->gid == entry.gid);
+      if (!lost_user && !lost_group) continue;
+      return refuse("roll back", skel_.name().text() + " " + std::to_string(wanted_),
+                    std::string("static/") + entry.path + " belongs to " + (lost_user ? "user " : "group ") +
+                        std::to_string(lost_user ? entry.uid : entry.gid) +
+                        ", a number that was another's in generation " + std::to_string(wanted_) +
+                        "; give that user or group another one in static first, with its files");
+    }
+    return {};
   }
 
   /// Nothing is kept of what static had: what has left it for another part since then stays there.
@@ -241,6 +264,7 @@ class Restoration {
   const KeptFiles& kept_;
   ManifestEntries static_entries_, wanted_static_;  // today's, and those of the generation
   ManifestEntries staying_;                         // today's that the generation had in static
+  RestoredAccounts accounts_;
   std::vector<ManifestEntry> displaced_;
   GenerationReport report_;
 };

@@ -228,7 +228,7 @@ class Split {
   /// Everything up to the publication; the report says whether there is anything to publish.
   Result<StagedGeneration> stage(const DirFd& staging, SealKind seal, Quiescence& quiescence) {
     const DirFd source = TRY(look_at_trees());
-    TRY(stage_accounts(staging));
+    TRY(stage_changed_accounts(skel_, accounts_.changed, staging, static_entries_));
     const auto executor = TRY(make_executor(request_.engine, store_.vservers()));
     NextGeneration next = TRY(NextGeneration::begin(skel_, staging, last_.generation, seal, *executor, quiescence));
     NextEntries entries(last_.entries);
@@ -304,34 +304,9 @@ class Split {
       return fail("split skel", sys::path_of(source), "immutable or append-only itself; chattr -ia it first");
     accounts_ = TRY(split_accounts(skel_, source, last_.generation));
     report_.accounts = accounts_.told;
-    for (const SplitAccounts::Changed& changed : accounts_.changed) describe_changed(changed);
+    for (const SplitAccounts::Changed& changed : accounts_.changed) describe_changed_accounts(changed, static_entries_);
     beside_static_.insert(accounts_.set_aside.begin(), accounts_.set_aside.end());
     return source;
-  }
-
-  /// In static_entries_, as it is to be.
-  ManifestEntry& describe_changed(const SplitAccounts::Changed& changed) {
-    const std::string path = "etc/" + std::string(account_file_name(changed.file));
-    ManifestEntry& entry = *std::ranges::find(static_entries_, path, &ManifestEntry::path);
-    entry.size = changed.bytes.size();
-    entry.content = hash_bytes(std::as_bytes(std::span(changed.bytes)), WithSha256::no).xxh128;
-    entry.mode = changed.mode;
-    entry.uid = changed.uid;
-    entry.gid = changed.gid;
-    entry.nlink = 1;
-    return entry;
-  }
-
-  Result<> stage_accounts(const DirFd& staging) {
-    if (accounts_.changed.empty()) return {};
-    const DirFd dir = TRY(sys::ensure_dir(staging, "accounts", 0700));
-    for (const SplitAccounts::Changed& changed : accounts_.changed) {
-      TRY(write_changed_accounts(skel_, changed, dir));
-      const std::string name(account_file_name(changed.file));
-      const sys::Stat stat = TRY(sys::stat(dir, *Name::check(name)));
-      describe_changed(changed).mtime = stat.mtime;
-    }
-    return {};
   }
 
   /// Static's, with what the layout newly gives it.

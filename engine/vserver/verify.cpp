@@ -103,8 +103,8 @@ class PartCheck {
     if (found == expected_.end()) {
       if (is_edited_account(path, stat)) return {};
       const auto other = find_path(expected_, path);
-      const bool is_statics = other != expected_.end() && other->part == Part::static_part &&
-                              other->type != sys::FileType::directory;
+      const bool is_statics =
+          other != expected_.end() && other->part == Part::static_part && other->type != sys::FileType::directory;
       differ(path, is_statics ? "static has it, too; the next generation leaves it out" : "not in the manifest");
       return {};
     }

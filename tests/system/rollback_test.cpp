@@ -111,6 +111,132 @@ TEST_P(RollbackTest, WhatAnEarlierVersionPutIntoTwoPartsIsMendedByTheNextGenerat
   expect_of_use();
 }
 
+/// svc and its files; then it is purged, and xyz gets its number.
+class RollbackAccountsTest : public RollbackTest {
+ protected:
+  static std::string passwd(const std::string& more) { return "root:x:0:0:root:/root:/bin/sh\n" + more; }
+  static std::string group(const std::string& more) { return "root:x:0:\n" + more; }
+  static Thing secret_of(unsigned owner) { return file("secret\n", 0600).owned_by(owner); }
+  static Thing directory_of(unsigned owner) {
+    return directory({{"shared", file("of svc\n").owned_by(owner)}}).owned_by(owner);
+  }
+  void SetUp() override {
+    RelinkTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    build();
+    update_skel({{"etc/passwd", file(passwd("svc:x:104:104::/var/lib/svc:/bin/false\n"))},
+                 {"etc/group", file(group("svc:x:104:\n"))},
+                 {"etc/svc.conf", secret_of(104)},
+                 {"usr/lib/svc", directory_of(104)}});
+    create_vserver("old");
+    create_vserver("behind");
+  }
+  void purge_svc() {
+    update_skel({{"etc/passwd", file(passwd("xyz:x:104:104::/var/lib/xyz:/bin/false\n"))},
+                 {"etc/group", file(group("xyz:x:104:\n"))},
+                 {"etc/svc.conf", absent()},
+                 {"usr/lib/svc", absent()},
+                 {"etc/xyz.conf", secret_of(104)}});
+    create_vserver("mid");
+    EXPECT_EQ(relink({"old"}).process.code, 0);
+  }
+  /// The number that a vserver's, or static's, account file has for a name; 0: none.
+  static unsigned number_of(const fs::path& root, const std::string& account_file, const std::string& name) {
+    const std::string text = "\n" + read_file(root / "etc" / account_file);
+    const std::size_t at = text.find("\n" + name + ":");
+    if (at == std::string::npos) return 0;
+    return static_cast<unsigned>(std::stoul(text.substr(text.find(':', at + name.size() + 2) + 1)));
+  }
+  void expect_svcs(const std::string& name) const {
+    const unsigned svc = number_of(vserver(name), "passwd", "svc");
+    ASSERT_NE(svc, 0U) << name;
+    EXPECT_EQ(number_of(vserver(name), "group", "svc"), svc) << name;
+    EXPECT_EQ(differences_from(secret_of(svc), vserver(name) / "etc/svc.conf"), "") << name;
+    EXPECT_EQ(differences_from(directory_of(svc), vserver(name) / "usr/lib/svc"), "") << name;
+    EXPECT_NE(number_of(vserver(name), "passwd", "xyz"), svc) << name;
+  }
+};
+
+TEST_P(RollbackAccountsTest, FilesBelongToWhomTheyBelonged) {
+  purge_svc();
+  const Json back = roll_back("2");
+  EXPECT_EQ(back.at("accounts"), Json({"user xyz (999:999) changed: number, group", "user svc (104:104) added",
+                                       "group xyz (999) changed: number", "group svc (104) added"}));
+  EXPECT_EQ(number_of(skel() / "static", "passwd", "svc"), 104U);
+  EXPECT_EQ(number_of(skel() / "static", "passwd", "xyz"), 999U);
+  for (const char* name : {"passwd", "group"})
+    EXPECT_EQ(read_file(skel() / "generations/0004.accounts/etc" / name), read_file(skel() / "static/etc" / name));
+  expect_sound();
+  EXPECT_EQ(relink().process.code, 0);
+  create_vserver("new");
+  for (const char* name : {"old", "behind", "mid", "new"}) expect_svcs(name);
+  EXPECT_EQ(number_of(vserver("mid"), "passwd", "xyz"), 104U) << "a vserver's own number stays";
+  expect_sound();
+  const StoreSnapshot before = snapshot_store();
+  EXPECT_EQ(relink().process.code, 0);
+  EXPECT_EQ(changes_since(before), "") << "by a second relink";
+  // And forth.
+  (void)roll_back("3");
+  EXPECT_EQ(number_of(skel() / "static", "passwd", "xyz"), 104U);
+  EXPECT_EQ(relink().process.code, 0);
+  create_vserver("newest");
+  for (const char* name : {"old", "behind", "mid", "new", "newest"}) {
+    EXPECT_FALSE(fs::exists(vserver(name) / "etc/svc.conf")) << name;
+    EXPECT_EQ(differences_from(secret_of(number_of(vserver(name), "passwd", "xyz")), vserver(name) / "etc/xyz.conf"),
+              "")
+        << name;
+  }
+  expect_sound();
+}
+
+TEST_P(RollbackAccountsTest, WhoGotAnotherNumberHasTheOldOneAgain) {
+  update_skel({{"etc/passwd", file(passwd("svc:x:204:204::/var/lib/svc:/bin/false\n"))},
+               {"etc/group", file(group("svc:x:204:\n"))},
+               {"etc/svc.conf", secret_of(204)},
+               {"usr/lib/svc", directory_of(204)}});
+  create_vserver("mid");
+  EXPECT_EQ(relink({"old"}).process.code, 0);
+  (void)roll_back("2");
+  EXPECT_EQ(number_of(skel() / "static", "passwd", "svc"), 104U);
+  EXPECT_EQ(relink().process.code, 0);
+  create_vserver("new");
+  for (const char* name : {"old", "behind", "mid", "new"}) expect_svcs(name);
+  expect_sound();
+}
+
+TEST_P(RollbackAccountsTest, StaticFilesOfWhoWouldLoseHisNumberStandInTheWay) {
+  purge_svc();
+  put(skel() / "static/etc/xyz.key", secret_of(104));
+  const StoreSnapshot before = snapshot_store();
+  for (const Arguments& options : {Arguments{}, Arguments{"--dry-run"}}) {
+    Arguments arguments{"rollback", "base", "2"};
+    arguments.insert(arguments.end(), options.begin(), options.end());
+    const ProcessResult back = vskel(arguments);
+    EXPECT_EQ(back.code, 2) << back;
+    EXPECT_NE(back.err.find("static/etc/xyz.key belongs to user 104, a number that was another's in generation 2"),
+              std::string::npos)
+        << back;
+    EXPECT_EQ(changes_since(before), "");
+  }
+}
+
+TEST_P(RollbackAccountsTest, KilledAnywhereItIsTheOneOrTheOther) {
+  purge_svc();
+  for (const char* call : {"renameat2", "renameat", "linkat", "fchownat", "fchown"})
+    for (int when = 1; when < 20; when += 3) {
+      SCOPED_TRACE(std::string(call) + " " + std::to_string(when));
+      const ProcessResult killed = vskel_killed_at({call, when}, {"rollback", "base", "2"});
+      if (killed.signal == 0) break;
+      const ProcessResult recovered = vskel({"recover"});
+      EXPECT_EQ(recovered.code, 0) << recovered;
+      const bool back = fs::exists(skel() / "generations/0004.mtree");
+      EXPECT_EQ(number_of(skel() / "static", "passwd", "svc"), back ? 104U : 0U);
+      expect_sound();
+      if (back) return;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(On, RollbackAccountsTest, kOneFileSystem, kParameterName);
 INSTANTIATE_TEST_SUITE_P(On, RollbackTest, kOneFileSystem, kParameterName);
 
 }  // namespace rollback

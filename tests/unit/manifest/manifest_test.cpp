@@ -241,8 +241,8 @@ TEST(ManifestReaderTest, RefusesWhatIsWrongByItsLine) {
 
 TEST(Manifest, AFileThatAnEarlierVersionGaveToStaticAndOneMorePartIsStatics) {
   for (const char* tags : {"part:static,part:local", "part:static,part:global"}) {
-    const auto read =
-        read_manifest("#mtree\n# vskel generation 3\n./a type=file size=1 tags=" + std::string(tags) + "\n", "0003.mtree");
+    const auto read = read_manifest(
+        "#mtree\n# vskel generation 3\n./a type=file size=1 tags=" + std::string(tags) + "\n", "0003.mtree");
     ASSERT_TRUE(read) << tags;
     ASSERT_EQ(read->entries.size(), 1U);
     EXPECT_EQ(read->entries.front().part, Part::static_part);
