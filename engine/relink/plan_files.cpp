@@ -166,14 +166,22 @@ Result<> Planner::lay_beside(const Path3& place, const DirFd& dir, const Decisio
   // What would be a shared inode its tenant could not take away.
   if (!files || !place.path.starts_with("etc/") || place.theirs->entry->part != Part::local_part) return {};
   const std::string beside = name_beside(place.theirs->name());
+  const std::string path = joined_path(parent_path(place.path), beside);
   const auto name = Name::check(beside);
-  if (!name || TRY(sys::stat_if_there(dir, *name))) return {};
+  if (!name) return {};
+  if (TRY(sys::stat_if_there(dir, *name))) {
+    const auto there = TRY(observer_.at(dir, *name, nullptr, place.theirs));
+    // An earlier version that was laid here is as good as the tenant's: nothing says that he did not change it.
+    if (!there || !same_but_for_time(there->node, theirs_node(*place.theirs, owners_)))
+      plan_.kept.push_back({"/" + path, "stands where the skel's version would be laid; remove it for that"});
+    return {};
+  }
   Step step;
   step.kind = Step::Kind::put_new;
   step.change = Change::beside;
   step.base_generation = view_.newest().generation();
   step.theirs = place.theirs;
-  step.elsewhere = std::make_unique<Step::Elsewhere>(joined_path(parent_path(place.path), beside));
+  step.elsewhere = std::make_unique<Step::Elsewhere>(path);
   steps_.add(Turn::others, std::move(step));
   return {};
 }

@@ -525,6 +525,29 @@ TEST_P(NewBesideTest, OrAsRpmWould) {
   expect_laid(".rpmnew");
 }
 
+TEST_P(NewBesideTest, WhatStandsThereInAnotherVersionIsToldOf) {
+  start("var/lib/dpkg/status");
+  EXPECT_EQ(relink({"--new-beside"}).process.code, 0);
+  const Thing newest = file("newest", 0640).owned_by(7);
+  update_skel({{"etc/conf/both", newest}, {"etc/conf/standing", newest}});
+  const Relinked relinked = relink({"--new-beside"});
+  EXPECT_EQ(relinked.process.code, 0) << relinked.process;
+  for (const char* name : {"web1", "web2"}) {
+    const std::map<std::string, std::string> kept = relinked.kept(name);
+    for (const char* path : {"/etc/conf/both.dpkg-dist", "/etc/conf/standing.dpkg-dist"}) {
+      ASSERT_TRUE(kept.contains(path)) << path << relinked.process;
+      EXPECT_NE(kept.at(path).find("remove it"), std::string::npos) << relinked.process;
+    }
+    EXPECT_FALSE(kept.contains("/etc/conf/added.dpkg-dist")) << "the skel's, as it is";
+    EXPECT_EQ(read_file(vserver(name) / "etc/conf/both.dpkg-dist"), "newer");
+    EXPECT_EQ(read_file(vserver(name) / "etc/conf/standing.dpkg-dist"), "stands");
+    change(name, {{"etc/conf/both.dpkg-dist", absent()}});
+  }
+  const std::vector<std::string> laid{"/etc/conf/both.dpkg-dist"};
+  EXPECT_EQ(relink({"--new-beside"}).of("web1")["beside"], Json(laid));
+  EXPECT_EQ(read_file(vserver("web1") / "etc/conf/both.dpkg-dist"), "newest");
+}
+
 TEST_P(NewBesideTest, NothingIsLaidThatNobodyAskedFor) {
   start("var/lib/dpkg/status");
   const Relinked relinked = relink();
