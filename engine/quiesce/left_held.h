@@ -1,4 +1,4 @@
-// Who is held still by a command of ours that died.
+// Who is held still by a command of ours that died, or was stopped by what nobody can defer (SIGSTOP).
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace vskel {
 
-/// A line for each control group that is frozen and each process that is stopped by an intent whose process is dead,
-/// which says what lets them go on; empty where there are none. Changes nothing. Thread-safe.
+/// A line for each control group that is frozen and each process that is stopped by an intent whose process is dead, or
+/// stopped itself, which says what lets them go on; empty where there are none. Changes nothing. Thread-safe.
 [[nodiscard]] Result<std::vector<std::string>> find_left_held(const Store& store);
 
 }  // namespace vskel

@@ -173,7 +173,8 @@ struct Quiescence::Held {
 
   Result<> begin() {
     lock = TRY(Lock::take(store, "quiesce", request.wait));
-    intent = TRY(Intent::begin(store, {{"version", 1}, {"operation", "quiesce"}, {"boot", TRY(sys::boot_id())}}));
+    intent = TRY(Intent::begin(
+        store, {{"version", 1}, {"operation", "quiesce"}, {"boot", TRY(sys::boot_id())}, {"pid", sys::own_pid()}}));
     watch = std::thread([this] { let_go_when_idle(); });
     return {};
   }

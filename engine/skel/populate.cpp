@@ -77,6 +77,7 @@ class DirectoryPlan {
   Result<> add_if_sealed(const WalkEntry& entry, std::vector<const WalkEntry*>& others) {
     TRY(sys::may_go_on());
     const DirFd& source = directory_.layers[entry.layer];
+    if (++looked_at_in_turn_ > kMostNamesInTurn) TRY(flush_links());
     TRY(take_turn());
     // build-skel seals what may be shared and nothing else: the flag answers, and is off already for the link.
     if (!TRY(shared_.seals.lift_if_sealed(source, entry.name, entry.inode))) {
@@ -88,7 +89,7 @@ class DirectoryPlan {
 
   Result<> add(const WalkEntry& entry) {
     TRY(sys::may_go_on());
-    TRY(flush_links());
+    if (turn_) TRY(flush_links());
     if (entry.type == sys::FileType::socket) return {};
     // Static is edited in place, by tools that leave the hashes of before beside it.
     if (entry.layer == kStaticLayer && is_account_leftover(directory_.path_to(entry.name))) return {};
@@ -172,7 +173,8 @@ class DirectoryPlan {
   Result<> add_lifted_link(const WalkEntry& entry, const DirFd& source) {
     lifted_.push_back({&source, entry.name, entry.inode});
     links_.emplace_back(LinkName{entry.name, &source, entry.name});
-    return links_.size() * targets_.all.size() < kMostNamesInTurn ? Result<>{} : flush_links();
+    const bool is_whole = shared_.seals.lifts() && links_.size() * targets_.all.size() >= kMostNamesInTurn;
+    return is_whole ? flush_links() : Result<>{};
   }
 
   CopyBy copy_by(const WalkEntry& entry) const {
@@ -326,6 +328,7 @@ class DirectoryPlan {
     lifted_.clear();
     if (!outcome && shared_.request.quiescence != nullptr) shared_.request.quiescence->keep_still();
     turn_.reset();
+    looked_at_in_turn_ = 0;
     return outcome;
   }
 
@@ -335,6 +338,7 @@ class DirectoryPlan {
   std::vector<Operation> operations_;
   std::vector<std::pair<Kind, std::uint64_t>> kinds_;
   std::vector<Operation> links_;
+  std::size_t looked_at_in_turn_ = 0;
   std::vector<Lifted> lifted_;
   std::optional<Quiescence::Turn> turn_;  ///< from before the first of them until all are sealed again
   std::vector<Subdirectory> subdirectories_;

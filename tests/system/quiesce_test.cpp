@@ -171,7 +171,7 @@ TEST_P(QuiesceTest, NobodyInsideIsOverlooked) {
 
 /// A look at so many takes longer than a process may need to stop.
 TEST_P(ManyProcessesTest, ThousandsOfProcessesAreStoppedAndGoOn) {
-  constexpr std::size_t kMany = 3000;
+  constexpr std::size_t kMany = 5000;
   std::vector<pid_t> all;
   const std::string root = vserver("web1").string();
   for (std::size_t number = 0; number < kMany; ++number) {
@@ -186,6 +186,9 @@ TEST_P(ManyProcessesTest, ThousandsOfProcessesAreStoppedAndGoOn) {
   ::kill(all.back(), SIGSTOP);  // somebody's job, stopped before we came
   const auto start = std::chrono::steady_clock::now();
   const ProcessResult created = vskel({"create-vs", "base", "web2", "web2.example.com", "192.0.2.2"});
+  ASSERT_EQ(vskel({"merge-skel", "base"}).code, 0);
+  write_file(vservers() / "tmp_skel_base/usr/share/big", "another");
+  const ProcessResult split = vskel({"split-skel", "base"});
   const auto took = std::chrono::steady_clock::now() - start;
   std::size_t stopped = 0;
   for (const pid_t pid : all)
@@ -194,6 +197,7 @@ TEST_P(ManyProcessesTest, ThousandsOfProcessesAreStoppedAndGoOn) {
   for (const pid_t pid : all) ::kill(pid, SIGKILL);
   for (const pid_t pid : all) ::waitpid(pid, nullptr, 0);
   EXPECT_EQ(created.code, 0) << created;
+  EXPECT_EQ(split.code, 0) << split;
   EXPECT_EQ(all.size(), kMany);
   EXPECT_EQ(stopped, 1U);
   EXPECT_TRUE(stays);
