@@ -73,7 +73,7 @@ Result<> Slots::exchange(const StagedStep& step, const DirFd& dir, Name name) {
 }
 
 Result<> Slots::exchange_back(const StagedStep& step, const DirFd& dir, Name name) {
-  const auto turn = TRY(shared_.turn());
+  const auto turn = shared_.turn();
   const Name slot = of(step);
   TRY(lift(step.slot_sealed, dir, name, step.slot_inode));
   auto exchanged = sys::exchange(dir_, slot, dir, name);
@@ -91,7 +91,7 @@ Result<> Slots::exchange_back(const StagedStep& step, const DirFd& dir, Name nam
 }
 
 Result<> Slots::take_back(const StagedStep& step, const DirFd& dir, Name name) {
-  const auto turn = TRY(shared_.turn());
+  const auto turn = shared_.turn();
   const Name slot = of(step);
   const auto stat = TRY(sys::stat_if_there(dir, name));
   if (!stat || stat->inode != step.slot_inode) return {};
@@ -102,7 +102,7 @@ Result<> Slots::take_back(const StagedStep& step, const DirFd& dir, Name name) {
 }
 
 Result<> Slots::put_back(const StagedStep& step, const DirFd& dir, Name name) {
-  const auto turn = TRY(shared_.turn());
+  const auto turn = shared_.turn();
   return sys::rename_new(dir_, of(step), dir, name);
 }
 

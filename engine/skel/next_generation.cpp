@@ -138,8 +138,10 @@ class Finish {
       outcome = "skel " + skel_.name().text() + ": " + what + " was undone";
     }
     TRY(sys::sync_file_system(store_.vservers()));
-    TRY(trash_ == Trash::leave ? staging_to_trash(store_, intent_)
-                               : remove_tree(store_.staging(), *Name::check(intent_.id()), in_turn()));
+    Result<> gone;
+    if (trash_ == Trash::empty) gone = remove_tree(store_.staging(), *Name::check(intent_.id()), in_turn());
+    if (trash_ == Trash::leave || (!gone && is_of_tenants(gone.error()))) gone = staging_to_trash(store_, intent_);
+    TRY(std::move(gone));
     TRY(empty_own_trash());
     TRY(intent_.close());
     return outcome;
@@ -245,13 +247,18 @@ class Finish {
 
   [[nodiscard]] InTurn in_turn() const { return held_ != nullptr ? held_->in_turn() : InTurn(); }
 
+  /// Of somebody who could be a tenant, and of tenants that can't be held, no errno is told. A later command empties the
+  /// trash then.
+  static bool is_of_tenants(const Error& error) { return error.code == 0; }
+
   Result<> empty_own_trash() {
     if (trash_ == Trash::leave) return {};
     const Lock lock = TRY(Lock::take(store_, "trash", sys::Wait::yes));
     for (const std::string& name :
          {merged_, std::string(kMergedAccounts.view()), std::string("global.bak"), std::string("local.bak")}) {
       const std::string target = intent_.id() + "." + name;
-      TRY(remove_tree(store_.trash(), *Name::check(target), in_turn()));
+      auto gone = remove_tree(store_.trash(), *Name::check(target), in_turn());
+      if (!gone && !is_of_tenants(gone.error())) return gone;
     }
     return {};
   }

@@ -427,7 +427,11 @@ Result<PublishOutcome> finish(const Store& store, Intent& intent, Quiescence* qu
   if (phase.empty())
     for (const auto& member : first.at("vservers"))
       out.lines.push_back("vserver " + member.value("name", "") + ": creation was undone");
-  TRY(quiescence != nullptr ? remove_tree(store.staging(), id, quiescence->in_turn()) : staging_to_trash(store, intent));
+  Result<> gone;
+  if (quiescence != nullptr) gone = remove_tree(store.staging(), id, quiescence->in_turn());
+  // Of somebody who could be a tenant no errno is told. A later command empties the trash then.
+  if (quiescence == nullptr || (!gone && gone.error().code == 0)) gone = staging_to_trash(store, intent);
+  TRY(std::move(gone));
   TRY(intent.close());
   return out;
 }
