@@ -35,10 +35,10 @@ class Slots {
   [[nodiscard]] Result<> take(const StagedStep& step, const DirFd& dir, Name name);
   /// What comes and what is there change places.
   [[nodiscard]] Result<> exchange(const StagedStep& step, const DirFd& dir, Name name);
-  /// Undoes exchange(): as the two that follow also where no turn is to be had any more, because half a bundle is worse,
-  /// and what somebody does meanwhile the ledger tells. Where what came is gone meanwhile, what came out goes back alone, and a directory stays in the
-  /// slot: an empty slot would say that the exchange has been and what came out is dropped. EEXIST: something else
-  /// stands there by now, and what came out is in the slot still.
+  /// Undoes exchange(): as the two that follow also where no turn is to be had any more, because half a bundle is
+  /// worse, and what somebody does meanwhile the ledger tells. Where what came is gone meanwhile, what came out goes
+  /// back alone, and a directory stays in the slot: an empty slot would say that the exchange has been and what came
+  /// out is dropped. EEXIST: something else stands there by now, and what came out is in the slot still.
   [[nodiscard]] Result<> exchange_back(const StagedStep& step, const DirFd& dir, Name name);
   /// Undoes put(), unless the tenant has it no more.
   [[nodiscard]] Result<> take_back(const StagedStep& step, const DirFd& dir, Name name);
