@@ -136,7 +136,7 @@ Result<ExitStatus> status(Session& session) {
   session.output.text("the guard is loaded and holds " + counted(state.inodes, "inode") + "\n\n");
   Table hooks({{"HOOK"}, {"ON"}, {"REFUSED", Table::Align::right}});
   for (const GuardHook& hook : state.hooks)
-    hooks.add({std::string(hook.name), hook.on ? "yes" : "not in this kernel", std::to_string(hook.refused)});
+    hooks.add({std::string(hook.name), hook.on ? "yes" : std::string(hook.why_off), std::to_string(hook.refused)});
   session.output.text(hooks.text());
   if (skels.empty()) return ExitStatus::done;
   Table table({{"SKEL"}, {"SEAL"}, {"FILES", Table::Align::right}, {"HELD", Table::Align::right}, {"VSERVERS"}});

@@ -88,7 +88,8 @@ Result<GuardStarted> start_guard(const Store& store, OlderSeals older, const Eng
   }
   if (engine.dry_run == DryRun::yes) return out;
   Arena arena(readers(engine));
-  TRY(load_guard([&](const Guard& guard) -> Result<> {
+  const SharedBlocks blocks = shared_blocks_of(TRY(sys::file_system(store.vservers())));
+  TRY(load_guard(blocks, [&](const Guard& guard) -> Result<> {
     for (const Candidate& one : skels) {
       auto guarded = arena.execute([&] { return guard_skel(one.skel, guard); });
       // On a file system that it can't hold, no vserver relies on it.

@@ -178,9 +178,9 @@ int BPF_PROG(lock, struct file* file, unsigned int type) {
   return type == F_WRLCK ? refuse_if_sealed(file->f_inode, VSKEL_GUARD_LOCK) : 0;
 }
 
-/* Asked at every read and write. Who writes by a descriptor for reading is remap_verify_area() (fs/remap_range.c), for
+/* Asked at every read and write; so it is loaded only where a file system wants it. Who writes by a descriptor for reading is remap_verify_area() (fs/remap_range.c), for
  * FIDEDUPERANGE: bytes stay, but the tenant chooses the blocks, one here and one there, from which all will read. */
-SEC("lsm/file_permission")
+SEC("?lsm/file_permission")
 int BPF_PROG(dedupe, struct file* file, int mask) {
   if (!(mask & MAY_WRITE) || (file->f_mode & FMODE_WRITE)) return 0;
   return refuse_if_sealed(file->f_inode, VSKEL_GUARD_DEDUPE);

@@ -100,11 +100,17 @@ Result<GuardState> guard_state() {
   state.why_not = kNotBuilt;
   return state;
 }
-Result<> load_guard(const std::function<Result<>(const Guard&)>&) {
+Result<> load_guard(SharedBlocks, const std::function<Result<>(const Guard&)>&) {
   return fail("start", "guard", std::string(kNotBuilt));
 }
 Result<> unload_guard() { return {}; }
 
 #endif
+
+/// Those of which it is known that they have no FIDEDUPERANGE.
+SharedBlocks shared_blocks_of(const sys::FileSystem& file_system) {
+  const bool none = file_system.type == "ext4" || file_system.type == "tmpfs";
+  return none ? SharedBlocks::none : SharedBlocks::possible;
+}
 
 }  // namespace vskel

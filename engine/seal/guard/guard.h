@@ -50,7 +50,8 @@ class Guard {
 /// What one hook of the kernel has refused since the guard was first loaded.
 struct GuardHook {
   std::string_view name;  ///< "open", "setattr", "setxattr", "removexattr", "set_acl", "remove_acl", "ioctl" ...
-  bool on = false;        ///< this kernel has it and our program is attached
+  bool on = false;        ///< our program is attached
+  std::string_view why_off;
   std::uint64_t refused = 0;
 };
 
@@ -63,10 +64,15 @@ struct GuardState {
 };
 [[nodiscard]] Result<GuardState> guard_state();
 
+/// Whether a file system of sealed inodes can give a file the blocks of another. What refuses that is asked at every
+/// read and write on the machine: it is loaded where it is needed, and stays where it is.
+enum class SharedBlocks { none, possible };
+[[nodiscard]] SharedBlocks shared_blocks_of(const sys::FileSystem& file_system);
+
 /// Loads the programs and attaches them. A guard that is loaded is replaced by this program's, keeps what it holds, and
 /// no moment is without one. `fill` puts in what is to be sealed, before the first program is attached. An error says
 /// in one line why the kernel can't; then all is as before.
-[[nodiscard]] Result<> load_guard(const std::function<Result<>(const Guard&)>& fill);
+[[nodiscard]] Result<> load_guard(SharedBlocks blocks, const std::function<Result<>(const Guard&)>& fill);
 
 /// Detaches the programs; what was sealed is open from now on. Content if none is loaded.
 [[nodiscard]] Result<> unload_guard();

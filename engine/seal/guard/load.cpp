@@ -28,7 +28,7 @@ namespace vskel {
 
 namespace {
 
-enum class Presence { required, where_it_exists };
+enum class Presence { required, where_it_exists, where_blocks_are_shared };
 
 /// One hook of the kernel, the program for each of its forms, and the name under which it is told and pinned.
 struct Hook {
@@ -57,7 +57,7 @@ constexpr std::array kHooks{
     Hook{"file_setattr", "inode_file_setattr", VSKEL_GUARD_FILE_SETATTR, "inode_file_setattr_bare",
          "inode_file_setattr_mapped", Presence::where_it_exists},
     Hook{"lock", "file_lock", VSKEL_GUARD_LOCK, "lock", nullptr, Presence::required},
-    Hook{"dedupe", "file_permission", VSKEL_GUARD_DEDUPE, "dedupe", nullptr, Presence::required},
+    Hook{"dedupe", "file_permission", VSKEL_GUARD_DEDUPE, "dedupe", nullptr, Presence::where_blocks_are_shared},
     Hook{"map", "bpf_map", VSKEL_GUARD_MAP, "map", nullptr, Presence::where_it_exists},
     Hook{"forget", "inode_free_security", -1, "forget", nullptr, Presence::where_it_exists},
 };
@@ -139,24 +139,6 @@ std::optional<int> place_of_dentry(const btf* types, const Hook& hook) {
   return -1;
 }
 
-struct Chosen {
-  const Hook* hook;
-  const char* program;
-};
-
-Result<std::vector<Chosen>> choose_programs(const btf* types) {
-  std::vector<Chosen> chosen;
-  for (const Hook& hook : kHooks) {
-    const auto place = place_of_dentry(types, hook);
-    if (!place && hook.presence == Presence::where_it_exists) continue;
-    if (!place) return fail("start", "guard", std::string("the kernel has no hook ") + hook.kernel_name);
-    if (hook.mapped != nullptr && *place != 0 && *place != 1)
-      return fail("start", "guard", std::string("the kernel's hook ") + hook.kernel_name + " has another form");
-    chosen.push_back({&hook, hook.mapped != nullptr && *place == 1 ? hook.mapped : hook.plain});
-  }
-  return chosen;
-}
-
 std::string pin_path(std::string_view name) { return std::string(pins::kBpffs) + "/vskel/" + std::string(name); }
 
 /// The pins' directory; nullopt if there is none.
@@ -166,6 +148,30 @@ Result<std::optional<DirFd>> pins_if_there() {
   if (dir) return std::move(*dir);
   if (dir.error().code == ENOENT) return std::nullopt;
   return std::unexpected(std::move(dir).error());
+}
+
+Result<bool> is_pinned(const char* name) {
+  const auto dir = TRY(pins_if_there());
+  return dir && TRY(sys::stat_if_there(*dir, *Name::check(name)));
+}
+
+struct Chosen {
+  const Hook* hook;
+  const char* program;
+};
+
+Result<std::vector<Chosen>> choose_programs(const btf* types, SharedBlocks blocks) {
+  std::vector<Chosen> chosen;
+  for (const Hook& hook : kHooks) {
+    if (hook.presence == Presence::where_blocks_are_shared && blocks == SharedBlocks::none) continue;
+    const auto place = place_of_dentry(types, hook);
+    if (!place && hook.presence == Presence::where_it_exists) continue;
+    if (!place) return fail("start", "guard", std::string("the kernel has no hook ") + hook.kernel_name);
+    if (hook.mapped != nullptr && *place != 0 && *place != 1)
+      return fail("start", "guard", std::string("the kernel's hook ") + hook.kernel_name + " has another form");
+    chosen.push_back({&hook, hook.mapped != nullptr && *place == 1 ? hook.mapped : hook.plain});
+  }
+  return chosen;
 }
 
 /// Removes all pins but those in `but`.
@@ -233,11 +239,13 @@ class GuardLoader {
   }
 };
 
-Result<> load_guard(const std::function<Result<>(const Guard&)>& fill) {
+Result<> load_guard(SharedBlocks blocks, const std::function<Result<>(const Guard&)>& fill) {
   ::libbpf_set_print(keep_warning);
   const Types types(::btf__load_vmlinux_btf());
   if (const std::string reason = why_not(types); !reason.empty()) return fail("start", "guard", reason);
-  const std::vector<Chosen> chosen = TRY(choose_programs(types.get()));
+  // It may be loaded for another VSERVERS.
+  if (TRY(is_pinned("dedupe"))) blocks = SharedBlocks::possible;
+  const std::vector<Chosen> chosen = TRY(choose_programs(types.get(), blocks));
   last_warning.clear();
 
   const Skeleton skeleton(vskel_guard_bpf::open());
@@ -302,7 +310,8 @@ Result<GuardState> guard_state() {
   const auto dir = TRY(pins_if_there());
   for (const Hook& hook : kHooks) {
     const auto pin = dir ? TRY(sys::stat_if_there(*dir, *Name::check(hook.name))) : std::nullopt;
-    GuardHook told{hook.name, pin.has_value(), 0};
+    const bool needed = hook.presence != Presence::where_blocks_are_shared;
+    GuardHook told{hook.name, pin.has_value(), needed ? "not in this kernel" : "not needed", 0};
     if (hook.counter >= 0)
       for (const std::uint64_t count : counts_of(refusals, hook.counter)) told.refused += count;
     state.hooks.push_back(told);
