@@ -212,6 +212,91 @@ class AccountsModel {
   std::set<std::string> new_users_, new_groups_;
 };
 
+/// Users of `then` come back with their numbers; who came later stays, and makes room.
+class RestoreModel {
+ public:
+  RestoreModel(const AccountFiles& then, const AccountFiles& own) : then_(then), own_(own), out_(own) {}
+
+  AccountFiles run() {
+    const auto groups = new_numbers("group"), users = new_numbers("passwd");
+    for (Line& group : out_.at("group")) group[kNumber] = renumbered(groups, group[kNumber]);
+    for (Line& user : out_.at("passwd")) {
+      user[kNumber] = renumbered(users, user[kNumber]);
+      user[kPrimaryGroup] = renumbered(groups, user[kPrimaryGroup]);
+      const Line* const old = find_line(then_, "passwd", user[kName]);
+      if (old != nullptr) std::copy(old->begin() + kPrimaryGroup, old->end(), user.begin() + kPrimaryGroup);
+    }
+    come_back("group", "gshadow");
+    come_back("passwd", "shadow");
+    for (const Line& group : own_.at("group")) {
+      members("group", kMembers, group[kName]);
+      members("gshadow", kMembers, group[kName]);
+      members("gshadow", kAdministrators, group[kName]);
+    }
+    return out_;
+  }
+
+ private:
+  /// Text, as it stands in the files.
+  using NewNumbers = std::map<std::string, std::string>;
+
+  static std::string renumbered(const NewNumbers& numbers, const std::string& number) {
+    const auto found = numbers.find(number);
+    return found == numbers.end() ? number : found->second;
+  }
+
+  [[nodiscard]] NewNumbers new_numbers(const std::string& file) const {
+    NewNumbers out;
+    std::set<unsigned> taken;
+    std::map<unsigned, std::string> now;
+    for (const AccountFiles* files : {&then_, &own_})
+      for (const Line& line : files->at(file)) taken.insert(number_of(line));
+    for (const Line& line : own_.at(file)) now.emplace(number_of(line), line[kName]);
+    for (const auto& [number, name] : now) {
+      const auto is_taken_back = [number = number](const Line& line) { return number_of(line) == number; };
+      if (const Line* const old = find_line(then_, file, name)) {
+        out[std::to_string(number)] = (*old)[kNumber];
+      } else if (std::ranges::any_of(then_.at(file), is_taken_back)) {
+        unsigned next = number <= 999 ? 999 : 1000;
+        while (!taken.insert(next).second) next = number <= 999 ? next - 1 : next + 1;
+        out[std::to_string(number)] = std::to_string(next);
+      }
+    }
+    return out;
+  }
+
+  void come_back(const std::string& file, const std::string& shadow_file) {
+    for (const Line& old : then_.at(file)) {
+      if (find_line(own_, file, old[kName]) != nullptr) continue;
+      const Line* const shadow = find_line(then_, shadow_file, old[kName]);
+      Line line = old;
+      line[kPassword] = shadow == nullptr ? "*" : "x";
+      out_.at(file).push_back(line);
+      if (shadow == nullptr || find_line(own_, shadow_file, old[kName]) != nullptr) continue;
+      Line locked = *shadow;
+      locked[kPassword] = without_hash(locked[kPassword]);
+      out_.at(shadow_file).push_back(locked);
+    }
+  }
+
+  /// Those of then, and users that then did not have.
+  void members(const std::string& file, std::size_t field, const std::string& group) {
+    const Line* const old = find_line(then_, file, group);
+    Line* const line = find_line(out_, file, group);
+    if (old == nullptr || line == nullptr || find_line(own_, file, group) == nullptr) return;
+    const auto wanted = names_in_field(old->at(field)), own = names_in_field(line->at(field));
+    std::vector<std::string> after;
+    for (const std::string& name : own)
+      if (has_name(wanted, name) || find_line(then_, "passwd", name) == nullptr) after.push_back(name);
+    for (const std::string& name : wanted)
+      if (!has_name(own, name) && find_line(out_, "passwd", name) != nullptr) after.push_back(name);
+    line->at(field) = join_with(after, ",");
+  }
+
+  const AccountFiles &then_, &own_;
+  AccountFiles out_;
+};
+
 /// Changes names one by one, each at most once: what is removed does not come back at another place.
 class RandomChanges {
  public:
@@ -338,6 +423,10 @@ void write_accounts(const fs::path& etc, const AccountFiles& files) {
 }
 
 FollowedAccounts model_of_accounts(const AccountSides& sides) { return accounts_model::AccountsModel(sides).run(); }
+
+AccountFiles model_of_restored(const AccountFiles& then, const AccountFiles& own) {
+  return accounts_model::RestoreModel(then, own).run();
+}
 
 std::string line_of_stray(const std::string& file, unsigned number, const AccountFiles& theirs,
                           const FollowedAccounts& followed) {

@@ -42,6 +42,9 @@ struct FollowedAccounts {
 /// The skel has a user of this number, or a group.
 [[nodiscard]] bool has_owner(const AccountFiles& skels, unsigned uid, unsigned gid);
 
+/// What rollback makes of a skel's own accounts, which nobody changed since the newest generation.
+[[nodiscard]] AccountFiles model_of_restored(const AccountFiles& then, const AccountFiles& own);
+
 /// root, and a group of its own.
 [[nodiscard]] AccountFiles first_accounts();
 /// What packages do to the users and groups of a skel: no number is two names'.

@@ -124,7 +124,7 @@ class RelinkPropertyTest : public VskelTest {
     write_file(vserver("copy") / "etc/login.defs", "SYS_UID_MAX 500\nSYS_GID_MAX 500\n");
     fs::remove(vserver("copy") / "etc/gshadow");
     for (const std::string& name : shares_) tenants_[name].skels_base = base_.world;
-    worlds_.push_back(base_.world);
+    generations_.push_back(base_);
   }
 
   /// As lay(), in a vserver, where a file may be a sealed inode of the skel's: its name is taken away from that first.
@@ -270,15 +270,16 @@ class RelinkPropertyTest : public VskelTest {
     EXPECT_EQ(shadow.st_mode & 07777U, 0640U);
   }
 
-  /// The skel's next generation: changed, or now and then an old one again. Numbers of accounts never go back.
+  /// The skel's next generation: changed, or now and then an old one again, `back_to_`, with its users.
   Generation next_generation(bool back) {
-    if (back) return {worlds_.at(pick(random_, static_cast<unsigned>(worlds_.size() - 1))), base_.accounts};
-    return {random_world(random_, base_.world), changed_by_packages(random_, base_.accounts)};
+    back_to_ = back ? 1 + pick(random_, static_cast<unsigned>(generations_.size() - 1)) : 0;
+    if (!back) return {random_world(random_, base_.world), changed_by_packages(random_, base_.accounts)};
+    const Generation& then = generations_.at(back_to_ - 1);
+    return {then.world, model_of_restored(then.accounts, base_.accounts)};
   }
-  void update(const Generation& theirs, bool back) {
-    if (back) {
-      const auto old = std::ranges::find(worlds_, theirs.world) - worlds_.begin();
-      must({"rollback", "base", std::to_string(old + 1)});
+  void update(const Generation& theirs) {
+    if (back_to_ != 0) {
+      must({"rollback", "base", std::to_string(back_to_)});
     } else {
       const fs::path merged = vservers() / "tmp_skel_base";
       must({"merge-skel", "base"});
@@ -286,7 +287,7 @@ class RelinkPropertyTest : public VskelTest {
       write_accounts(merged / "etc", theirs.accounts);
       must({"split-skel", "base"});
     }
-    worlds_.push_back(theirs.world);
+    generations_.push_back(theirs);
     ASSERT_EQ(bytes_of(read_accounts(skel() / "static/etc")), bytes_of(theirs.accounts));
   }
 
@@ -338,7 +339,7 @@ class RelinkPropertyTest : public VskelTest {
   void run_round(bool back) {
     const Generation theirs = next_generation(back);
     for (const std::string& name : shares_) work(name, theirs);
-    update(theirs, back);
+    update(theirs);
     if (HasFailure()) return;
     relink_until_settled(theirs);
     if (pick(random_, 2) == 0) {
@@ -352,7 +353,8 @@ class RelinkPropertyTest : public VskelTest {
   std::vector<std::string> shares_ = {"hardlink", "copy"};
   Random random_{seed()};
   Generation base_;
-  std::vector<World> worlds_;  ///< of all generations, from the first
+  std::vector<Generation> generations_;  ///< from the first
+  unsigned back_to_ = 0;                 ///< the old generation that this round goes back to; 0: to none
   std::map<std::string, Tenant> tenants_;
 };
 
