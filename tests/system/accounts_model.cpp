@@ -228,7 +228,7 @@ class RestoreModel {
     }
     come_back("group", "gshadow");
     come_back("passwd", "shadow");
-    for (const Line& group : own_.at("group")) {
+    for (const Line& group : then_.at("group")) {
       members("group", kMembers, group[kName]);
       members("gshadow", kMembers, group[kName]);
       members("gshadow", kAdministrators, group[kName]);
