@@ -294,17 +294,12 @@ class Following {
       out_.kept.push_back(text + ": there is no such file here");
       return;
     }
-    const auto end = [](const AccountEntry& of) {
-      return std::uint64_t{of.number(kStart)} + std::uint64_t{of.number(kCount)};
-    };
-    const bool overlaps = std::ranges::any_of(mine_table(file)->entries(), [&](const AccountEntry* other) {
-      return theirs.number(kStart) < end(*other) && other->number(kStart) < end(theirs);
-    });
-    if (overlaps)
+    if (is_range_taken(*mine_table(file), theirs)) {
       out_.kept.push_back(text + ": another's here");
-    else
-      put(file, theirs);
-    if (!overlaps) out_.done.push_back(text + " added");
+      return;
+    }
+    put(file, theirs);
+    out_.done.push_back(text + " added");
   }
 
   void gone(AccountKind kind) {

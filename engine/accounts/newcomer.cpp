@@ -1,5 +1,7 @@
 #include "engine/accounts/newcomer.h"
 
+#include <algorithm>
+
 namespace vskel {
 
 namespace {
@@ -20,6 +22,16 @@ Result<std::uint32_t> free_account_number(std::uint32_t number, const SystemOrNo
   }
   return fail("add accounts", std::string(word) + " " + std::to_string(number),
               "no number from " + std::to_string(range.lowest) + " to " + std::to_string(range.highest) + " is free");
+}
+
+bool is_range_taken(const AccountTable& table, const AccountEntry& range) {
+  using namespace account_field;
+  const auto end = [](const AccountEntry& of) {
+    return std::uint64_t{of.number(kStart)} + std::uint64_t{of.number(kCount)};
+  };
+  return std::ranges::any_of(table.entries(), [&](const AccountEntry* other) {
+    return range.number(kStart) < end(*other) && other->number(kStart) < end(range);
+  });
 }
 
 std::string locked_password(std::string_view password) {

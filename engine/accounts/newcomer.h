@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/accounts/account_table.h"
 #include "engine/accounts/login_defs.h"
 #include "engine/sys/error.h"
 
@@ -19,6 +20,9 @@ struct SystemOrNot {
 /// none; `word` is "user" or "group".
 [[nodiscard]] Result<std::uint32_t> free_account_number(std::uint32_t number, const SystemOrNot& ranges,
                                                         const std::set<std::uint32_t>& avoided, const char* word);
+
+/// Whether some of these subordinate numbers are in another entry of the table, etc/subuid or etc/subgid.
+[[nodiscard]] bool is_range_taken(const AccountTable& table, const AccountEntry& range);
 
 /// A password field without a hash. What can't be a hash is what it was: "*", "!", "!!", "!*", "*LK*".
 [[nodiscard]] std::string locked_password(std::string_view password);

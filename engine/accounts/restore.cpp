@@ -156,16 +156,9 @@ class Restoring {
   /// Of who came back.
   void ranges(AccountFile file) {
     if (!has(file)) return;
-    const auto end = [](const AccountEntry& of) {
-      return std::uint64_t{of.number(kStart)} + std::uint64_t{of.number(kCount)};
-    };
     for (const AccountEntry* old : request_.then->table(file)->entries()) {
       if (!returned_.contains(old->name()) || before_.find(file, old->line()) != nullptr) continue;
-      const auto entries = out_.accounts.table(file)->entries();
-      const bool overlaps = std::ranges::any_of(entries, [&](const AccountEntry* other) {
-        return old->number(kStart) < end(*other) && other->number(kStart) < end(*old);
-      });
-      if (overlaps)
+      if (is_range_taken(*out_.accounts.table(file), *old))
         out_.told.push_back(std::string(account_file_name(file)) + " range " + printable(old->line()) +
                             ": another's by now");
       else

@@ -110,17 +110,19 @@ class CarryOut::Carrier {
   /// are set when no name in them moves any more.
   void finish_directories() {
     std::vector<StagedStep> steps = std::exchange(directories_, {});
+    enum Turn { removal, metadata, times, renewal };
     const auto turn = [](const StagedStep& step) {
-      return step.kind == Step::Kind::renew ? 2 : step.kind == Step::Kind::set_times ? 1 : 0;
+      return step.kind == Step::Kind::renew        ? renewal
+             : step.kind == Step::Kind::set_times  ? times
+             : step.kind == Step::Kind::remove_dir ? removal
+                                                   : metadata;
     };
-    std::ranges::stable_sort(steps, {}, turn);
-    const auto removals = std::ranges::stable_partition(
-        steps, [](const StagedStep& step) { return step.kind != Step::Kind::remove_dir; });
-    std::ranges::sort(removals, std::ranges::greater(), &StagedStep::path);
-    std::ranges::rotate(steps, removals.begin());
+    std::ranges::stable_sort(steps, [&turn](const StagedStep& a, const StagedStep& b) {
+      return turn(a) != turn(b) ? turn(a) < turn(b) : turn(a) == removal && a.path > b.path;
+    });
     for (StagedStep& step : steps) {
       // Names have moved, whatever else could not be done.
-      if (out_.error && turn(step) != 0)
+      if (out_.error && turn(step) >= times)
         (void)carry_out_one(step);
       else if (!attempt(step))
         leave(step);
