@@ -137,6 +137,12 @@ class TemplateTest : public VskelTest {
     EXPECT_EQ(verified.code, 0) << verified;
   }
 
+  /// What is tried does undo a seal where nothing keeps it off.
+  static void expect_lifted(const ProcessResult& ran) {
+    Answers said = answers(ran);
+    for (const std::string way : {"chattr", "freeze", "mknod"}) EXPECT_EQ(said[way], "ok") << way << "\n" << ran;
+  }
+
   [[nodiscard]] fs::path scratch() const { return mount() / "scratch"; }
 };
 
@@ -158,7 +164,6 @@ TEST_P(TemplateTest, LxcHolds) {
   expect_held(name(), start_lxc(name()));
 }
 
-/// What is tried does undo a seal where nothing keeps it off.
 TEST_P(TemplateTest, NspawnWithoutUserNamespaceDoesNot) {
   VSKEL_REQUIRE(has_program("systemd-nspawn") ? std::nullopt : std::optional<std::string>("needs systemd-nspawn"));
   const ProcessResult made = make_for_nspawn(
@@ -166,9 +171,7 @@ TEST_P(TemplateTest, NspawnWithoutUserNamespaceDoesNot) {
                             {"PrivateUsersOwnership="}));
   ASSERT_EQ(made.code, 0) << made;
   EXPECT_NE(made.err.find("PrivateUsers=no: "), made.err.npos) << made;
-  const ProcessResult ran = start_nspawn(name());
-  Answers said = answers(ran);
-  for (const std::string way : {"chattr", "freeze", "mknod"}) EXPECT_EQ(said[way], "ok") << way << "\n" << ran;
+  expect_lifted(start_nspawn(name()));
 }
 
 TEST_P(TemplateTest, LxcWithoutIdmapDoesNot) {
@@ -179,9 +182,7 @@ TEST_P(TemplateTest, LxcWithoutIdmapDoesNot) {
                             {"lxc.idmap", "lxc.rootfs.options", "lxc.include = /usr/share/lxc/config/userns"}));
   ASSERT_EQ(made.code, 0) << made;
   EXPECT_NE(made.err.find("no lxc.idmap: "), made.err.npos) << made;
-  const ProcessResult ran = start_lxc(name());
-  Answers said = answers(ran);
-  for (const std::string way : {"chattr", "freeze", "mknod"}) EXPECT_EQ(said[way], "ok") << way << "\n" << ran;
+  expect_lifted(start_lxc(name()));
 }
 
 /// Why PrivateUsers=pick alone is warned of.
