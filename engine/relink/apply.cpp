@@ -295,6 +295,10 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   auto announced = sys::sync_file_system(staging);
   if (announced) announced = intent.record({{"phase", "apply"}, {"vservers", complete_names}});
   if (announced) {
+    // What a tenant writes to what has come is told by its ctime.
+    sys::Time staged_by;
+    for (const StagedVserver& one : complete) staged_by = std::max(staged_by, one.at);
+    sys::wait_for_inode_clock_past(staged_by);
     auto carried_out =
         TRY(carry_out_all(store, intent, skel, complete, shared.links, tenants, Further::carry_out, After::planning));
     out.merge(carried_out);

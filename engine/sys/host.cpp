@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <thread>
 
 #include "engine/sys/call.h"
 #include "engine/sys/kernel.h"
@@ -49,6 +51,11 @@ Time inode_clock() {
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
   return {now.tv_sec, static_cast<std::uint32_t>(now.tv_nsec)};
+}
+
+void wait_for_inode_clock_past(Time time) {
+  for (int waited = 0; waited < 100 && inode_clock() <= time; ++waited)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 unsigned usable_cpus() {
