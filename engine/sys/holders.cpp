@@ -288,7 +288,8 @@ class HoldersSearch {
     const auto now = detail::stat_of(task.pid);
     if (!now || now->start != task.stat.start || is_dead(*now)) return std::nullopt;
     if (!found && denied_) found = Found{Hold::hidden, {}};
-    if (!found) return std::nullopt;
+    // What was a shell about to begin one of us when all were listed may have become it before it was looked at.
+    if (!found || is_another_of_us(task.pid)) return std::nullopt;
     return Holder{{task.pid, task.stat.start}, task.stat.name, found->hold, found->member, groups_of(task.pid)};
   }
 

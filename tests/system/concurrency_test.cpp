@@ -1,6 +1,8 @@
 // Two vskel at once: each request is done whole or not at all, and one name goes to one of them.
 #include <algorithm>
+#include <atomic>
 #include <memory>
+#include <thread>
 
 #include "tests/system/vskel_test.h"
 
@@ -72,6 +74,30 @@ TEST_P(ConcurrencyTest, CreatingAndRemovingDoNotDisturbEachOther) {
   for (int i = 1; i <= 4; ++i) EXPECT_EQ(differences_from_source("new" + std::to_string(i)), "");
   const ProcessResult verified = vskel({"verify"});
   EXPECT_EQ(verified.code, 0) << verified;
+}
+
+/// Who looks for tenants finds others of us between the fork of a shell and their exec, too.
+TEST_P(ConcurrencyTest, WhoIsAboutToBecomeOneOfUsIsNoTenant) {
+  constexpr int kTimes = 20, kAtOnce = 6;
+  build_base();
+  create("old", "192.0.2.1");
+  std::atomic<bool> over{false};
+  std::vector<std::thread> beginning;
+  for (int i = 0; i < 2; ++i)
+    beginning.emplace_back([&] {
+      const std::vector<Arguments> requests(kAtOnce, {"show", "old"});
+      while (!over) (void)all_at_once(requests);
+    });
+  for (int time = 0; time < kTimes && !HasFailure(); ++time) {
+    const ProcessResult created = vskel({"create-vs", "base", "new", "new.example.com", "192.0.2.2"});
+    EXPECT_EQ(created.code, 0) << created;
+    const ProcessResult removed = vskel({"remove-vs", "new", "--yes"});
+    EXPECT_EQ(removed.code, 0) << removed;
+    EXPECT_EQ(removed.err.find("lift seals"), removed.err.npos) << removed;
+  }
+  over = true;
+  for (std::thread& thread : beginning) thread.join();
+  EXPECT_EQ(inconsistencies(), "");
 }
 
 TEST_P(ConcurrencyTest, RecoverLeavesRunningWorkAlone) {
