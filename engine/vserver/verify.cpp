@@ -44,11 +44,53 @@ class Differences {
   std::vector<std::string> lines_;
 };
 
+/// How many names of an inode lie in the trash: of an older tree that waits for a tenant to end, say. Thread-safe.
+class NamesInTrash {
+ public:
+  explicit NamesInTrash(const DirFd& trash) : trash_(trash) {}
+  Result<std::uint32_t> of(std::uint64_t inode) {
+    const std::scoped_lock lock(mutex_);
+    if (!names_) names_ = TRY(count());
+    const auto found = names_->find(inode);
+    return found == names_->end() ? 0 : found->second;
+  }
+
+ private:
+  using Names = std::unordered_map<std::uint64_t, std::uint32_t>;
+
+  Result<Names> count() const {
+    Names out;
+    std::mutex mutex;  // guards out
+    const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
+                                std::shared_ptr<void>) -> Result<> {
+      for (const WalkEntry& entry : directory->entries) {
+        if (entry.type == sys::FileType::directory) walk.descend(directory, entry, nullptr);
+        const std::scoped_lock guard(mutex);
+        if (entry.type == sys::FileType::regular) ++out[entry.inode];
+      }
+      return {};
+    };
+    if (trash_.open()) (void)TRY(Walk::run({&trash_}, Mounts::stop_in_tenants_tree, nullptr, visitor));
+    return out;
+  }
+
+  const DirFd& trash_;
+  std::mutex mutex_;  // guards names_
+  std::optional<Names> names_;
+};
+
 /// One part of a skel against its entries in the manifest.
 class PartCheck {
  public:
-  PartCheck(const Skel& skel, Part part, const Manifest& manifest, std::optional<SealKind> seal, Differences& out)
-      : skel_(skel), part_(part), seal_(seal), out_(out), expected_(manifest.entries), seen_(expected_.size()) {}
+  PartCheck(const Skel& skel, Part part, const Manifest& manifest, std::optional<SealKind> seal, NamesInTrash& trash,
+            Differences& out)
+      : skel_(skel),
+        part_(part),
+        seal_(seal),
+        trash_(trash),
+        out_(out),
+        expected_(manifest.entries),
+        seen_(expected_.size()) {}
 
   Result<> run() {
     const Visitor visitor = [&](Walk& walk, const std::shared_ptr<const WalkDirectory>& directory,
@@ -137,7 +179,9 @@ class PartCheck {
       if (TRY(hash_file(file, WithSha256::no)).xxh128 != *wanted.content) differ(path, "content differs");
     }
     // A global file's names in vservers count too, so that its number of links says nothing here.
-    if (part_ != Part::global_part && stat.nlink != wanted.nlink) differ(path, "number of links differs");
+    if (part_ != Part::global_part && stat.nlink != wanted.nlink &&
+        stat.nlink != wanted.nlink + TRY(trash_.of(stat.inode)))
+      differ(path, "number of links differs");
     const bool wants_seal = part_ == Part::global_part && seal_ && seal_ != SealKind::none && is_linkable(stat, xattrs);
     if (wants_seal && !TRY(is_sealed(dir, name, stat))) differ(path, "not sealed");
     return {};
@@ -146,6 +190,7 @@ class PartCheck {
   const Skel& skel_;
   Part part_;
   std::optional<SealKind> seal_;
+  NamesInTrash& trash_;
   Differences& out_;
   const ManifestEntries& expected_;  // of all parts
   std::vector<unsigned char> seen_;  // by place in expected_; each written by the one task that visits the path
@@ -231,8 +276,9 @@ Result<> verify_skel(const Store& store, const Skel& skel, const std::vector<Rec
       seal.reset();  // each of its files is in the open: that is said
     }
   }
+  NamesInTrash trash(store.trash());
   for (const Part part : {Part::global_part, Part::local_part, Part::static_part})
-    TRY(PartCheck(skel, part, manifest, seal, out).run());
+    TRY(PartCheck(skel, part, manifest, seal, trash, out).run());
   TRY(verify_kept_accounts(skel, out));
   return verify_kept(skel, seal && seal != SealKind::none ? Seals::wanted : Seals::not_wanted, out);
 }

@@ -98,6 +98,17 @@ TEST_P(InspectTest, VerifyFindsAnAddedFile) {
   expect_found("etc/added", [&] { write_file(skel() / "local/etc/added", "x"); });
 }
 
+TEST_P(InspectTest, VerifyFindsAFurtherNameOfALocalFile) {
+  expect_found("etc/os-release", [&] { fs::create_hard_link(skel() / "local/etc/os-release", vservers() / "name"); });
+}
+/// A tree that waits there for its tenant to end may share the inodes of what stayed.
+TEST_P(InspectTest, VerifyKnowsOfNamesInTheTrash) {
+  const fs::path waiting = vservers() / ".vskel/trash/tree/etc";
+  fs::create_directories(waiting);
+  for (const char* name : {"one", "two"}) fs::create_hard_link(skel() / "local/etc/os-release", waiting / name);
+  const ProcessResult verified = vskel({"verify"});
+  EXPECT_EQ(verified.code, 0) << verified;
+}
 TEST_P(InspectTest, VerifyFindsALostCapability) {
   expect_found("usr/bin/ping", [&] {
     run_or_throw({"setfattr", "-x", "security.capability", (skel() / "global/usr/bin/ping").string()});
