@@ -85,6 +85,7 @@ Json fields_of(const RelinkReport& report) {
 /// "web1: generation 1 to 2, 12 updated, 3 added, 6301 shared (6289 before), 2 kept, 1.2 MiB saved"
 std::string line_for(const RelinkedVserver& vserver, unsigned generation) {
   std::string line = vserver.name + ": ";
+  if (vserver.status == RelinkStatus::failed) return line + "failed\n";  // the error says why, and nobody what was done
   if (vserver.status == RelinkStatus::skipped) line += "skipped, ";
   if (vserver.from_generation != generation && vserver.status == RelinkStatus::done)
     line += "generation " + std::to_string(vserver.from_generation) + " to " + std::to_string(generation) + ", ";
@@ -103,7 +104,7 @@ std::string line_for(const RelinkedVserver& vserver, unsigned generation) {
 
 void tell(Session& session, const RelinkedVserver& vserver, unsigned generation) {
   Output& output = session.output;
-  if (vserver.status != RelinkStatus::failed) output.text(line_for(vserver, generation));
+  output.text(line_for(vserver, generation));
   if (output.verbosity() == Verbosity::verbose)
     for (const RelinkedPath& path : vserver.paths)
       output.text("  " + std::string(path.code) + " " + safe_line(printable(path.path)) + "\n");

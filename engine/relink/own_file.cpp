@@ -42,4 +42,14 @@ Step new_file(std::string path, std::string bytes) {
   return step;
 }
 
+Step new_link(const sys::Stat* mine, std::string path, std::string target) {
+  Step step = new_file(std::move(path), std::move(target));
+  step.elsewhere->made->type = sys::FileType::symlink;
+  if (mine == nullptr) return step;
+  step.kind = Step::Kind::put_over;
+  step.change = Change::updated;
+  step.mine = identity_of(*mine);
+  return step;
+}
+
 }  // namespace vskel

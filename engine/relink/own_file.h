@@ -22,5 +22,7 @@ struct OwnFile {
 [[nodiscard]] Step rewrite(const OwnFile& own, std::string path, std::string bytes);
 /// Puts them where nothing stands: root's, for all to read, with the time of now.
 [[nodiscard]] Step new_file(std::string path, std::string bytes);
+/// Puts a symbolic link that leads to `target` in the place of `mine`, which is one, or, nullptr, where nothing stands.
+[[nodiscard]] Step new_link(const sys::Stat* mine, std::string path, std::string target);
 
 }  // namespace vskel

@@ -41,6 +41,7 @@ Result<VserverPlan> Planner::run(const DirFd& root) {
   root_device_ = TRY(sys::stat(root)).device;
   has_subvolumes_ = TRY(sys::file_system(root)).type == "btrfs";
   TRY(plan_accounts(root));
+  TRY(look_at_alternatives(root));
   (void)TRY(plan_directory(sides_.root(), root));
   settle_accounts();
   plan_.gate = gate_;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "engine/packages/alternatives.h"
 #include "engine/relink/database.h"
 #include "engine/relink/planner.h"
 #include "engine/seal/seal.h"
@@ -36,7 +37,9 @@ bool is_static(const TreeNode* node) {
 Result<std::size_t> Planner::plan_directory(const Path3& place, const DirFd& dir) {
   const Listing listing = TRY(Listing::read(dir));
   const std::vector<const Listed*> mine = by_name(listing);
-  const bool exceptions = sides_.has_exceptions_in(place.path);
+  // A tenant's link goes to what an update leaves, whether the skel's moved or not.
+  const bool merged = !alternatives_.empty() && (place.path == kAlternativeLinks || place.path == kAlternatives);
+  const bool exceptions = merged || sides_.has_exceptions_in(place.path);
   std::size_t staying = mine.size();
   auto next = mine.begin();
   const auto plan_name = [&](std::string_view name, const TreeNode* base, const TreeNode* theirs) -> Result<> {
@@ -83,6 +86,7 @@ Result<bool> Planner::plan_child(const Path3& place, const DirFd& dir, const Lis
     return false;
   }
   if (in_database(place.path) && is_database_leftover(place.any())) return false;
+  if (alternatives_.contains(place.path)) return plan_alternative(place, dir, mine);
   if (mine == nullptr) return plan_absent(place);
   if (is_bundle(place)) return plan_bundle(place, dir, *mine);
   const bool my_directory = mine->type == FileType::directory;

@@ -2,8 +2,8 @@
 // (table.h), and goes to the steps (planned_steps.h), to the bases (moving_bases.h) and into the report.
 //
 // One class in files by what stands at a path: plan_directories.cpp walks, plan_files.cpp, plan_type_changes.cpp,
-// plan_bundles.cpp and plan_package_lists.cpp plan; plan_accounts.cpp says beforehand whose the skel's files are in
-// this vserver.
+// plan_bundles.cpp, plan_package_lists.cpp and plan_alternatives.cpp plan; plan_accounts.cpp says beforehand whose the
+// skel's files are in this vserver.
 #pragma once
 
 #include <array>
@@ -126,6 +126,14 @@ class Planner {
   /// one as any other.
   Result<bool> plan_package_list(const Path3& place, const DirFd& dir, const Listed& mine);
 
+  // --- plan_alternatives.cpp
+
+  /// Alternatives that the skel changed and the tenant, too: what becomes of their files and links, into alternatives_.
+  Result<> look_at_alternatives(const DirFd& root);
+  Result<> look_at_alternative(const Path3& file, const Path3& link, const DirFd& files, const DirFd& links);
+  /// Of a path in alternatives_; true if what stands there will be gone.
+  Result<bool> plan_alternative(const Path3& place, const DirFd& dir, const Listed* mine);
+
   // --- plan_bundles.cpp
 
   [[nodiscard]] bool is_bundle(const Path3& place) const;
@@ -194,6 +202,8 @@ class Planner {
   PlannedSteps steps_;
   MovingBases bases_;
   std::set<std::string> acknowledged_;
+  /// Paths -> a file's text, or where a link leads; nullopt: it goes.
+  std::map<std::string, std::optional<std::string>, std::less<>> alternatives_;
   std::map<std::string, std::uint32_t> changed_directories_;  ///< in which steps were planned -> their bundle
 };
 

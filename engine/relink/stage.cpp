@@ -169,8 +169,11 @@ Result<> Stager::fill_slot(const Step& step, StagedStep& staged) {
     return apply_metadata(carrier, metadata_for(TRY(sys::stat(source)), TRY(sys::xattrs(source))), Fresh::no);
   }
   if (step.made() != nullptr) {
-    const auto content = std::as_bytes(std::span(step.made()->content));
-    TRY(issue(WriteFile{slot, content, &step.made()->metadata}, *slots_));
+    const MadeFile& made = *step.made();
+    if (made.type == sys::FileType::symlink)
+      TRY(issue(MakeSymlink{slot, &made.content, &made.metadata}, *slots_));
+    else
+      TRY(issue(WriteFile{slot, std::as_bytes(std::span(made.content)), &made.metadata}, *slots_));
     staged.slot_inode = TRY(sys::stat(*slots_, slot)).inode;
     return {};
   }

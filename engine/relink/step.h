@@ -53,11 +53,12 @@ enum class Change : std::uint8_t {
 /// "updated" ...
 [[nodiscard]] std::string_view change_word(Change change);
 
-/// A file that is made for one vserver.
+/// A file or symbolic link that is made for one vserver.
 struct MadeFile {
-  std::string content;
+  sys::FileType type = sys::FileType::regular;
+  std::string content;  ///< of a link: where it leads
   Metadata metadata;
-  std::string replaces;  ///< SHA-256, in hex, of the bytes that it was made from
+  std::string replaces;  ///< SHA-256, in hex, of the bytes that it was made from; of a link: nothing
 };
 
 /// There are as many as a vserver has files where private copies are folded: a hundred bytes each.

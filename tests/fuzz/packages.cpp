@@ -1,5 +1,6 @@
 #include <array>
 
+#include "engine/packages/alternatives.h"
 #include "engine/packages/dpkg_bookkeeping.h"
 #include "engine/packages/dpkg_files.h"
 #include "engine/packages/dpkg_status.h"
@@ -63,6 +64,16 @@ void merges(std::string_view bytes) {
     const auto next = parse_dpkg_status(**merged, "s"), skels = parse_dpkg_status(theirs, "s");
     must(next && skels && differing_packages(*next, *skels).empty(), "a merged status has the skel's packages");
     must(base != mine || **merged == theirs, "who said nothing has what the skel has");
+  }
+  const auto led = [](std::string_view text) { return AlternativeSide{std::string(text), "/a"}; };
+  if (const auto merged = merge_alternative("one", {led(base), led(theirs), led(mine)})) {
+    for (const auto& [name, target] : merged->links) must(is_safe_path(name), "a link's name leads nowhere else");
+    const auto own = merged->links.find("one");
+    if (merged->text && own != merged->links.end()) {
+      const AlternativeSide next{merged->text, own->second};
+      const auto again = merge_alternative("one", {led(theirs), led(theirs), next});
+      must(again && again->text == next.text && again->links == merged->links, "a second merge changes nothing");
+    }
   }
   for (const std::string_view path : {kDpkgDiversions, kDpkgOverrides, kAptExtendedStates}) {
     const auto merged = merge_dpkg_list(path, {base, theirs, mine});

@@ -1,5 +1,7 @@
 // The gate by package (upgrade.md): what a tenant said to dpkg stays said, and is no reason to leave him behind; other
 // packages than the skel's are, and are named.
+#include <sstream>
+
 #include "tests/system/relink_fixture.h"
 
 namespace vskel::test {
@@ -16,6 +18,19 @@ std::string package(const std::string& name, const std::string& version, const s
 
 std::string automatic(const std::string& name) {
   return "Package: " + name + "\nArchitecture: all\nAuto-Installed: 1\n\n";
+}
+
+/// What update-alternatives says of an alternative in a vserver: "manual /usr/bin/two".
+std::string chosen_in(const fs::path& root) {
+  const std::string links = (root / "etc/alternatives").string(), files = (root / "var/lib/dpkg/alternatives").string();
+  std::istringstream said(
+      run_or_throw({"update-alternatives", "--altdir", links, "--admindir", files, "--query", "pick"}));
+  std::string status, value;
+  for (std::string line; std::getline(said, line);) {
+    if (line.starts_with("Status: ")) status = line.substr(8);
+    if (line.starts_with("Value: ")) value = line.substr(7);
+  }
+  return status + " " + value;
 }
 
 class RelinkPackagesTest : public RelinkTest {
@@ -66,6 +81,22 @@ class RelinkPackagesTest : public RelinkTest {
     for (const char* name : {"his", "copy"}) EXPECT_EQ(read_file(vserver(name) / path), content) << name;
   }
 
+  void expect_alternatives(const std::map<std::string, std::string>& chosen) const {
+    const Relinked relinked = relink();
+    EXPECT_EQ(relinked.process.code, 0) << relinked.process;
+    for (const auto& [name, what] : chosen) {
+      EXPECT_EQ(relinked.kept(name), (std::map<std::string, std::string>{})) << name;
+      EXPECT_EQ(chosen_in(vserver(name)), what) << name;
+      const std::string choice = what.substr(what.rfind('/') + 1);
+      EXPECT_EQ(fs::read_symlink(vserver(name) / "etc/alternatives/pick"), "/usr/bin/" + choice);
+      EXPECT_EQ(fs::read_symlink(vserver(name) / "etc/alternatives/pick.1"), "/usr/share/man/" + choice);
+      EXPECT_TRUE(fs::exists(vserver(name) / "usr/bin" / choice)) << choice;
+    }
+    const StoreSnapshot before = snapshot_store();
+    EXPECT_EQ(relink().process.code, 0);
+    EXPECT_EQ(changes_since(before), "");
+  }
+
   /// Neither is changed by the upgrade, and what is told names `what`.
   void expect_left(const std::string& what) const {
     std::map<std::string, TreeSnapshot> before;
@@ -93,6 +124,57 @@ TEST_P(RelinkPackagesTest, WhatTheTenantSaidStaysAndTheUpdateComes) {
   expect_both(kDiversions, "/bin/own\n/bin/own.distrib\n:\n/bin/three\n/bin/three.distrib\nthree\n");
   expect_both(kStates, automatic("two") + automatic("three"));
   expect_both("var/lib/dpkg/alternatives/editor", "manual\n/usr/bin/editor\n");
+}
+
+/// A choice stays while there is such a thing; one that the update takes away is no link to nowhere.
+TEST_P(RelinkPackagesTest, AnAlternativeLeadsToWhatIsThere) {
+  const auto alternative = [](const std::string& mode, const std::vector<std::string>& choices) {
+    std::string text = mode + "\n/usr/bin/pick\npick.1\n/usr/share/man/pick.1\n\n";
+    for (const std::string& name : choices)
+      text += "/usr/bin/" + name + "\n" + std::to_string(10 * choices.size() + name.size()) + "\n/usr/share/man/" +
+              name + "\n";
+    return file(text + "\n");
+  };
+  constexpr const char *kFile = "var/lib/dpkg/alternatives/pick", *kLink = "etc/alternatives/pick",
+                       *kAlong = "etc/alternatives/pick.1";
+  const auto leads_to = [](const std::string& name) { return symlink_to("/usr/bin/" + name); };
+  const auto along_to = [](const std::string& name) { return symlink_to("/usr/share/man/" + name); };
+  std::map<std::string, Thing> first = {
+      {kFile, alternative("auto", {"alpha", "beta"})}, {kLink, leads_to("alpha")}, {kAlong, along_to("alpha")}};
+  for (const char* name : {"alpha", "beta"}) {
+    first["usr/bin/" + std::string(name)] = file(name, 0755);
+    first["usr/share/man/" + std::string(name)] = file(name);
+  }
+  update_skel(first);
+  ASSERT_EQ(relink().process.code, 0);
+  const auto choose = [&](const char* name, const std::string& what) {
+    change(name,
+           {{kFile, alternative("manual", {"alpha", "beta"})}, {kLink, leads_to(what)}, {kAlong, along_to(what)}});
+  };
+  choose("his", "alpha");
+  choose("copy", "beta");
+  std::map<std::string, Thing> second = {{kFile, alternative("auto", {"beta", "gamma", "longest"})},
+                                         {kLink, leads_to("longest")},
+                                         {kAlong, along_to("longest")},
+                                         {"usr/bin/alpha", absent()},
+                                         {"usr/share/man/alpha", absent()}};
+  for (const char* name : {"gamma", "longest"}) {
+    second["usr/bin/" + std::string(name)] = file(name, 0755);
+    second["usr/share/man/" + std::string(name)] = file(name);
+  }
+  update_skel(second);
+  expect_alternatives({{"his", "auto /usr/bin/longest"}, {"copy", "manual /usr/bin/beta"}});
+  // All but the link itself stays as it is: what leads there is the tenant's alone.
+  update_skel({{kFile, alternative("auto", {"gamma", "longest"})},
+               {"usr/bin/beta", absent()},
+               {"usr/share/man/beta", absent()}});
+  expect_alternatives({{"his", "auto /usr/bin/longest"}, {"copy", "auto /usr/bin/longest"}});
+  choose("copy", "none");  // by hand, to nowhere that update-alternatives knows
+  update_skel({{kFile, absent()}, {kLink, absent()}, {kAlong, absent()}, {"usr/bin/gamma", absent()}});
+  const Relinked last = relink();
+  ASSERT_EQ(last.process.code, 0) << last.process;
+  EXPECT_FALSE(fs::exists(fs::symlink_status(vserver("his") / kLink)));
+  EXPECT_TRUE(fs::is_symlink(vserver("copy") / kLink)) << "led there by hand";
 }
 
 TEST_P(RelinkPackagesTest, WhoUpgradedInsideToTheSkelsVersionsIsBack) {
