@@ -162,8 +162,7 @@ void tell_trouble(Output& output, const CreatedVserver& vserver) {
   tell_messages(output, vserver.name, vserver.plugins);
   if (!failed(vserver)) tell_failures(output, vserver.name, vserver.plugins);
   if (vserver.error.empty() || (!failed(vserver) && !all_ok(vserver.plugins))) return;
-  const bool names_it = vserver.error.find(vserver.name) != std::string::npos;
-  output.error(names_it ? vserver.error : vserver.name + ": " + vserver.error);
+  output.error_of(vserver.name, vserver.error);
 }
 
 std::string summary_of(const CreateReport& report) {

@@ -70,6 +70,11 @@ void Output::write_waiting_lines() {
 }
 
 void Output::error(std::string_view line) { write_error_line("vskel: ", line); }
+void Output::error_of(std::string_view vserver, std::string_view line) {
+  const std::string_view tried = line.substr(0, line.find(": "));
+  const bool names_it = tried == vserver || tried.ends_with(" " + std::string(vserver));
+  error(names_it ? std::string(line) : std::string(vserver) + ": " + std::string(line));
+}
 void Output::warning(std::string_view line) { write_error_line("vskel: ", line); }
 void Output::message(std::string_view line) { write_error_line("", line); }
 

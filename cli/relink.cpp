@@ -121,8 +121,7 @@ void tell(Session& session, const RelinkedVserver& vserver, unsigned generation)
   for (const std::string& process : vserver.restart)
     output.warning(vserver.name + ": process " + process + " still uses a replaced file; restart it");
   if (vserver.error.empty()) return;
-  const bool names_it = vserver.error.find(vserver.name) != std::string::npos;
-  output.error(names_it ? vserver.error : vserver.name + ": " + vserver.error);
+  output.error_of(vserver.name, vserver.error);
 }
 
 ExitStatus status_of(const RelinkReport& report) {

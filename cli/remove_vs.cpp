@@ -64,8 +64,7 @@ ExitStatus tell_removed(Output& output, const std::vector<RemovedVserver>& repor
       continue;
     }
     ++failures;
-    const bool names_it = vserver.error.find(vserver.name) != std::string::npos;
-    output.error(names_it ? vserver.error : vserver.name + ": " + vserver.error);
+    output.error_of(vserver.name, vserver.error);
   }
   if (failures == 0) return ExitStatus::done;
   return report.size() == 1 ? ExitStatus::failed : ExitStatus::partly;

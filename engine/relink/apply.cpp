@@ -8,6 +8,7 @@
 #include "engine/relink/held_seals.h"
 #include "engine/relink/relink_intent.h"
 #include "engine/relink/slots.h"
+#include "engine/relink/tool_locks.h"
 #include "engine/skel/reseal.h"
 #include "engine/sys/stopping.h"
 #include "engine/tree/remove.h"
@@ -63,6 +64,7 @@ struct StagedVserver {
   sys::Time at;       ///< by the file system's clock, as its ctimes
   Record record;
   StepSource steps;
+  ToolLocks tool_locks;  ///< after a crash; before it is the caller who has them
   CarriedOut outcome;
 };
 
@@ -121,6 +123,7 @@ Result<StagedVserver> read_staged_vserver(const Store& store, const std::string&
   auto root = sys::open_dir(store.vservers(), *Name::check(name));
   if (!root && root.error().code != ENOENT) return std::unexpected(std::move(root).error());
   if (root) out.slots = TRY(find_slots(*root, operation, dir));
+  if (root) out.tool_locks = TRY(ToolLocks::take(*root, TakeLocks::yes));
   if (root) out.root = std::move(*root);
   const std::string path = sys::path_of(dir);
   out.record = TRY(read_record(TRY(read_staged_file(dir, "record")), path + "/record"));
@@ -170,7 +173,7 @@ void carry_out_steps(const Store& store, const Intent& intent, std::vector<Stage
     if (!staged[at].root.open()) continue;
     carriers[at] = std::make_unique<CarryOut>(CarryOutRequest{
         links, staged[at].slots, staged[at].root, store.quarantine(), intent.id() + "." + staged[at].record.name, grace,
-        further, staged[at].at, after == After::crash, most_leases(staged.size())});
+        staged[at].tool_locks.held_by_another().empty() ? further : Further::leave, staged[at].at, after == After::crash, most_leases(staged.size())});
   }
   const auto for_each_carrier = [&](auto work) {
     for_each_index(staged.size(), [&](std::size_t at) {
@@ -347,6 +350,8 @@ Result<std::vector<std::string>> finish_relink(const Store& store, Intent& inten
                       held ? Further::carry_out : Further::leave, After::crash));
     for (const auto& [name, outcome] : outcomes) {
       std::string line = "vserver " + name + ": relink was finished";
+      const auto one = std::ranges::find(complete, name, [](const StagedVserver& each) { return each.record.name; });
+      if (const auto& lock = one->tool_locks.held_by_another(); !lock.empty()) line += ", " + lock + " is held";
       if (!outcome.left.empty()) line += ", " + std::to_string(outcome.left.size()) + " paths are left to the next";
       if (!outcome.error.empty()) line += "; " + outcome.error;
       lines.push_back(std::move(line));

@@ -209,6 +209,12 @@ Result<VserverPlan> plan_vserver(const SkelView& view, const Record& record, con
   };
   if (options.share_only) return plan_with(Gate::share_only);
   VserverPlan plan = TRY(plan_with(Gate::open));
+  if (!options.locked.empty() && is_gated(plan)) {
+    plan = TRY(plan_with(Gate::closed));
+    plan.held_back = true;
+    plan.closed_by = options.locked;
+    return plan;
+  }
   // The gate is asked only where it would stop something: a run with nothing to do reads no database.
   if (options.databases == PackageDatabases::force || !is_gated(plan)) return plan;
   DatabaseLook look = TRY(look_at_databases(view, record, root, options.more_databases));

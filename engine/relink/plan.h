@@ -28,6 +28,7 @@ struct PlanOptions {
   bool new_beside = false;    ///< theirs of each kept file below /etc comes to stand beside it
   bool ignore_mtime = false;  ///< files that differ in nothing but their time are shared all the same
   PackageDatabases databases = PackageDatabases::skip;
+  std::string locked;                       ///< what a tool inside has locked (ToolLocks); "": nothing
   std::string vservers;                     ///< the directory that it lies in, for tokens_of()
   std::vector<std::string> freeze;          ///< globs (glob_matches)
   std::vector<std::string> more_databases;  ///< absolute paths beside package_databases()

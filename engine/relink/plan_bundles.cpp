@@ -148,7 +148,9 @@ Result<> Planner::look_at_packages(const Path3& place) {
   const auto is_gone = [&](const std::string& package) { return !now.versions().contains(package); };
   std::set<std::string> gone;
   const std::vector<std::string> owners = then.owners(place.path), servers = then.servers(place.path);
-  if (!owners.empty() && std::ranges::all_of(owners, is_gone)) gone.insert(owners.begin(), owners.end());
+  // A package under another name has taken it over.
+  const bool has_heirs = !now.owners(place.path).empty();
+  if (!owners.empty() && !has_heirs && std::ranges::all_of(owners, is_gone)) gone.insert(owners.begin(), owners.end());
   std::ranges::copy_if(servers, std::inserter(gone, gone.end()), is_gone);
   if (!gone.empty()) {
     plan_.torn.push_back({"/" + place.path, "in use by the tenant, and the update removes " + *gone.begin()});
@@ -157,7 +159,9 @@ Result<> Planner::look_at_packages(const Path3& place) {
   for (const auto* packages : {&owners, &servers})
     for (const std::string& package : *packages) {
       const std::string& from = then.versions().find(package)->second;
-      const std::string& to = now.versions().find(package)->second;
+      const auto still = now.versions().find(package);
+      if (still == now.versions().end()) continue;  // its heir is told of, if it is another version's
+      const std::string& to = still->second;
       const TenantsState state{"/" + place.path, package, from, to};
       if (from != to && std::ranges::find(plan_.states, state) == plan_.states.end()) plan_.states.push_back(state);
     }

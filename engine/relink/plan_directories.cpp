@@ -86,6 +86,7 @@ Result<bool> Planner::plan_child(const Path3& place, const DirFd& dir, const Lis
     return false;
   }
   if (in_database(place.path) && is_database_leftover(place.any())) return false;
+  if (is_account_lock(place.path)) return false;
   if (alternatives_.contains(place.path)) return plan_alternative(place, dir, mine);
   if (mine == nullptr) return plan_absent(place);
   if (is_bundle(place)) return plan_bundle(place, dir, *mine);

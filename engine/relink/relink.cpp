@@ -9,6 +9,7 @@
 
 #include "engine/relink/anywhere.h"
 #include "engine/relink/apply.h"
+#include "engine/relink/tool_locks.h"
 #include "engine/seal/reflink.h"
 #include "engine/skel/account_files.h"
 #include "engine/skel/skel.h"
@@ -46,6 +47,7 @@ struct Member {
   Record before;
   Planned planned;
   DirFd root;
+  ToolLocks tool_locks;
   std::optional<Error> error;  ///< of looking at it
   RelinkedVserver report;
 };
@@ -158,7 +160,10 @@ class Run {
       return std::unexpected(std::move(error));
     }
     member.root = std::move(*root);
-    const PlanOptions options = options_for(member);
+    PlanOptions options = options_for(member);
+    const bool dry_run = request_.engine.dry_run == DryRun::yes;
+    member.tool_locks = TRY(ToolLocks::take(member.root, dry_run ? TakeLocks::look_only : TakeLocks::yes));
+    options.locked = member.tool_locks.held_by_another();
     const bool other_device = TRY(sys::stat(member.root)).device != view_->device();
     if (other_device && options.share == Share::hardlink)
       return fail("relink", store_.paths().vservers + "/" + member.before.name,
@@ -193,6 +198,7 @@ class Run {
       TRY(report_on(member));
       if (request_.engine.progress != nullptr) request_.engine.progress->done.fetch_add(1);
       member.root = DirFd();
+      member.tool_locks = {};
       member.planned.plan = {};
     }
     return {};
@@ -346,6 +352,9 @@ class Run {
     report.status = !report.error.empty() ? RelinkStatus::failed
                     : is_skipped          ? RelinkStatus::skipped
                                           : RelinkStatus::done;
+    if (plan.held_back && plan.closed_by == member.tool_locks.held_by_another() && report.error.empty())
+      report.error = plan.closed_by +
+                     " is held: something inside changes packages or users just now; relink again when it is done";
     if (!plan.torn.empty() && report.error.empty()) report.error = torn_line(plan.torn);
     if (plan.held_back && report.error.empty())
       report.error = "the tenant changed its package database (" + printable(plan.closed_by) +

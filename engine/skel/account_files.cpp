@@ -187,13 +187,17 @@ std::optional<AccountFile> account_file_at(std::string_view path) {
   return found == kAllAccountFiles.end() ? std::nullopt : std::optional(*found);
 }
 
-bool is_account_leftover(std::string_view path) {
-  constexpr std::string_view kBackup = "-", kLock = ".lock";
-  if (path == "etc/.pwd.lock") return true;
-  for (const std::string_view suffix : {kBackup, kLock})
-    if (path.ends_with(suffix) && account_file_at(path.substr(0, path.size() - suffix.size()))) return true;
-  return false;
+namespace {
+
+bool is_account_file_with(std::string_view suffix, std::string_view path) {
+  return path.ends_with(suffix) && account_file_at(path.substr(0, path.size() - suffix.size())).has_value();
 }
+
+}  // namespace
+
+bool is_account_lock(std::string_view path) { return path == "etc/.pwd.lock" || is_account_file_with(".lock", path); }
+
+bool is_account_leftover(std::string_view path) { return is_account_lock(path) || is_account_file_with("-", path); }
 
 Result<AccountTexts> read_account_files(const DirFd& root) {
   AccountTexts texts;

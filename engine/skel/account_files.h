@@ -27,6 +27,8 @@ namespace vskel {
 
 /// Which account file a path relative to a root is ("etc/passwd"); nullopt: none.
 [[nodiscard]] std::optional<AccountFile> account_file_at(std::string_view path);
+/// A lock that the tools hold which change account files: "etc/.pwd.lock", "etc/passwd.lock". It stays where it is.
+[[nodiscard]] bool is_account_lock(std::string_view path);
 /// What the tools that change account files leave beside them: backups ("etc/shadow-", with the hashes of before) and
 /// locks ("etc/.pwd.lock", "etc/passwd.lock"). Never part of a skel.
 [[nodiscard]] bool is_account_leftover(std::string_view path);

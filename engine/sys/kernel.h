@@ -96,6 +96,8 @@ struct Pinned {
 /// The very file that was pinned, for reading (O_NONBLOCK, O_NOCTTY). Anything but a regular file is EINVAL: opening a
 /// device has effects, and opening a FIFO wakes its writer.
 [[nodiscard]] Result<Fd> open_pinned(const Pinned& pinned);
+/// The same for reading and writing: without that there is no write lock (fcntl_locking(2), EBADF).
+[[nodiscard]] Result<Fd> open_pinned_to_lock(const Pinned& pinned);
 /// A regular file for reading: pinned, then opened.
 [[nodiscard]] Result<Fd> open_file(const DirFd& dir, Name name);
 /// The same in one call, for trees that no tenant can reach and names that were just seen to be regular files (the
