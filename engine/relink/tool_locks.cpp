@@ -27,7 +27,9 @@ Result<Taken> take_one(const DirFd& root, const std::string& path, TakeLocks how
   const auto pinned = sys::pin_if_there(*dir, last_name(path));
   if (!pinned && leads_nowhere(pinned.error())) return Taken::none;
   if (!pinned) return std::unexpected(pinned.error());
-  if (!*pinned || (*pinned)->stat.type != sys::FileType::regular) return Taken::none;
+  // Vservers that were copied by link have one between them, which says nothing of any.
+  const bool is_lock = *pinned && (*pinned)->stat.type == sys::FileType::regular && (*pinned)->stat.nlink == 1;
+  if (!is_lock) return Taken::none;
   auto opened = sys::open_pinned_to_lock(**pinned);
   // Behind a lease is its tenant; to a file that is immutable its tool has no access either.
   if (!opened && opened.error().code == EAGAIN) return Taken::by_another;

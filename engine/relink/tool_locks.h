@@ -17,7 +17,7 @@ class ToolLocks {
  public:
   ToolLocks() = default;
   /// Of the vserver whose root is `root`; waits for nobody. A lock that is not there is nobody's: its tool makes it
-  /// first.
+  /// first. Nor is one with several names anybody's.
   [[nodiscard]] static Result<ToolLocks> take(const DirFd& root, TakeLocks how);
   /// The first that another process holds ("/var/lib/dpkg/lock"); "" if none is.
   [[nodiscard]] const std::string& held_by_another() const { return held_by_another_; }

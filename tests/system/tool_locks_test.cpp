@@ -96,6 +96,17 @@ TEST_P(ToolLocksTest, OnesThatAreNoFilesLeadNowhere) {
   EXPECT_FALSE(fs::exists(mount() / "outside"));
 }
 
+TEST_P(ToolLocksTest, OneThatVserversHaveInCommonHoldsUpNobody) {
+  upgrade();
+  for (const char* lock : {kFrontend, kDatabase, kAccounts}) {
+    fs::remove(vserver("copy") / lock);
+    fs::create_hard_link(vserver("hardlink") / lock, vserver("copy") / lock);
+  }
+  const Relinked relinked = relink();
+  EXPECT_EQ(relinked.process.code, 0) << relinked.process;
+  for (const std::string& name : names_) expect_upgraded(name);
+}
+
 TEST_P(ToolLocksTest, WhoeverComesMeanwhileWaits) {
   upgrade();
   std::atomic<bool> over{false};
