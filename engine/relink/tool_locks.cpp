@@ -9,8 +9,8 @@ namespace vskel {
 
 namespace {
 
-/// All by fcntl(2): dpkg's and apt's in their order, rpm's, and lckpwdf(3), which useradd, vipw and systemd-sysusers
-/// take.
+/// All for writing by fcntl(2): dpkg's and apt's in their order, rpm's, and lckpwdf(3), which useradd, vipw and
+/// systemd-sysusers take.
 constexpr std::array<const char*, 5> kLocks{"var/lib/dpkg/lock-frontend", "var/lib/dpkg/lock", "var/lib/rpm/.rpm.lock",
                                             "usr/lib/sysimage/rpm/.rpm.lock", "etc/.pwd.lock"};
 
@@ -30,17 +30,15 @@ Result<Taken> take_one(const DirFd& root, const std::string& path, TakeLocks how
   // Vservers that were copied by link have one between them, which says nothing of any.
   const bool is_lock = *pinned && (*pinned)->stat.type == sys::FileType::regular && (*pinned)->stat.nlink == 1;
   if (!is_lock) return Taken::none;
-  auto opened = sys::open_pinned_to_lock(**pinned);
-  // Behind a lease is its tenant; to a file that is immutable its tool has no access either.
-  if (!opened && opened.error().code == EAGAIN) return Taken::by_another;
-  if (!opened && (opened.error().code == EPERM || opened.error().code == EROFS)) return Taken::none;
+  auto opened = sys::open_pinned(**pinned);
+  if (!opened && opened.error().code == EAGAIN) return Taken::by_another;  // behind a lease, which is its tenant's
   if (!opened) return std::unexpected(std::move(opened).error());
   const Fd& file = *opened;
   if (how == TakeLocks::look_only) {
-    const bool locked = TRY(sys::locked_by_another(file));
+    const bool locked = TRY(sys::locked_exclusively(file));
     return locked ? Taken::by_another : Taken::none;
   }
-  if (!TRY(sys::lock_exclusive(file, sys::Wait::no))) return Taken::by_another;
+  if (!TRY(sys::lock_shared(file))) return Taken::by_another;
   locks.push_back(*std::move(opened));
   return Taken::yes;
 }

@@ -161,13 +161,29 @@ Result<bool> lock_exclusive(const Fd& fd, Wait wait) {
   }
 }
 
-Result<bool> locked_by_another(const Fd& fd) {
+namespace {
+
+Result<bool> would_wait(const Fd& fd, short type) {
   struct flock whole {};
-  whole.l_type = F_WRLCK;
+  whole.l_type = type;
   whole.l_whence = SEEK_SET;
   TRY(detail::perform("look at lock", "fcntl", detail::Effect::looks, fd, "",
                       [&] { return ::fcntl(fd.number(), F_OFD_GETLK, &whole); }));
   return whole.l_type != F_UNLCK;
 }
+
+}  // namespace
+
+Result<bool> lock_shared(const Fd& fd) {
+  struct flock whole {};
+  whole.l_type = F_RDLCK;
+  whole.l_whence = SEEK_SET;
+  if (::fcntl(fd.number(), F_OFD_SETLK, &whole) == 0) return true;
+  if (errno == EAGAIN || errno == EACCES) return false;
+  return detail::failed("lock", fd, "", errno);
+}
+
+Result<bool> locked_exclusively(const Fd& fd) { return would_wait(fd, F_RDLCK); }
+Result<bool> locked_by_another(const Fd& fd) { return would_wait(fd, F_WRLCK); }
 
 }  // namespace vskel::sys

@@ -96,8 +96,6 @@ struct Pinned {
 /// The very file that was pinned, for reading (O_NONBLOCK, O_NOCTTY). Anything but a regular file is EINVAL: opening a
 /// device has effects, and opening a FIFO wakes its writer.
 [[nodiscard]] Result<Fd> open_pinned(const Pinned& pinned);
-/// The same for reading and writing: without that there is no write lock (fcntl_locking(2), EBADF).
-[[nodiscard]] Result<Fd> open_pinned_to_lock(const Pinned& pinned);
 /// A regular file for reading: pinned, then opened.
 [[nodiscard]] Result<Fd> open_file(const DirFd& dir, Name name);
 /// The same in one call, for trees that no tenant can reach and names that were just seen to be regular files (the
@@ -272,6 +270,11 @@ enum class Wait { no, yes };
 /// Open-file-description write lock on the whole file: dies with the last descriptor of this open file. false: another
 /// holds it (Wait::no).
 [[nodiscard]] Result<bool> lock_exclusive(const Fd& fd, Wait wait);
+/// A read lock that nobody waits for, by a descriptor that need not be one for writing: whoever wants to have the file
+/// alone waits. false: another has it alone.
+[[nodiscard]] Result<bool> lock_shared(const Fd& fd);
+/// Whether lock_shared() would say so, without a lock.
+[[nodiscard]] Result<bool> locked_exclusively(const Fd& fd);
 /// Whether lock_exclusive() would have to wait; takes no lock.
 [[nodiscard]] Result<bool> locked_by_another(const Fd& fd);
 

@@ -106,23 +106,16 @@ Result<std::optional<Pinned>> pin_if_there(const DirFd& dir, Name name) {
   return Pinned{std::move(fd), what};
 }
 
-namespace {
-
-Result<Fd> open_pinned_for(const Pinned& pinned, int access) {
+Result<Fd> open_pinned(const Pinned& pinned) {
   if (pinned.stat.type != FileType::regular) return detail::failed("open", pinned.fd, "", EINVAL);
   // One directory of proc for the life of the process: a name in it instead of a path of four.
   static const Fd own_descriptors(::open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC));
   std::array<char, 16> number{};
   std::snprintf(number.data(), number.size(), "%d", pinned.fd.number());
   return Fd(TRY(detail::attempt("open", "open", Effect::looks, pinned.fd, "", [&] {
-    return ::openat(own_descriptors.number(), number.data(), access | O_NONBLOCK | O_NOCTTY | O_NOATIME | O_CLOEXEC);
+    return ::openat(own_descriptors.number(), number.data(), O_RDONLY | O_NONBLOCK | O_NOCTTY | O_NOATIME | O_CLOEXEC);
   })));
 }
-
-}  // namespace
-
-Result<Fd> open_pinned(const Pinned& pinned) { return open_pinned_for(pinned, O_RDONLY); }
-Result<Fd> open_pinned_to_lock(const Pinned& pinned) { return open_pinned_for(pinned, O_RDWR); }
 
 Result<Fd> open_file(const DirFd& dir, Name name) {
   auto pinned = TRY(pin_if_there(dir, name));
