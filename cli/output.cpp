@@ -72,7 +72,8 @@ void Output::write_waiting_lines() {
 void Output::error(std::string_view line) { write_error_line("vskel: ", line); }
 void Output::error_of(std::string_view vserver, std::string_view line) {
   const std::string_view tried = line.substr(0, line.find(": "));
-  const bool names_it = tried == vserver || tried.ends_with(" " + std::string(vserver));
+  const auto ends_with_it = [&](char before) { return tried.ends_with(before + std::string(vserver)); };
+  const bool names_it = tried == vserver || ends_with_it(' ') || ends_with_it('/');
   error(names_it ? std::string(line) : std::string(vserver) + ": " + std::string(line));
 }
 void Output::warning(std::string_view line) { write_error_line("vskel: ", line); }

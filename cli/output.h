@@ -45,9 +45,9 @@ class Output {
   // --- standard error, one line each; control characters are escaped. Nobody who holds tenants still waits for a
   // terminal that somebody has stopped, or for a pipe that nobody reads: what is said meanwhile waits, for the progress
   // bar's thread, for the first line after it, or for finish().
-  void error(std::string_view line);    ///< "vskel: LINE", always
+  void error(std::string_view line);  ///< "vskel: LINE", always
   /// The same for what went wrong with one vserver: "vskel: NAME: LINE", or without the name where that ends what was
-  /// tried ("remove vserver NAME: ...").
+  /// tried ("remove vserver NAME: ...", "relink /vservers/NAME: ...").
   void error_of(std::string_view vserver, std::string_view line);
   void warning(std::string_view line);  ///< "vskel: LINE", always
   void message(std::string_view line);  ///< a plugin's word to the administrator, always

@@ -71,8 +71,8 @@ void merges(std::string_view bytes) {
     const auto own = merged->links.find("one");
     if (merged->text && own != merged->links.end()) {
       const AlternativeSide next{merged->text, own->second};
-      const auto again = merge_alternative("one", {led(theirs), led(theirs), next});
-      must(again && again->text == next.text && again->links == merged->links, "a second merge changes nothing");
+      auto again = merge_alternative("one", {led(theirs), led(theirs), next});
+      must(again && again->text == next.text && again->links["one"] == own->second, "a second merge changes nothing");
     }
   }
   for (const std::string_view path : {kDpkgDiversions, kDpkgOverrides, kAptExtendedStates}) {

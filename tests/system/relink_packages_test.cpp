@@ -177,6 +177,18 @@ TEST_P(RelinkPackagesTest, AnAlternativeLeadsToWhatIsThere) {
   EXPECT_TRUE(fs::is_symlink(vserver("copy") / kLink)) << "led there by hand";
 }
 
+TEST_P(RelinkPackagesTest, AnErrorNamesItsVserverWhateverThatIsCalled) {
+  for (const char* name : {"force", "upgrade", "t"}) {
+    create_vserver(name);
+    change(name, {{kStatus, file(package("one", "1") + package("two", "1") + package("own", "1"))}});
+  }
+  upgrade();
+  const ProcessResult relinked = vskel({"relink", "base"});
+  EXPECT_EQ(relinked.code, 3) << relinked;
+  for (const std::string name : {"force", "upgrade", "t"})
+    EXPECT_NE(("\n" + relinked.err).find("\nvskel: " + name + ": the tenant changed"), std::string::npos) << relinked;
+}
+
 TEST_P(RelinkPackagesTest, WhoUpgradedInsideToTheSkelsVersionsIsBack) {
   const std::string own = package("three", "1") + package("two", "1") + package("one", "2");
   change_both(
