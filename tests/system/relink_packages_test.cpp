@@ -189,6 +189,39 @@ TEST_P(RelinkPackagesTest, AnErrorNamesItsVserverWhateverThatIsCalled) {
     EXPECT_NE(("\n" + relinked.err).find("\nvskel: " + name + ": the tenant changed"), std::string::npos) << relinked;
 }
 
+/// What is told of a vserver that failed stands below its own line.
+TEST_P(RelinkPackagesTest, AVserverThatFailsHasALine) {
+  update_skel({{"etc/passwd", file("root:x:0:0::/root:/bin/sh\n")}, {"etc/group", file("root:x:0:\n")}});
+  ASSERT_EQ(relink().process.code, 0);
+  run_or_throw({"chattr", "+i", (vserver("his") / "etc/passwd").string()});
+  merge();
+  for (const auto& [path, line] :
+       {std::pair("etc/passwd", "new:x:104:104::/:/bin/false\n"), {"etc/group", "new:x:104:\n"}})
+    write_file(merged() / path, read_file(merged() / path) + line);
+  split();
+  const ProcessResult relinked = vskel({"relink", "base"});
+  run_or_throw({"chattr", "-i", (vserver("his") / "etc/passwd").string()});
+  EXPECT_EQ(relinked.code, 3) << relinked;
+  EXPECT_NE(relinked.out.find("his: failed\n  kept /etc/passwd"), std::string::npos) << relinked;
+}
+
+/// A package under another name that has its directory is no package that goes.
+TEST_P(RelinkPackagesTest, AStateThatARenamedPackageTookOverTearsNothing) {
+  constexpr const char *kState = "var/lib/state", *kList = "/.\n/var\n/var/lib\n/var/lib/state\n";
+  const std::string others = package("two", "1");
+  update_skel({{kStatus, file(package("one", "1") + others + package("before", "1"))},
+               {"var/lib/dpkg/info/before.list", file(kList)},
+               {kState, directory({{"data", file("1")}})}});
+  ASSERT_EQ(relink().process.code, 0);
+  change_both({{std::string(kState) + "/data", file("the tenant's")}});
+  update_skel({{kStatus, file(package("one", "1") + others + package("after", "2"))},
+               {"var/lib/dpkg/info/before.list", absent()},
+               {"var/lib/dpkg/info/after.list", file(kList)},
+               {"usr/bin/one", file("one 2", 0755)},
+               {std::string(kState) + "/data", file("2")}});
+  expect_done({{"/var/lib/state", "in use by the tenant, changed in the skel"}});
+}
+
 TEST_P(RelinkPackagesTest, WhoUpgradedInsideToTheSkelsVersionsIsBack) {
   const std::string own = package("three", "1") + package("two", "1") + package("one", "2");
   change_both(
