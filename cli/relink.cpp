@@ -161,7 +161,9 @@ Action relink_command(CLI::App& command) {
   command.add_option("--to", options->to, "From now on share by hardlink, reflink or copy")
       ->type_name("HOW")
       ->check(CLI::IsMember({"hardlink", "reflink", "copy"}).description(""));
-  command.add_option("--export-new", options->export_new, "Write the skel's side of every conflict below DIR/NAME; DIR exists")
+  command
+      .add_option("--export-new", options->export_new,
+                  "Write the skel's side of every conflict below DIR/NAME; DIR exists")
       ->type_name("DIR");
   command.add_flag("--ack", options->acknowledge, "What is kept has been seen: later runs are silent about it");
   command.add_flag(

@@ -111,9 +111,8 @@ Ordered<Value> merge(const Ordered<Value>& base, const Ordered<Value>& theirs, c
 }
 
 std::string best_of(const Alternative& alternative) {
-  return std::ranges::max_element(alternative.choices, {}, [](const auto& choice) {
-           return choice.second.priority;
-         })->first;
+  return std::ranges::max_element(alternative.choices, {}, [](const auto& choice) { return choice.second.priority; })
+      ->first;
 }
 
 }  // namespace

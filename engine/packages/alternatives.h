@@ -1,7 +1,7 @@
 // One alternative of update-alternatives(1): what there is to choose from, a file of dpkg's database, and what is
-// chosen, symbolic links. A tenant's choice stays his while there is such a thing; what an update brings to choose from,
-// or takes away, it brings and takes as its package scripts would. Pure: bytes in, values out; the tenant's side may be
-// anything.
+// chosen, symbolic links. A tenant's choice stays his while there is such a thing; what an update brings to choose
+// from, or takes away, it brings and takes as its package scripts would. Pure: bytes in, values out; the tenant's side
+// may be anything.
 #pragma once
 
 #include <cstddef>
@@ -31,8 +31,8 @@ struct AlternativeSides {
 struct MergedAlternative {
   /// The file; nullopt where nothing is left to choose from.
   std::optional<std::string> text;
-  /// By its name below kAlternativeLinks, where a link leads; nullopt: there is to be none. Empty where the tenant's link
-  /// is none of update-alternatives' making: then it stays.
+  /// By its name below kAlternativeLinks, where a link leads; nullopt: there is to be none. Empty where the tenant's
+  /// link is none of update-alternatives' making: then it stays.
   std::map<std::string, std::optional<std::string>> links;
 };
 

@@ -6,16 +6,9 @@
 
 #include "engine/tree/listing.h"
 #include "engine/tree/metadata.h"
+#include "engine/tree/relative_path.h"
 
 namespace vskel {
-
-namespace {
-
-bool is_no_directory(const Error& error) {
-  return error.code == ENOENT || error.code == ENOTDIR || error.code == ELOOP || error.code == EXDEV;
-}
-
-}  // namespace
 
 Result<bool> carry_out_metadata(const StagedStep& step, const DirFd& dir, Name name, const DirFd& slots) {
   const DirFd target = TRY(sys::open_dir(dir, name));
@@ -45,7 +38,7 @@ Result<> carry_out_renewal(const DirFd& root, const DirFd& dir, Name name) {
   sys::Time time = stat.mtime;
   for (const std::string_view directory : {"etc", "var"}) {
     const auto holder = sys::open_dirs(root, directory);
-    if (!holder && is_no_directory(holder.error())) continue;
+    if (!holder && leads_nowhere(holder.error())) continue;
     if (!holder) return std::unexpected(holder.error());
     const auto updated = TRY(sys::stat_if_there(*holder, ".updated"));
     if (!updated || time > updated->mtime) continue;

@@ -212,7 +212,6 @@ Result<VserverPlan> plan_vserver(const SkelView& view, const Record& record, con
   if (!options.locked.empty() && is_gated(plan)) {
     plan = TRY(plan_with(Gate::closed));
     plan.held_back = true;
-    plan.closed_by = options.locked;
     return plan;
   }
   // The gate is asked only where it would stop something: a run with nothing to do reads no database.

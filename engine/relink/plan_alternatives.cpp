@@ -6,6 +6,7 @@
 #include "engine/packages/alternatives.h"
 #include "engine/relink/own_file.h"
 #include "engine/relink/planner.h"
+#include "engine/tree/relative_path.h"
 
 namespace vskel {
 
@@ -41,9 +42,8 @@ Result<> Planner::look_at_alternatives(const DirFd& root) {
   if (changed.empty()) return {};
   const auto open = [&root](std::string_view path) -> Result<DirFd> {
     auto opened = sys::open_dirs(root, path);
-    const bool none = !opened && (opened.error().code == ENOENT || opened.error().code == ENOTDIR ||
-                                  opened.error().code == ELOOP || opened.error().code == EXDEV);
-    return none ? DirFd() : std::move(opened);
+    if (!opened && leads_nowhere(opened.error())) return DirFd();
+    return opened;
   };
   const DirFd files = TRY(open(kAlternatives)), links = TRY(open(kAlternativeLinks));
   if (!files.open() || !links.open()) return {};

@@ -3,7 +3,6 @@
 // even looked at.
 
 #include <algorithm>
-#include <cerrno>
 
 #include "engine/packages/alternatives.h"
 #include "engine/relink/database.h"
@@ -12,6 +11,7 @@
 #include "engine/skel/account_files.h"
 #include "engine/skel/database_leftovers.h"
 #include "engine/skel/layout.h"
+#include "engine/tree/relative_path.h"
 #include "engine/vserver/record_tokens.h"
 
 namespace vskel {
@@ -174,8 +174,7 @@ bool Planner::plan_absent(const Path3& place) {
 
 Result<DirFd> Planner::enter(const DirFd& parent, Name name) const {
   auto opened = sys::open_dir(parent, name);
-  const auto is_blocked = [](int code) { return code == ELOOP || code == ENOTDIR || code == EXDEV || code == ENOENT; };
-  if (!opened && is_blocked(opened.error().code)) return DirFd();
+  if (!opened && leads_nowhere(opened.error())) return DirFd();
   DirFd dir = TRY(std::move(opened));
   // RESOLVE_NO_XDEV lets btrfs subvolumes pass; their device number tells.
   if (has_subvolumes_ && TRY(sys::stat(dir)).device != root_device_) return DirFd();

@@ -352,9 +352,10 @@ class Run {
     report.status = !report.error.empty() ? RelinkStatus::failed
                     : is_skipped          ? RelinkStatus::skipped
                                           : RelinkStatus::done;
-    if (plan.held_back && plan.closed_by == member.tool_locks.held_by_another() && report.error.empty())
-      report.error = plan.closed_by +
-                     " is held: something inside changes packages or users just now; relink again when it is done";
+    const std::string& lock = member.tool_locks.held_by_another();
+    if (plan.held_back && !lock.empty() && report.error.empty())
+      report.error =
+          lock + " is held: something inside changes packages or users just now; relink again when it is done";
     if (!plan.torn.empty() && report.error.empty()) report.error = torn_line(plan.torn);
     if (plan.held_back && report.error.empty())
       report.error = "the tenant changed its package database (" + printable(plan.closed_by) +

@@ -14,10 +14,6 @@ namespace {
 constexpr std::array<const char*, 5> kLocks{"var/lib/dpkg/lock-frontend", "var/lib/dpkg/lock", "var/lib/rpm/.rpm.lock",
                                             "usr/lib/sysimage/rpm/.rpm.lock", "etc/.pwd.lock"};
 
-bool leads_nowhere(const Error& error) {
-  return error.code == ENOENT || error.code == ENOTDIR || error.code == ELOOP || error.code == EXDEV;
-}
-
 enum class Taken { yes, by_another, none };
 
 Result<Taken> take_one(const DirFd& root, const std::string& path, TakeLocks how, std::vector<Fd>& locks) {

@@ -145,10 +145,19 @@ Result<> sync_file_system(const Fd& fd) {
 void start_writeback(const Fd& fd) { ::sync_file_range(fd.number(), 0, 0, SYNC_FILE_RANGE_WRITE); }
 void write_back_file_system(const Fd& fd) { (void)::syncfs(fd.number()); }
 
-Result<bool> lock_exclusive(const Fd& fd, Wait wait) {
+namespace {
+
+struct flock whole_file(short type) {
   struct flock whole {};
-  whole.l_type = F_WRLCK;
+  whole.l_type = type;
   whole.l_whence = SEEK_SET;
+  return whole;
+}
+
+}  // namespace
+
+Result<bool> lock_exclusive(const Fd& fd, Wait wait) {
+  struct flock whole = whole_file(F_WRLCK);
   for (;;) {
     // The signal that this process is asked to end by may go to another thread than the one that waits.
     const bool polls = wait == Wait::yes && ends_are_noted();
@@ -164,9 +173,7 @@ Result<bool> lock_exclusive(const Fd& fd, Wait wait) {
 namespace {
 
 Result<bool> would_wait(const Fd& fd, short type) {
-  struct flock whole {};
-  whole.l_type = type;
-  whole.l_whence = SEEK_SET;
+  struct flock whole = whole_file(type);
   TRY(detail::perform("look at lock", "fcntl", detail::Effect::looks, fd, "",
                       [&] { return ::fcntl(fd.number(), F_OFD_GETLK, &whole); }));
   return whole.l_type != F_UNLCK;
@@ -175,9 +182,7 @@ Result<bool> would_wait(const Fd& fd, short type) {
 }  // namespace
 
 Result<bool> lock_shared(const Fd& fd) {
-  struct flock whole {};
-  whole.l_type = F_RDLCK;
-  whole.l_whence = SEEK_SET;
+  struct flock whole = whole_file(F_RDLCK);
   if (::fcntl(fd.number(), F_OFD_SETLK, &whole) == 0) return true;
   if (errno == EAGAIN || errno == EACCES) return false;
   return detail::failed("lock", fd, "", errno);

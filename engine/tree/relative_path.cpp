@@ -30,6 +30,10 @@ Name last_name(const std::string& path) {
   return *Name::check(path.c_str() + (slash == std::string::npos ? 0 : slash + 1));
 }
 
+bool leads_nowhere(const Error& error) {
+  return error.code == ENOENT || error.code == ENOTDIR || error.code == ELOOP || error.code == EXDEV;
+}
+
 Result<DirFd> open_dirs_if_there(const DirFd& root, std::string_view path) {
   auto dir = sys::open_dirs(root, path);
   const auto is_not_there = [](int code) { return code == ENOENT || code == ENOTDIR || code == ELOOP; };

@@ -16,6 +16,9 @@ namespace vskel {
 [[nodiscard]] Name last_name(const std::string& path);
 /// "usr/bin/tar" of "usr/bin" and "tar"; "tar" of "" and "tar".
 [[nodiscard]] std::string joined_path(std::string_view directory, std::string_view name);
+/// The error of one who looks for a name in a tenant's tree where the tenant has nothing, no directory, a symbolic
+/// link, or a mount.
+[[nodiscard]] bool leads_nowhere(const Error& error);
 /// As sys::open_dirs; a closed descriptor where there is nothing at `path`, or something other than directories on the
 /// way.
 [[nodiscard]] Result<DirFd> open_dirs_if_there(const DirFd& root, std::string_view path);
