@@ -75,6 +75,8 @@ class Run {
       request_.engine.progress->total = 2 * members_.size();  // to plan and to do
     const std::size_t fitting = kMostPathsInFlight / std::max<std::size_t>(1, view_->newest().size());
     const std::size_t group = std::clamp<std::size_t>(fitting, jobs, jobs * kGroupPerJob);
+    // What was changed before this run has a ctime before the plans', and is not taken for a change of meanwhile.
+    sys::wait_for_inode_clock_past(begun_);
     std::optional<sys::Unfinished> unfinished;  // what is done is to be told of
     for (std::size_t first = 0; first < members_.size(); first += group) {
       auto done = sys::may_go_on();
@@ -387,6 +389,7 @@ class Run {
   const RelinkRequest& request_;
   const Skel& skel_;
   const std::vector<Record> records_;
+  const sys::Time begun_ = sys::inode_clock();
   std::vector<Member> members_;
   Arena readers_{readers(request_.engine)};
   SealKind seal_ = SealKind::none;

@@ -6,12 +6,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
+#include <ctime>
 #include <thread>
 
 #include "engine/sys/call.h"
@@ -49,7 +51,9 @@ std::size_t descriptor_limit() {
 
 Time inode_clock() {
   timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
+  // The vDSO's copy runs ahead of it for a moment at each tick (kernel/time/timekeeping.c: update_vsyscall() first).
+  static_assert(sizeof(timespec) == 2 * sizeof(long), "the call takes the kernel's old timespec");
+  ::syscall(SYS_clock_gettime, CLOCK_REALTIME_COARSE, &now);
   return {now.tv_sec, static_cast<std::uint32_t>(now.tv_nsec)};
 }
 
