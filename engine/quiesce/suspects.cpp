@@ -22,6 +22,8 @@ const char* why(sys::Hold hold) {
       return "has something from there mounted";
     case sys::Hold::hidden_mounts:
       return "hides what it has mounted";
+    case sys::Hold::stacked:
+      return "has an overlay mounted, whose layers may be there";
     case sys::Hold::user_namespace:
       return "is in a user namespace, where a tenant can hide";
     case sys::Hold::pid_namespace:
@@ -38,8 +40,8 @@ std::string called(const sys::Holder& holder) {
 
 /// Whether only what it might be, and nothing that it has, speaks against it.
 bool is_by_suspicion(sys::Hold hold) {
-  return hold == sys::Hold::hidden_mounts || hold == sys::Hold::user_namespace || hold == sys::Hold::pid_namespace ||
-         hold == sys::Hold::hidden;
+  return hold == sys::Hold::hidden_mounts || hold == sys::Hold::stacked || hold == sys::Hold::user_namespace ||
+         hold == sys::Hold::pid_namespace || hold == sys::Hold::hidden;
 }
 
 bool is_group_within(std::string_view group, std::string_view above) {

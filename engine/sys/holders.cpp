@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -49,6 +50,45 @@ std::optional<Seen> look_at(const std::string& path) { return look_at(kAbsolute,
 
 bool is_same_place(const Seen& one, const Seen& other) { return one.id == other.id && one.mount == other.mount; }
 
+/// File systems whose files are those of others, by directories that the kernel keeps.
+bool is_stack(const std::string& type) { return type == "overlay" || type == "ecryptfs"; }
+bool is_stack(const struct statfs& raw) {
+  constexpr unsigned long kOverlay = 0x794c7630;  // linux/magic.h: OVERLAYFS_SUPER_MAGIC
+  constexpr unsigned long kEcryptfs = 0xf15f;
+  const auto magic = static_cast<unsigned long>(raw.f_type) & 0xffffffffUL;
+  return magic == kOverlay || magic == kEcryptfs;
+}
+
+/// The directories that an overlay's options name (fs/overlayfs/params.c): "lowerdir=/a:/b", "lowerdir+=/c",
+/// "datadir+=/d", "upperdir=/e"; commas and colons in names have a backslash.
+std::vector<std::string> layers_of(const std::string& options) {
+  std::vector<std::string> out;
+  std::string word;
+  bool is_layer = false;
+  const auto end_word = [&] {
+    if (is_layer && !word.empty()) out.push_back(word);
+    word.clear();
+  };
+  for (std::size_t at = 0; at < options.size(); ++at) {
+    const char one = options[at];
+    if (one == '\\' && at + 1 < options.size()) {
+      word += options[++at];
+    } else if (one == ',') {
+      end_word();
+      is_layer = false;
+    } else if (one == '=' && !is_layer) {
+      is_layer = word == "lowerdir" || word == "lowerdir+" || word == "datadir+" || word == "upperdir";
+      word.clear();
+    } else if (one == ':' && is_layer) {
+      end_word();
+    } else {
+      word += one;
+    }
+  }
+  end_word();
+  return out;
+}
+
 /// The tree, and where things are in relation to it.
 class HeldTree {
  public:
@@ -65,8 +105,11 @@ class HeldTree {
     out.id_ = self->id;
     out.place_ = TRY(place_in_file_system(dir));
     out.has_subvolumes_ = TRY(file_system(dir)).type == "btrfs";
-    for (detail::Mount& mount : TRY(detail::mounts_of(own_pid())))
+    for (detail::Mount& mount : TRY(detail::mounts_of(own_pid()))) {
+      out.own_devices_.insert(mount.tree.device);
+      if (is_stack(mount.type) && out.is_over_this(mount)) out.over_this_.insert(mount.tree.device);
       out.mounts_.emplace(static_cast<std::uint64_t>(mount.id), std::move(mount));
+    }
     return out;
   }
 
@@ -78,17 +121,37 @@ class HeldTree {
       return mount.second.tree.device == tree.device && mount.second.tree.root == tree.root;
     });
   }
+  /// Whether it is of a file system over others that this process has not mounted.
+  bool is_of_other_stack(const std::string& path, const Seen& seen) {
+    if (major(seen.id.device) != 0 || own_devices_.contains(seen.id.device)) return false;
+    if (const auto known = stacks_.find(seen.id.device); known != stacks_.end()) return known->second;
+    struct statfs raw {};
+    if (::statfs(path.c_str(), &raw) != 0) return false;  // gone meanwhile: nothing was learnt
+    return stacks_[seen.id.device] = is_stack(raw);
+  }
+  [[nodiscard]] bool is_other_stack(const detail::Mount& mount) const {
+    return is_stack(mount.type) && !own_devices_.contains(mount.tree.device);
+  }
   /// The device of the file system as /proc/PID/maps has it.
   [[nodiscard]] std::uint64_t device_of_mappings() const { return place_ ? place_->device : id_.device; }
 
   /// `path` is the magic link by which `seen` was seen.
   Place place_of(const std::string& path, const Seen& seen) {
+    if (over_this_.contains(seen.id.device)) return {true, {}};
     if (seen.directory) return place_of_directory(path, seen);
     return may_be_here(seen) ? place_of_file(path, seen) : Place{};
   }
 
  private:
   explicit HeldTree(const DirFd& dir) : dir_(dir) {}
+
+  /// By the names that it was mounted by; ecryptfs has one as its source alone.
+  bool is_over_this(const detail::Mount& mount) {
+    return std::ranges::any_of(layers_of(mount.options), [&](const std::string& layer) {
+      const auto seen = look_at(layer);
+      return seen && place_of(layer, *seen).inside;
+    });
+  }
 
   /// Subvolumes of one btrfs have devices of their own, which no hardware has.
   [[nodiscard]] bool may_be_here(const Seen& seen) const {
@@ -177,6 +240,8 @@ class HeldTree {
   std::optional<MountedTree> place_;
   std::map<std::uint64_t, detail::Mount> mounts_;  ///< of our mount namespace
   std::map<std::tuple<FileId, std::uint64_t>, Place> directories_;
+  std::set<std::uint64_t> own_devices_, over_this_;  ///< of what is mounted here; of those, over the tree
+  std::map<std::uint64_t, bool> stacks_;             ///< by device, of others
 };
 
 struct Task {
@@ -294,7 +359,7 @@ class HoldersSearch {
   }
 
   std::optional<Found> inspect_once(const Task& task) {
-    denied_ = false;
+    denied_ = stacked_ = false;
     const bool in_pipeline = task.stat.group == own_group_;
     std::optional<Found> found;
     if (task.stat.threads <= 1) found = inspect_thread(task.pid, detail::proc(task.pid, ""), in_pipeline);
@@ -305,6 +370,8 @@ class HoldersSearch {
         return !found;
       });
     if (!found) found = by_mappings(task.pid);
+    // Last, because what is known speaks against him even where he is trusted.
+    if (!found && stacked_) found = Found{Hold::stacked, {}};
     return found ? found : by_namespace(task.pid);
   }
 
@@ -324,6 +391,7 @@ class HoldersSearch {
     const auto seen = look(path);
     if (!seen) return std::nullopt;
     const HeldTree::Place place = tree_.place_of(path, *seen);
+    if (!place.inside && tree_.is_of_other_stack(path, *seen)) stacked_ = true;
     return place.inside ? std::optional(Found{hold, place.member}) : std::nullopt;
   }
 
@@ -385,16 +453,22 @@ class HoldersSearch {
     else if (foreign)
       open_spaces_.insert(space->id.inode);
     const std::tuple key(space->id.inode, root.id, root.mount);
-    if (const auto known = mounted_.find(key); known != mounted_.end()) return known->second;
+    if (const auto known = mounted_.find(key); known != mounted_.end()) {
+      stacked_ = stacked_ || known->second.stacked;
+      return known->second.found;
+    }
     const auto mounts = detail::mounts_of(thread);
     if (!mounts || mounts->empty() || !tree_.place()) return std::nullopt;
-    std::optional<Found> found;
+    Mounted seen;
     for (const detail::Mount& mount : *mounts) {
       // A service of the host's that has mounts of its own began, as a rule, with a copy of all of ours.
       const bool copy_of_ours = root.id == own_root_.id && tree_.is_mounted_here(mount.tree);
-      if (mount.tree.is_within(*tree_.place()) && !copy_of_ours) found = Found{Hold::mount, {}};
+      if (mount.tree.is_within(*tree_.place()) && !copy_of_ours) seen.found = Found{Hold::mount, {}};
+      if (tree_.is_other_stack(mount)) seen.stacked = true;
     }
-    return mounted_[key] = found;
+    stacked_ = stacked_ || seen.stacked;
+    mounted_[key] = seen;
+    return seen.found;
   }
 
   /// Whether there is nothing above a root directory, so that all mounts of its namespace are to be seen from it.
@@ -438,6 +512,11 @@ class HoldersSearch {
     return out;
   }
 
+  /// What a root in a mount namespace has mounted.
+  struct Mounted {
+    std::optional<Found> found;
+    bool stacked = false;
+  };
   struct Covered {
     int pid;
     std::uint64_t space;  ///< its mount namespace
@@ -449,10 +528,10 @@ class HoldersSearch {
   int own_group_ = 0;
   Spaces own_spaces_;
   int looked_at_ = 0;
-  bool denied_ = false;  ///< of the process that is looked at
+  bool denied_ = false, stacked_ = false;  ///< of the process that is looked at
   std::vector<Covered> covered_;
   std::set<std::uint64_t> open_spaces_;
-  std::map<std::tuple<std::uint64_t, FileId, std::uint64_t>, std::optional<Found>> mounted_;
+  std::map<std::tuple<std::uint64_t, FileId, std::uint64_t>, Mounted> mounted_;
 };
 
 }  // namespace

@@ -6,6 +6,9 @@
 // shows it there; of a mount that is not ours, if it is immutable: other files of the tree are nobody else's. No path
 // that a tenant makes is followed.
 //
+// A file system that lies over others (overlay, ecryptfs) has their directories in nobody's hands. One that is mounted
+// here is in the tree if a layer of it is; of others the layers are not known, so that who has anything of one is told.
+//
 // Not seen: a descriptor that is on its way in a socket, and a file registered with io_uring. Nor is it said of
 // - threads of the kernel, which have no files of their own;
 // - this process, and those above it: who started it could have done all that it does;
@@ -29,6 +32,7 @@ enum class Hold {
   mapping,            ///< it runs a program, or has mapped a file, from there
   mount,              ///< something of the tree is mounted in its mount namespace
   hidden_mounts,      ///< its mount namespace is another one, and its root hides what is mounted there
+  stacked,            ///< it has something of a file system over others, not mounted here: perhaps over the tree
   user_namespace,     ///< it is in another user namespace than this process
   pid_namespace,      ///< it is in another pid namespace
   hidden,             ///< it may not be looked at

@@ -106,6 +106,13 @@ Result<std::vector<Mount>> mounts_of(int thread) {
     if (first == rest.npos || second == rest.npos) continue;
     mount.tree = {makedev(major, minor), unescaped(rest.substr(0, first))};
     mount.mount_point = unescaped(rest.substr(first + 1, second - first - 1));
+    // ... - TYPE SOURCE OPTIONS
+    if (const std::size_t bar = rest.find(" - ", second); bar != rest.npos) {
+      const std::string_view last = rest.substr(bar + 3);
+      const std::size_t type = last.find(' '), source = last.find(' ', type + 1);
+      mount.type = last.substr(0, type);
+      if (type != last.npos && source != last.npos) mount.options = unescaped(last.substr(source + 1));
+    }
     out.push_back(std::move(mount));
   }
   return out;

@@ -55,6 +55,7 @@ struct Mount {
   int id = 0, parent = 0;
   MountedTree tree;
   std::string mount_point;
+  std::string type, options;  ///< of the file system: "overlay", "rw,lowerdir=/a,upperdir=/b,workdir=/c"
 };
 /// What is mounted in the mount namespace of a thread, as far as its root reaches. None if it has ended.
 [[nodiscard]] Result<std::vector<Mount>> mounts_of(int thread);

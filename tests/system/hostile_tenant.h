@@ -36,6 +36,18 @@ struct Told {
   std::atomic<std::uint64_t> changed{0};  ///< calls on shared files that the kernel let through
 };
 
+inline void try_to_change(const char* path, Told& told) {
+  const int file = ::open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (file >= 0) {
+    ++told.changed;
+    (void)!::write(file, "x", 1);
+    ::close(file);
+  }
+  if (::chmod(path, 0777) == 0) ++told.changed;
+  if (::truncate(path, 0) == 0) ++told.changed;
+  if (::utimensat(AT_FDCWD, path, nullptr, 0) == 0) ++told.changed;
+}
+
 /// How a process comes to be inside.
 enum class Entry {
   chroot,
@@ -189,18 +201,6 @@ class HostileTenant {
       }
     }
     attack();
-  }
-
-  static void try_to_change(const char* path, Told& told) {
-    const int file = ::open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    if (file >= 0) {
-      ++told.changed;
-      (void)!::write(file, "x", 1);
-      ::close(file);
-    }
-    if (::chmod(path, 0777) == 0) ++told.changed;
-    if (::truncate(path, 0) == 0) ++told.changed;
-    if (::utimensat(AT_FDCWD, path, nullptr, 0) == 0) ++told.changed;
   }
 
   Told* told_ = nullptr;

@@ -1,128 +1,16 @@
 // Where seals have to be lifted nobody may run who could be a tenant of a vserver that shares them: by whatever he has
 // hold of it, or hides that he has. And whoever comes in nevertheless is told of.
-#include <sys/socket.h>
-
-#include <functional>
+#include <linux/mount.h>
+#include <sys/ptrace.h>
 
 #include "tests/support/inode_extras.h"
 #include "tests/support/odd_root.h"
 #include "tests/support/requirement.h"
+#include "tests/system/bystander.h"
 #include "tests/system/hostile_tenant.h"
 
 namespace vskel::test {
 namespace {
-
-/// A process that has become something, and then waits for its end.
-class Bystander {
- public:
-  /// `become` gives the number of the process that matters, 0 for the one that it runs in.
-  explicit Bystander(const std::function<pid_t()>& become) {
-    std::array<int, 2> ready{};
-    if (::pipe2(ready.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
-    child_ = ::fork();
-    if (child_ == 0) {
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      ::setsid();
-      const pid_t who = become();
-      (void)!::write(ready[1], &who, sizeof(who));
-      ::close(ready[0]);
-      ::close(ready[1]);
-      for (;;) ::pause();
-    }
-    ::close(ready[1]);
-    pid_t who = -1;
-    (void)!::read(ready[0], &who, sizeof(who));
-    ::close(ready[0]);
-    pid_ = who == 0 ? child_ : who;
-  }
-  ~Bystander() {
-    ::kill(-child_, SIGKILL);
-    ::kill(child_, SIGKILL);
-    ::waitpid(child_, nullptr, 0);
-  }
-  Bystander(const Bystander&) = delete;
-  Bystander& operator=(const Bystander&) = delete;
-  [[nodiscard]] pid_t pid() const { return pid_; }
-
- private:
-  pid_t child_ = -1, pid_ = -1;
-};
-
-/// For what has to work in a Bystander: it ends otherwise, and its number is -1.
-void must(bool done) {
-  if (!done) ::_exit(1);
-}
-
-void make_mounts_private() { must(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0); }
-
-pid_t enter(const fs::path& root) {
-  must(::chroot(root.c_str()) == 0 && ::chdir("/") == 0);
-  return 0;
-}
-
-/// A message with room for one descriptor.
-struct DescriptorMessage {
-  char byte = 'd';
-  iovec data{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr header{};
-  DescriptorMessage() {
-    header.msg_iov = &data;
-    header.msg_iovlen = 1;
-    header.msg_control = control.data();
-    header.msg_controllen = control.size();
-  }
-  DescriptorMessage(const DescriptorMessage&) = delete;
-  DescriptorMessage& operator=(const DescriptorMessage&) = delete;
-};
-
-void send_descriptor(int socket, int descriptor) {
-  DescriptorMessage message;
-  cmsghdr* const rights = CMSG_FIRSTHDR(&message.header);
-  rights->cmsg_level = SOL_SOCKET;
-  rights->cmsg_type = SCM_RIGHTS;
-  rights->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(rights), &descriptor, sizeof(int));
-  must(::sendmsg(socket, &message.header, 0) == 1);
-}
-
-/// It comes with the message, and stays open.
-void receive_descriptor(int socket) {
-  DescriptorMessage message;
-  must(::recvmsg(socket, &message.header, 0) == 1 && CMSG_FIRSTHDR(&message.header) != nullptr);
-}
-
-/// Outside, with a descriptor that a tenant opened and handed over before he ended.
-pid_t take_from_tenant(const fs::path& root, const char* path, int flags) {
-  std::array<int, 2> sockets{};
-  must(::socketpair(AF_UNIX, SOCK_STREAM, 0, sockets.data()) == 0);
-  const pid_t tenant = ::fork();
-  if (tenant == 0) {
-    enter(root);
-    send_descriptor(sockets[1], ::open(path, flags));
-    ::_exit(0);
-  }
-  receive_descriptor(sockets[0]);
-  ::waitpid(tenant, nullptr, 0);
-  return 0;
-}
-
-void pivot_to_here() {
-  must(::syscall(SYS_pivot_root, ".", ".") == 0 && ::umount2(".", MNT_DETACH) == 0 && ::chdir("/") == 0);
-}
-
-/// As a container of its own, which keeps nothing of its root but a descriptor.
-pid_t hide(const fs::path& root, int spaces) {
-  must(::unshare(CLONE_NEWNS) == 0);
-  make_mounts_private();
-  must(::mount(root.c_str(), root.c_str(), nullptr, MS_BIND, nullptr) == 0 && ::chdir(root.c_str()) == 0);
-  pivot_to_here();
-  must(::open("/", O_RDONLY | O_DIRECTORY) >= 0);
-  must(::unshare(spaces) == 0);
-  must(::mount("none", "/var", "tmpfs", 0, nullptr) == 0 && ::chdir("/var") == 0);
-  pivot_to_here();
-  return 0;
-}
 
 class RefuseTest : public VskelTest {
  protected:
@@ -239,6 +127,126 @@ TEST_P(RefuseTest, WhoHasAVserverMountedElsewhere) {
     must(::mount((root / "usr").c_str(), "/mnt", nullptr, MS_BIND, nullptr) == 0);
     return enter(other);
   });
+}
+
+TEST_P(OneRefuseTest, WhatIsInTheKernelsHandsOfAVserver) {
+  const fs::path root = vserver("web1"), other = mount() / "other-root";
+  expect_refused_with("root directory of a second thread, after the first has ended", [&] {
+    static fs::path where;
+    where = root;
+    pthread_t thread{};
+    must(::pthread_create(
+             &thread, nullptr,
+             [](void*) -> void* {
+               must(::unshare(CLONE_FS) == 0);
+               enter(where);
+               ::usleep(100'000);
+               for (;;) ::pause();
+             },
+             nullptr) == 0);
+    ::usleep(50'000);
+    return 0;
+  });
+  expect_refused_with("a detached mount", [&] {
+    const int usr = ::open((root / "usr").c_str(), O_PATH | O_DIRECTORY);
+    must(::syscall(SYS_open_tree, usr, "", AT_EMPTY_PATH | OPEN_TREE_CLONE) >= 0);
+    ::close(usr);
+    return 0;
+  });
+  expect_refused_with("taken by pidfd_getfd(2) from who has ended since", [&] {
+    std::array<int, 2> ready{};
+    must(::pipe(ready.data()) == 0);
+    const pid_t tenant = ::fork();
+    if (tenant == 0) {
+      enter(root);
+      const int usr = ::open("/usr", O_RDONLY | O_DIRECTORY);
+      (void)!::write(ready[1], &usr, sizeof(usr));
+      for (;;) ::pause();
+    }
+    int usr = -1;
+    must(::read(ready[0], &usr, sizeof(usr)) == sizeof(usr));
+    const auto pidfd = static_cast<int>(::syscall(SYS_pidfd_open, tenant, 0));
+    must(::syscall(SYS_pidfd_getfd, pidfd, usr, 0) >= 0);
+    ::kill(tenant, SIGKILL);
+    ::waitpid(tenant, nullptr, 0);
+    return 0;
+  });
+  expect_refused_with("stopped", [&] {
+    const pid_t tenant = ::fork();
+    if (tenant == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      enter(root);
+      for (;;) ::raise(SIGSTOP);
+    }
+    must(::waitpid(tenant, nullptr, WUNTRACED) == tenant);
+    return tenant;
+  });
+  expect_refused_with("stopped by a tracer", [&] {
+    const pid_t tenant = ::fork();
+    if (tenant == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      enter(root);
+      ::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr);
+      for (;;) ::raise(SIGTRAP);
+    }
+    must(::waitpid(tenant, nullptr, WUNTRACED) == tenant);
+    return tenant;
+  });
+  expect_refused_with("in vfork(2)", [&] {
+    const pid_t tenant = ::fork();
+    if (tenant == 0) {
+      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      enter(root);
+      if (::syscall(SYS_clone, CLONE_VFORK | SIGCHLD, nullptr, nullptr, nullptr, nullptr) == 0) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+        must(::chroot("/var") == 0);
+        for (;;) ::pause();
+      }
+    }
+    ::usleep(50'000);
+    return tenant;
+  });
+}
+
+/// An overlay has its layers by itself: no descriptor, no mount shows them.
+TEST_P(RefuseTest, WhoHasAVserverAsTheLayerOfAnOverlay) {
+  const fs::path root = vserver("web1"), other = mount() / "other-root";
+  fs::create_directories(mount() / "lower");
+  fs::create_directories(mount() / "work");
+  const std::string lower = (mount() / "lower").string(), upper = (root / "usr").string(),
+                    work = (mount() / "work").string();
+  const auto mount_overlay = [&] {
+    const std::string layers = "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work;
+    must(::mount("overlay", other.c_str(), "overlay", 0, layers.c_str()) == 0);
+  };
+  expect_refused_with("in mounts of its own", [&] {
+    must(::unshare(CLONE_NEWNS) == 0);
+    make_mounts_private();
+    mount_overlay();
+    return 0;
+  });
+  expect_refused_with("in mounts of its own, as its root", [&] {
+    must(::unshare(CLONE_NEWNS) == 0);
+    make_mounts_private();
+    mount_overlay();
+    return enter(other);
+  });
+  expect_refused_with("mounted nowhere", [&] {
+    const auto opened = static_cast<int>(::syscall(SYS_fsopen, "overlay", 0));
+    const auto set = [&](const char* key, const std::string& value) {
+      must(::syscall(SYS_fsconfig, opened, FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0);
+    };
+    set("lowerdir", lower);
+    set("upperdir", upper);
+    set("workdir", work);
+    must(::syscall(SYS_fsconfig, opened, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0);
+    must(::syscall(SYS_fsmount, opened, 0, 0) >= 0);
+    ::close(opened);
+    return 0;
+  });
+  mount_overlay();
+  expect_refused_with("in the mounts of all", [&] { return enter(other); });
+  ASSERT_EQ(::umount2(other.c_str(), 0), 0);
 }
 
 TEST_P(RefuseTest, WhoHidesInNamespaces) {
