@@ -12,6 +12,7 @@
 #include "engine/quiesce/suspects.h"
 #include "engine/sys/cgroups.h"
 #include "engine/sys/stopping.h"
+#include "engine/tree/ledger.h"
 #include "engine/txn/lock.h"
 
 namespace vskel {
@@ -127,6 +128,8 @@ struct Quiescence::Held {
 
   SuspectSearch suspects;
   Clock::time_point next_look;
+  std::once_flag suspected_once;
+  std::string suspected;  ///< when somebody was found to have changed something
 
   Held(const Store& in, std::vector<Tenant> whom, QuiesceRequest how)
       : store(in),
@@ -321,6 +324,15 @@ struct Quiescence::Held {
     return thawed;
   }
 
+  /// The ledger's errors (tree/ledger.h) name those who could have been it. Thread-safe.
+  Error with_suspects(Error of) {
+    if (of.operation != kLedgerOperation) return of;
+    // One look for all: it may take long, while something is lifted.
+    std::call_once(suspected_once, [&] { suspected = suspects.suspected(); });
+    of.reason += "; " + suspected;
+    return of;
+  }
+
   void tell() const {
     if (request.say && request.quiesce == Quiesce::refuse)
       request.say("nobody ran who could be a tenant; the machine began " + std::to_string(suspects.begun_meanwhile()) +
@@ -394,14 +406,19 @@ void Quiescence::give_back() {
 InTurn Quiescence::in_turn() {
   return [this](const std::function<Result<>()>& work) -> Result<> {
     const Turn one = TRY(turn());
-    return work();
+    auto done = work();
+    if (!done && held_ != nullptr) return std::unexpected(held_->with_suspects(std::move(done).error()));
+    return done;
   };
 }
 
-void Quiescence::keep_still() {
-  if (held_ == nullptr) return;
-  const std::scoped_lock lock(held_->mutex);
-  held_->stays = true;
+Error Quiescence::keep_still(Error error) {
+  if (held_ == nullptr) return error;
+  {
+    const std::scoped_lock lock(held_->mutex);
+    held_->stays = true;
+  }
+  return held_->with_suspects(std::move(error));
 }
 
 bool Quiescence::lets_run() const { return held_ != nullptr && held_->request.quiesce == Quiesce::freeze; }

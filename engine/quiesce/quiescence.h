@@ -67,11 +67,13 @@ class Quiescence {
   /// come. A task has one turn at a time, for some milliseconds, and waits for no other task meanwhile. An error if
   /// they can't be held again, or if there is somebody now who could be a tenant: then nothing further may be lifted.
   [[nodiscard]] Result<Turn> turn();
-  /// The same for one piece of work. This object stays where it is while that is used.
+  /// The same for one piece of work, of whose errors the ledger's name those who could have been it. This object stays
+  /// where it is while that is used.
   [[nodiscard]] InTurn in_turn();
-  /// By who has a turn and could not seal again what he had lifted: from here on nobody is let go before the end, when
-  /// whoever has to be undone has sealed it.
-  void keep_still();
+  /// By who has a turn and could not seal again what he had lifted, or not as it was: from here on nobody is let go
+  /// before the end, when whoever has to be undone has sealed it. Gives the error; the ledger's (tree/ledger.h) names
+  /// those who could have been it.
+  [[nodiscard]] Error keep_still(Error error);
   /// Whether tenants run between turns, so that what is lifted in one has to be sealed in it.
   [[nodiscard]] bool lets_run() const;
 

@@ -1,6 +1,7 @@
 #include "engine/quiesce/suspects.h"
 
 #include <algorithm>
+#include <ranges>
 
 namespace vskel {
 
@@ -57,12 +58,17 @@ bool SuspectSearch::is_trusted(const sys::Holder& holder) const {
          });
 }
 
+Result<sys::HoldersLook> SuspectSearch::look_once() const {
+  sys::HoldersLook seen = TRY(sys::find_holders(vservers_));
+  std::erase_if(seen.holders, [&](const sys::Holder& holder) { return is_trusted(holder); });
+  return seen;
+}
+
 Result<> SuspectSearch::look() {
   for (int looks = 1;; ++looks) {
-    sys::HoldersLook seen = TRY(sys::find_holders(vservers_));
+    const sys::HoldersLook seen = TRY(look_once());
     if (!std::exchange(looked_, true)) first_count_ = seen.tasks_before;
     last_count_ = seen.tasks_after;
-    std::erase_if(seen.holders, [&](const sys::Holder& holder) { return is_trusted(holder); });
     if (!seen.holders.empty()) return refusal(seen.holders);
     if (seen.tasks_before == seen.tasks_after || looks == kMostLooks) return {};
   }
@@ -80,12 +86,30 @@ Result<std::vector<Inhabitant>> find_holders_of(const DirFd& vservers, std::span
   return out;
 }
 
+/// The vserver that he has something of, or all of them.
+std::string SuspectSearch::place_of(const sys::Holder& holder) const {
+  for (const Tenant& tenant : tenants_)
+    if (holder.member == sys::FileId{tenant.device, tenant.inode}) return tenant.name;
+  return sys::path_of(vservers_);
+}
+
+std::string SuspectSearch::suspected() const {
+  auto seen = look_once();
+  if (!seen) return "who it was can't be looked for: " + seen.error().line();
+  std::ranges::stable_partition(seen->holders, [](const sys::Holder& one) { return !is_by_suspicion(one.hold); });
+  constexpr std::size_t kNamed = 5;
+  std::string text;
+  for (const sys::Holder& one : seen->holders | std::views::take(kNamed))
+    text += (text.empty() ? "it could have been process " : ", ") + called(one) + " of " + place_of(one) + " (" +
+            why(one.hold) + ")";
+  if (seen->holders.size() > kNamed) text += " or " + std::to_string(seen->holders.size() - kNamed) + " more";
+  return text.empty() ? "whoever it was is not to be seen now" : text;
+}
+
 std::unexpected<Error> SuspectSearch::refusal(std::span<const sys::Holder> suspects) const {
   const auto known = std::ranges::find_if_not(suspects, is_by_suspicion, &sys::Holder::hold);
   const sys::Holder& first = known == suspects.end() ? suspects.front() : *known;
-  std::string where = sys::path_of(vservers_);
-  for (const Tenant& tenant : tenants_)
-    if (first.member == sys::FileId{tenant.device, tenant.inode}) where = tenant.name;
+  std::string where = place_of(first);
   std::string text = "process " + called(first) + " " + why(first.hold);
   if (suspects.size() > 1) text += ", and " + std::to_string(suspects.size() - 1) + " more could reach shared files";
   text += "; stop it, or let the guard seal (vskel guard start), or give --quiesce freeze if it is a service of yours";

@@ -26,10 +26,16 @@ class SuspectSearch {
   /// (seal.h, LiftedSeals).
   [[nodiscard]] Result<> look();
 
+  /// For who finds a shared file changed: those who could be tenants now, as far as they are to be seen, named.
+  /// Thread-safe.
+  [[nodiscard]] std::string suspected() const;
+
   /// Tasks that the machine began between the first look and the last.
   [[nodiscard]] std::uint64_t begun_meanwhile() const { return last_count_ - first_count_; }
 
  private:
+  [[nodiscard]] Result<sys::HoldersLook> look_once() const;
+  [[nodiscard]] std::string place_of(const sys::Holder& holder) const;
   [[nodiscard]] std::unexpected<Error> refusal(std::span<const sys::Holder> suspects) const;
   [[nodiscard]] bool is_trusted(const sys::Holder& holder) const;
   const DirFd& vservers_;

@@ -279,7 +279,7 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   std::vector<const VserverPlan*> plans;  // whose files stay lifted from one turn to the next
   for (const Planned* one : working)
     if (one->record.share == Share::hardlink && !quiescence.lets_run()) plans.push_back(&one->plan);
-  HeldSeals held(shared.view, shared.links.seals, plans);
+  HeldSeals held(shared.view, shared.links, plans);
   std::vector<std::optional<Result<StagedVserver>>> staged(working.size());
   for_each_index(working.size(),
                  [&](std::size_t at) { staged[at] = stage_one(store, shared, intent.id(), staging, *working[at]); });
@@ -308,17 +308,18 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   }
   complete.clear();
   const sys::Undoing to_the_end;
-  TRY(held.restore());
+  auto sealed = held.restore();
   auto in_the_way = remove_all_slots(store, intent.id(), names_of(names), quiescence.in_turn());
   // What failed, while all was staged or taken away again, may have been the sealing of a file.
   const bool all_went_well =
-      in_the_way && std::ranges::all_of(out, [](const auto& applied) { return applied.second.error.empty(); });
+      sealed && in_the_way && std::ranges::all_of(out, [](const auto& applied) { return applied.second.error.empty(); });
   if (must_lift(shared.links.seal) && !all_went_well) TRY(seal_skel_again(skel, shared.links.seal));
   for (auto& [name, line] : TRY(std::move(in_the_way)))
     if (out[name].error.empty()) out[name].error = std::move(line);
   TRY(remove_tree(store.staging(), id));
   TRY(intent.close());
   if (!announced) return std::unexpected(std::move(announced).error());
+  TRY(std::move(sealed));
   return out;
 }
 

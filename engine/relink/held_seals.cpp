@@ -21,9 +21,9 @@ void add_linkable(const TreeNode& node, std::vector<const TreeNode*>& nodes) {
 
 }  // namespace
 
-HeldSeals::HeldSeals(const SkelView& view, LiftedSeals& seals, std::span<const VserverPlan* const> plans)
-    : view_(view), seals_(seals) {
-  if (!seals_.lifts()) return;
+HeldSeals::HeldSeals(const SkelView& view, LinkShared& links, std::span<const VserverPlan* const> plans)
+    : view_(view), links_(links) {
+  if (!links_.seals.lifts()) return;
   std::vector<const TreeNode*> nodes;  // one for each step of each vserver
   for (const VserverPlan* plan : plans)
     for (const Step& step : plan->steps)
@@ -49,7 +49,7 @@ void HeldSeals::lift(std::span<Held> held) {
     const auto stat = dir ? sys::stat(**dir, last_name(one.node->path())) : std::unexpected(dir.error());
     if (!stat) continue;
     one.inode = stat->inode;
-    one.lifted = seals_.lift(**dir, last_name(one.node->path()), one.inode).has_value();
+    one.lifted = links_.seals.lift(**dir, last_name(one.node->path()), one.inode).has_value();
   }
 }
 
@@ -65,12 +65,12 @@ Result<> HeldSeals::restore(std::span<Held> held) {
   const auto restore_one = [&](const Held& one) -> Result<> {
     const DirFd& dir = *TRY(files.directory_of(*one.node));
     const Name name = last_name(one.node->path());
-    if (TRY(sys::stat(dir, name)).inode == one.inode) return seals_.restore(dir, name, one.inode);
+    if (TRY(sys::stat(dir, name)).inode == one.inode) return links_.restore(dir, name, one.inode);
     // It had all the names that it may have, and another leads now.
     const std::string old_name = std::to_string(one.inode);
     const DirFd leaders =
         TRY(sys::open_dir(view_.skel().generations(), *Name::check(former_leaders_name(view_.newest().generation()))));
-    return seals_.restore(leaders, *Name::check(old_name), one.inode);
+    return links_.restore(leaders, *Name::check(old_name), one.inode);
   };
   for (const Held& one : held) {
     if (!one.lifted) continue;

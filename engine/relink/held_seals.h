@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/relink/plan.h"
-#include "engine/seal/seal.h"
+#include "engine/relink/skel_links.h"
 
 namespace vskel {
 
@@ -17,7 +17,7 @@ class HeldSeals {
  public:
   /// Lifts, in parallel tasks, what `plans` put into vservers that share by hard link. What can't be lifted here is
   /// told by the step that needs it.
-  HeldSeals(const SkelView& view, LiftedSeals& seals, std::span<const VserverPlan* const> plans);
+  HeldSeals(const SkelView& view, LinkShared& links, std::span<const VserverPlan* const> plans);
   HeldSeals(const HeldSeals&) = delete;
   HeldSeals& operator=(const HeldSeals&) = delete;
   /// Seals again, and tells the first error.
@@ -34,7 +34,7 @@ class HeldSeals {
   void lift(std::span<Held> held);
   [[nodiscard]] Result<> restore(std::span<Held> held);
   const SkelView& view_;
-  LiftedSeals& seals_;
+  LinkShared& links_;
   std::vector<Held> held_;
 };
 

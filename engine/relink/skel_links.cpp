@@ -19,7 +19,7 @@ Result<Quiescence::Turn> LinkShared::turn() const {
 
 Result<> LinkShared::restore(const DirFd& dir, Name name, std::uint64_t inode) {
   auto restored = seals.restore(dir, name, inode);
-  if (!restored && quiescence != nullptr) quiescence->keep_still();
+  if (!restored && quiescence != nullptr) return std::unexpected(quiescence->keep_still(std::move(restored).error()));
   return restored;
 }
 

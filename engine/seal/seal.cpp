@@ -103,6 +103,16 @@ bool says_no_seal(const Error& error) {
          (error.code == EPERM && error.operation == kSetFlags);
 }
 
+/// If the name is that of `inode` still, which may stand in a tenant's directory.
+Result<> prove_closed_if(const DirFd& dir, Name name, std::uint64_t inode) {
+  const auto pinned = TRY(sys::pin_if_there(dir, name));
+  if (!pinned || pinned->stat.inode != inode) return {};
+  auto file = sys::open_pinned(*pinned);
+  // A lease of a tenant's, which is waited for.
+  if (!file && file.error().code == EAGAIN) file = sys::open_trusted_file(dir, name);
+  return prove_closed(dir, name, TRY(std::move(file)));
+}
+
 }  // namespace
 
 bool is_linkable(const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs) {
@@ -230,9 +240,10 @@ Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) 
 }
 
 Result<> LiftedSeals::check(const DirFd& dir, Name name, std::uint64_t inode, const LedgerEntry& before) {
+  auto same = TRY(stops_writers(dir)) ? Result<>() : prove_closed_if(dir, name, inode);
   const sys::Stat now = TRY(sys::stat(dir, name));
   if (now.inode != inode) return {};
-  auto same = before.check(dir, name, now);
+  if (same) same = before.check(dir, name, now);
   if (same) return same;
   TRY(clear_seal(dir, name, seal_));
   auto put_back = before.put_back(dir, name);

@@ -57,7 +57,8 @@ class LiftedSeals {
   /// nothing. False if it is not sealed, or sealed by flags that need no lifting: then there is nothing to restore.
   [[nodiscard]] Result<bool> lift_if_sealed(const DirFd& dir, Name name, std::uint64_t inode);
   /// After it, whatever came of the work; the last one seals again (also what was not sealed before). An error, with
-  /// the file sealed and its mode and owner put back, if somebody has changed it since its seal was lifted.
+  /// the file sealed and its mode and owner put back, if somebody has changed it since its seal was lifted, or has it
+  /// open and can change it still (tree/ledger.h).
   [[nodiscard]] Result<> restore(const DirFd& dir, Name name, std::uint64_t inode);
   /// The same where the name is gone, and another lifter has one by which to seal again.
   void leave(std::uint64_t inode);

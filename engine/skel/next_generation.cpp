@@ -286,7 +286,7 @@ Result<NextGeneration> NextGeneration::begin(const Skel& skel, const DirFd& stag
 
 Result<> NextGeneration::seal(const DirFd& dir, Name name, std::uint64_t inode) {
   auto sealed = seals_->restore(dir, name, inode);
-  if (!sealed) quiescence_->keep_still();
+  if (!sealed) return std::unexpected(quiescence_->keep_still(std::move(sealed).error()));
   return sealed;
 }
 

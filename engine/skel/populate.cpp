@@ -326,7 +326,8 @@ class DirectoryPlan {
       if (!restored && outcome) outcome = std::move(restored);
     }
     lifted_.clear();
-    if (!outcome && shared_.request.quiescence != nullptr) shared_.request.quiescence->keep_still();
+    if (!outcome && shared_.request.quiescence != nullptr)
+      outcome = std::unexpected(shared_.request.quiescence->keep_still(std::move(outcome).error()));
     turn_.reset();
     looked_at_in_turn_ = 0;
     return outcome;

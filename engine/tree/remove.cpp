@@ -59,6 +59,8 @@ Result<> unlink_protected(const DirFd& dir, Name name) {
   const sys::Stat stat = TRY(sys::stat(*opened));
   const LedgerEntry ledger(stat);
   const std::scoped_lock lock(seal_mutex_of(stat.inode));
+  // Who has it open for writing already was told of, or is, by whoever gives its inode to somebody.
+  const bool leased = stat.immutable && !TRY(stops_writers(*opened)) && sys::take_read_lease(*opened).value_or(false);
   // Another process may work on another name of the inode, and seal it between our two calls.
   constexpr int kAttempts = 100;
   for (int attempt = 1;; ++attempt) {
@@ -68,8 +70,10 @@ Result<> unlink_protected(const DirFd& dir, Name name) {
     if ((before & kProtecting) != 0) {
       const auto left = sys::stat(*opened);
       if (!left || left->nlink > 0) TRY(sys::set_flags(*opened, before));
-      if (TRY(left).nlink > 0 && (before & sys::kImmutableFlag) != 0)
+      if (TRY(left).nlink > 0 && (before & sys::kImmutableFlag) != 0) {
+        if (leased && !TRY(sys::holds_read_lease(*opened))) TRY(prove_closed(dir, name, *opened));
         TRY(ledger.check(dir, name, TRY(sys::stat(*opened))));
+      }
     }
     if (gone || gone.error().code != EPERM || attempt == kAttempts) return gone;
   }
