@@ -106,8 +106,9 @@ Result<GuardStarted> start_guard(const Store& store, OlderSeals older, const Eng
     }
   for (const Candidate& one : skels) (void)arena.execute([&] { return begin_to_break_leases(one.skel); });
   for (const Candidate& one : skels) {
-    auto changed =
-        arena.execute([&] { return wants_guard(one) ? mend_records(store, one) : go_over(store, one, engine); });
+    // One that is the guard's already may have kept flags, of a start that was killed.
+    const bool goes = older == OlderSeals::go_over && one.seal && !(wants_guard(one) && one.skel.merged());
+    auto changed = arena.execute([&] { return goes ? go_over(store, one, engine) : mend_records(store, one); });
     if (!changed) out.troubles.push_back(changed.error().line());
     if (auto proven = arena.execute([&] { return prove_no_writers(one.skel); }); !proven)
       out.troubles.push_back(proven.error().line());
