@@ -103,14 +103,14 @@ bool says_no_seal(const Error& error) {
          (error.code == EPERM && error.operation == kSetFlags);
 }
 
-/// If the name is that of `inode` still, which may stand in a tenant's directory.
-Result<> prove_closed_if(const DirFd& dir, Name name, std::uint64_t inode) {
+/// The file of a name that may stand in a tenant's directory, if it is `inode` (still).
+Result<std::optional<Fd>> open_if(const DirFd& dir, Name name, std::uint64_t inode) {
   const auto pinned = TRY(sys::pin_if_there(dir, name));
-  if (!pinned || pinned->stat.inode != inode) return {};
+  if (!pinned || pinned->stat.inode != inode) return std::nullopt;
   auto file = sys::open_pinned(*pinned);
   // A lease of a tenant's, which is waited for.
   if (!file && file.error().code == EAGAIN) file = sys::open_trusted_file(dir, name);
-  return prove_closed(dir, name, TRY(std::move(file)));
+  return TRY(std::move(file));
 }
 
 }  // namespace
@@ -209,6 +209,8 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
   auto attributes = TRY(sys::file_attributes(dir, name));
   const bool sealed = attributes ? attributes->immutable() : stat.immutable;
   if (!sealed && unsealed == Unsealed::nothing_to_do) return false;
+  const bool keeps = sealed && stat.inode == inode;
+  auto watch = keeps ? TRY(begin_watch(dir, name, inode)) : std::nullopt;
   if (sealed && attributes) {
     sys::FileAttributes open = *attributes;
     open.xflags &= ~sys::FileAttributes::kXflagImmutable;
@@ -216,9 +218,19 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
   }
   if (sealed && !attributes) TRY(clear_seal(dir, name, seal_));
   if (attributes) attributes->xflags |= sys::FileAttributes::kXflagImmutable;
-  const bool keeps = sealed && stat.inode == inode;
-  stripe.lifted.emplace(inode, Lifted{1, keeps ? std::optional(LedgerEntry(stat)) : std::nullopt, attributes});
+  if (watch) ++watched_;
+  stripe.lifted.emplace(
+      inode, Lifted{1, keeps ? std::optional(LedgerEntry(stat)) : std::nullopt, std::move(watch), attributes});
   return true;
+}
+
+Result<std::optional<LedgerWatch>> LiftedSeals::begin_watch(const DirFd& dir, Name name, std::uint64_t inode) {
+  if (watched_ >= most_watched_) return std::nullopt;
+  auto file = open_if(dir, name, inode);
+  if (!file && (file.error().code == EMFILE || file.error().code == ENFILE)) return std::nullopt;
+  auto opened = TRY(std::move(file));
+  if (!opened) return std::nullopt;
+  return TRY(LedgerWatch::begin(std::move(*opened), LedgerWatch::Older::told));
 }
 
 Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) {
@@ -226,27 +238,31 @@ Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) 
   if (!must_lift(seal_)) return set_seal(dir, name, seal_);
   Stripe& stripe = stripe_of(inode);
   const std::scoped_lock lock(stripe.mutex);
-  const auto found = stripe.lifted.find(inode);
-  std::optional<sys::FileAttributes> sealed;
-  std::optional<LedgerEntry> before;
-  if (found != stripe.lifted.end()) {
+  Lifted last;
+  if (const auto found = stripe.lifted.find(inode); found != stripe.lifted.end()) {
     if (--found->second.users > 0) return {};
-    sealed = found->second.sealed;
-    before = found->second.before;
+    last = std::move(found->second);
     stripe.lifted.erase(found);
+    if (last.watch) --watched_;
   }
-  if (!sealed || !TRY(sys::set_file_attributes(dir, name, *sealed))) TRY(set_seal(dir, name, seal_));
-  return before ? check(dir, name, inode, *before) : Result<>();
+  if (!last.sealed || !TRY(sys::set_file_attributes(dir, name, *last.sealed))) TRY(set_seal(dir, name, seal_));
+  return last.before ? check(dir, name, inode, last) : Result<>();
 }
 
-Result<> LiftedSeals::check(const DirFd& dir, Name name, std::uint64_t inode, const LedgerEntry& before) {
-  auto same = TRY(stops_writers(dir)) ? Result<>() : prove_closed_if(dir, name, inode);
+Result<> LiftedSeals::check(const DirFd& dir, Name name, std::uint64_t inode, const Lifted& last) {
+  Result<> same;
+  if (last.watch) {
+    same = last.watch->check(dir, name);
+  } else if (const auto file = TRY(open_if(dir, name, inode))) {
+    same = prove_closed(dir, name, *file);
+  }
   const sys::Stat now = TRY(sys::stat(dir, name));
-  if (now.inode != inode) return {};
-  if (same) same = before.check(dir, name, now);
+  if (now.inode != inode) return same;
+  if (same) same = last.before->check(dir, name, now);
   if (same) return same;
   TRY(clear_seal(dir, name, seal_));
-  auto put_back = before.put_back(dir, name);
+  auto put_back = last.before->put_back(dir, name);
+  if (put_back && last.watch) put_back = last.watch->put_back();
   TRY(set_seal(dir, name, seal_));
   TRY(std::move(put_back));
   return same;
@@ -256,7 +272,9 @@ void LiftedSeals::leave(std::uint64_t inode) {
   Stripe& stripe = stripe_of(inode);
   const std::scoped_lock lock(stripe.mutex);
   const auto found = stripe.lifted.find(inode);
-  if (found != stripe.lifted.end() && --found->second.users == 0) stripe.lifted.erase(found);
+  if (found == stripe.lifted.end() || --found->second.users > 0) return;
+  if (found->second.watch) --watched_;
+  stripe.lifted.erase(found);
 }
 
 }  // namespace vskel

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <mutex>
 #include <optional>
 #include <unordered_map>
@@ -67,6 +68,7 @@ class LiftedSeals {
   struct Lifted {
     unsigned users = 0;
     std::optional<LedgerEntry> before;          ///< nullopt: it was not sealed
+    std::optional<LedgerWatch> watch;           ///< nullopt: nor that, or there are too many
     std::optional<sys::FileAttributes> sealed;  ///< what the last user sets again; nullopt: asked for then
   };
   struct Stripe {
@@ -75,9 +77,13 @@ class LiftedSeals {
   };
   enum class Unsealed { as_sealed, nothing_to_do };
   [[nodiscard]] Result<bool> lift(const DirFd& dir, Name name, std::uint64_t inode, Unsealed unsealed);
-  [[nodiscard]] Result<> check(const DirFd& dir, Name name, std::uint64_t inode, const LedgerEntry& before);
+  [[nodiscard]] Result<> check(const DirFd& dir, Name name, std::uint64_t inode, const Lifted& last);
+  [[nodiscard]] Result<std::optional<LedgerWatch>> begin_watch(const DirFd& dir, Name name, std::uint64_t inode);
   Stripe& stripe_of(std::uint64_t inode) { return stripes_[inode % stripes_.size()]; }
   SealKind seal_;
+  /// Each has a descriptor: of few that this process may have, those few that nobody else counts on.
+  std::size_t most_watched_ = sys::descriptor_limit() < 16384 ? 64 : sys::descriptor_limit() / 4;
+  std::atomic<std::size_t> watched_{0};
   std::array<Stripe, 64> stripes_;
 };
 

@@ -1,18 +1,32 @@
 #include "engine/tree/ledger.h"
 
+#include <algorithm>
 #include <cerrno>
 
 namespace vskel {
 
-Result<bool> stops_writers(const Fd& any) { return TRY(sys::file_system(any)).type == "ext4"; }
+namespace {
+
+std::unexpected<Error> broken(const DirFd& dir, Name name, const std::string& what) {
+  return fail(std::string(kLedgerOperation), sys::path_of(dir) + "/" + std::string(name.view()),
+              "somebody has " + what + "; stop all vservers, and see what vskel verify says of it");
+}
+
+std::unexpected<Error> opened(const DirFd& dir, Name name) {
+  return broken(dir, name, "opened this shared file for writing while its seal was lifted, or before");
+}
+
+std::unexpected<Error> changed(const DirFd& dir, Name name, const std::string& what) {
+  return broken(dir, name, "changed this shared file while its seal was lifted (" + what + ")");
+}
+
+}  // namespace
 
 Result<> prove_closed(const DirFd& dir, Name name, const Fd& file) {
   auto lease = sys::take_read_lease(file);
   if (!lease && lease.error().code == EINVAL) return {};  // a file system without leases
   if (TRY(std::move(lease))) return {};
-  return fail(std::string(kLedgerOperation), sys::path_of(dir) + "/" + std::string(name.view()),
-              "somebody has opened this shared file for writing while its seal was lifted, and has it open; stop all "
-              "vservers, and see what vskel verify says of it");
+  return opened(dir, name);
 }
 
 Result<> LedgerEntry::check(const DirFd& dir, Name name, const sys::Stat& now) const {
@@ -25,15 +39,37 @@ Result<> LedgerEntry::check(const DirFd& dir, Name name, const sys::Stat& now) c
   note(now.size == size_, "size");
   note(now.mtime == mtime_, "time");
   if (what.empty()) return {};
-  return fail(std::string(kLedgerOperation), sys::path_of(dir) + "/" + std::string(name.view()),
-              "somebody has changed this shared file while its seal was lifted (" + what +
-                  "); stop all vservers, and see what vskel verify says of it");
+  return changed(dir, name, what);
 }
 
 Result<> LedgerEntry::put_back(const DirFd& dir, Name name) const {
   // A change of owner takes bits from the mode.
   TRY(sys::set_owner(dir, name, uid_, gid_));
   return sys::set_mode(dir, name, mode_);
+}
+
+Result<LedgerWatch> LedgerWatch::begin(Fd file, Older older) {
+  auto taken = sys::take_read_lease(file);
+  if (!taken && taken.error().code != EINVAL) return std::unexpected(std::move(taken).error());
+  Lease lease = !taken ? Lease::none : *taken ? Lease::held : Lease::refused;
+  if (lease == Lease::refused && older == Older::let) lease = Lease::none;
+  auto xattrs = TRY(sys::xattrs(file));
+  return LedgerWatch(std::move(file), lease, std::move(xattrs));
+}
+
+Result<> LedgerWatch::check(const DirFd& dir, Name name) const {
+  if (lease_ == Lease::refused) return opened(dir, name);
+  if (lease_ == Lease::held && !TRY(sys::holds_read_lease(file_))) return opened(dir, name);
+  if (TRY(sys::xattrs(file_)) != xattrs_) return changed(dir, name, "attributes");
+  return {};
+}
+
+Result<> LedgerWatch::put_back() const {
+  for (const sys::Xattr& now : TRY(sys::xattrs(file_)))
+    if (std::ranges::find(xattrs_, now.name, &sys::Xattr::name) == xattrs_.end())
+      TRY(sys::remove_xattr(file_, now.name));
+  for (const sys::Xattr& before : xattrs_) TRY(sys::set_xattr(file_, before));
+  return {};
 }
 
 }  // namespace vskel

@@ -1,7 +1,10 @@
 // What an inode must still be when a seal that was lifted is on it again. Linking, renaming and flags change its ctime
-// and nothing else, so that any other difference is somebody's who came in meanwhile. It does not show what was written
-// by one who put the time of the file back to the nanosecond.
+// and nothing else, so that any other difference is somebody's who came in meanwhile. By the entry alone it does not
+// show what was written by one who put the time of the file back to the nanosecond; the watch shows that he opened it.
 #pragma once
+
+#include <string_view>
+#include <vector>
 
 #include "engine/sys/kernel.h"
 
@@ -10,14 +13,10 @@ namespace vskel {
 /// What the ledger's errors are called by (Error::operation).
 inline constexpr std::string_view kLedgerOperation = "keep sealed";
 
-/// Whether an immutable flag that is put on stops those who have a file of this file system open for writing. ext4
-/// looks at it at every write, page fault and change of size (fs/ext4: ext4_write_checks, ext4_page_mkwrite,
-/// ext4_setattr), and writes back what is mapped when it is put on (ext4_ioctl_setflags); XFS, btrfs and tmpfs look
-/// when it is opened.
-[[nodiscard]] Result<bool> stops_writers(const Fd& any);
 /// Of a file that is sealed again: an error, without an errno, if somebody has it open for writing, by a descriptor
-/// wherever that is (the kernel counts writers, not processes), since it was not. To be asked before the ledger is:
-/// whoever had it and has closed it has written what he wrote. A lease that `file` has is taken anew.
+/// wherever that is (the kernel counts writers, not processes). XFS, btrfs and tmpfs look at the immutable flag when a
+/// file is opened, so that he goes on. To be asked before the entry is: whoever had it and has closed it has written
+/// what he wrote.
 [[nodiscard]] Result<> prove_closed(const DirFd& dir, Name name, const Fd& file);
 
 /// Mode, owner, size and time of one inode, from before its seal was lifted.
@@ -36,6 +35,30 @@ class LedgerEntry {
   std::uint64_t size_;
   sys::Time mtime_;
   std::uint32_t mode_, uid_, gid_;
+};
+
+/// A file that is open, with a read lease, from before its seal is lifted until it is on again. The kernel has whoever
+/// opens it for writing, or truncates it, wait for the lease and tells of him (fs/locks.c: __break_lease), whatever he
+/// does then; and its attributes, ACL and capabilities must be what they were.
+class LedgerWatch {
+ public:
+  /// Whether check() tells of who had it open for writing before.
+  enum class Older { told, let };
+  /// Before the seal is lifted. Where leases are not to be had, attributes alone are watched.
+  [[nodiscard]] static Result<LedgerWatch> begin(Fd file, Older older);
+  [[nodiscard]] const Fd& file() const { return file_; }
+  /// After it is on again. An error, without an errno, names the file and what has happened.
+  [[nodiscard]] Result<> check(const DirFd& dir, Name name) const;
+  /// Gives the file, which is not sealed, the attributes that it had.
+  [[nodiscard]] Result<> put_back() const;
+
+ private:
+  enum class Lease { none, held, refused };
+  LedgerWatch(Fd file, Lease lease, std::vector<sys::Xattr> xattrs)
+      : file_(std::move(file)), lease_(lease), xattrs_(std::move(xattrs)) {}
+  Fd file_;
+  Lease lease_;
+  std::vector<sys::Xattr> xattrs_;
 };
 
 }  // namespace vskel

@@ -58,21 +58,22 @@ Result<> unlink_protected(const DirFd& dir, Name name) {
   if (!opened) return sys::unlink(dir, name);  // symlinks and devices have no flags of their own
   const sys::Stat stat = TRY(sys::stat(*opened));
   const LedgerEntry ledger(stat);
-  const std::scoped_lock lock(seal_mutex_of(stat.inode));
   // Who has it open for writing already was told of, or is, by whoever gives its inode to somebody.
-  const bool leased = stat.immutable && !TRY(stops_writers(*opened)) && sys::take_read_lease(*opened).value_or(false);
+  const LedgerWatch watch = TRY(LedgerWatch::begin(std::move(*opened), LedgerWatch::Older::let));
+  const Fd& file = watch.file();
+  const std::scoped_lock lock(seal_mutex_of(stat.inode));
   // Another process may work on another name of the inode, and seal it between our two calls.
   constexpr int kAttempts = 100;
   for (int attempt = 1;; ++attempt) {
-    const std::uint32_t before = TRY(sys::flags(*opened));
-    if ((before & kProtecting) != 0) TRY(sys::set_flags(*opened, before & ~kProtecting));
+    const std::uint32_t before = TRY(sys::flags(file));
+    if ((before & kProtecting) != 0) TRY(sys::set_flags(file, before & ~kProtecting));
     auto gone = sys::unlink_if_there(dir, name);
     if ((before & kProtecting) != 0) {
-      const auto left = sys::stat(*opened);
-      if (!left || left->nlink > 0) TRY(sys::set_flags(*opened, before));
+      const auto left = sys::stat(file);
+      if (!left || left->nlink > 0) TRY(sys::set_flags(file, before));
       if (TRY(left).nlink > 0 && (before & sys::kImmutableFlag) != 0) {
-        if (leased && !TRY(sys::holds_read_lease(*opened))) TRY(prove_closed(dir, name, *opened));
-        TRY(ledger.check(dir, name, TRY(sys::stat(*opened))));
+        TRY(watch.check(dir, name));
+        TRY(ledger.check(dir, name, TRY(sys::stat(file))));
       }
     }
     if (gone || gone.error().code != EPERM || attempt == kAttempts) return gone;
