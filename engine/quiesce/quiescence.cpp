@@ -128,8 +128,8 @@ struct Quiescence::Held {
 
   SuspectSearch suspects;
   Clock::time_point next_look;
-  std::once_flag suspected_once;
-  std::string suspected;  ///< when somebody was found to have changed something
+  std::mutex suspected_mutex;
+  std::optional<std::string> suspected;  ///< when somebody was found to have changed something
 
   Held(const Store& in, std::vector<Tenant> whom, QuiesceRequest how)
       : store(in),
@@ -328,8 +328,9 @@ struct Quiescence::Held {
   Error with_suspects(Error of) {
     if (of.operation != kLedgerOperation) return of;
     // One look for all: it may take long, while something is lifted.
-    std::call_once(suspected_once, [&] { suspected = suspects.suspected(); });
-    of.reason += "; " + suspected;
+    const std::scoped_lock guard(suspected_mutex);
+    if (!suspected) suspected = suspects.suspected();
+    of.reason += "; " + *suspected;
     return of;
   }
 

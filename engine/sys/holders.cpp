@@ -48,6 +48,9 @@ std::optional<Seen> look_at(int dir, const char* path, int flags) {
 }
 std::optional<Seen> look_at(const std::string& path) { return look_at(kAbsolute, path.c_str(), 0); }
 
+/// What one of /proc's links leads to; nothing is done to it. Not open if it is gone.
+Fd pin(const std::string& link, int flags) { return Fd(::open(link.c_str(), O_PATH | O_CLOEXEC | flags)); }
+
 bool is_same_place(const Seen& one, const Seen& other) { return one.id == other.id && one.mount == other.mount; }
 
 /// File systems whose files are those of others, by directories that the kernel keeps.
@@ -125,8 +128,9 @@ class HeldTree {
   bool is_of_other_stack(const std::string& path, const Seen& seen) {
     if (major(seen.id.device) != 0 || own_devices_.contains(seen.id.device)) return false;
     if (const auto known = stacks_.find(seen.id.device); known != stacks_.end()) return known->second;
+    const Fd opened = pin(path, 0);
     struct statfs raw {};
-    if (::statfs(path.c_str(), &raw) != 0) return false;  // gone meanwhile: nothing was learnt
+    if (!opened.open() || ::fstatfs(opened.number(), &raw) != 0) return false;  // gone meanwhile: nothing was learnt
     return stacks_[seen.id.device] = is_stack(raw);
   }
   [[nodiscard]] bool is_other_stack(const detail::Mount& mount) const {
@@ -161,7 +165,7 @@ class HeldTree {
   Place place_of_directory(const std::string& path, const Seen& seen) {
     const std::tuple key(seen.id, seen.mount);
     if (const auto known = directories_.find(key); known != directories_.end()) return known->second;
-    Fd opened(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+    Fd opened = pin(path, O_DIRECTORY);
     if (!opened.open()) return {};  // gone meanwhile: nothing was learnt
     const auto now = look_at(opened.number(), "", AT_EMPTY_PATH);
     if (!now || !is_same_place(*now, seen)) return {};
