@@ -103,16 +103,6 @@ bool says_no_seal(const Error& error) {
          (error.code == EPERM && error.operation == kSetFlags);
 }
 
-/// The file of a name that may stand in a tenant's directory, if it is `inode` (still).
-Result<std::optional<Fd>> open_if(const DirFd& dir, Name name, std::uint64_t inode) {
-  const auto pinned = TRY(sys::pin_if_there(dir, name));
-  if (!pinned || pinned->stat.inode != inode) return std::nullopt;
-  auto file = sys::open_pinned(*pinned);
-  // A lease of a tenant's, which is waited for.
-  if (!file && file.error().code == EAGAIN) file = sys::open_trusted_file(dir, name);
-  return TRY(std::move(file));
-}
-
 }  // namespace
 
 bool is_linkable(const sys::Stat& stat, const std::vector<sys::Xattr>& xattrs) {
@@ -205,12 +195,15 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
     ++found->second.users;
     return true;
   }
-  const sys::Stat stat = TRY(sys::stat(dir, name));
   auto attributes = TRY(sys::file_attributes(dir, name));
+  auto opened = attributes && attributes->immutable() ? TRY(open_to_watch(dir, name)) : std::nullopt;
+  const sys::Stat stat = TRY(opened ? sys::stat(*opened) : sys::stat(dir, name));
   const bool sealed = attributes ? attributes->immutable() : stat.immutable;
   if (!sealed && unsealed == Unsealed::nothing_to_do) return false;
   const bool keeps = sealed && stat.inode == inode;
-  auto watch = keeps ? TRY(begin_watch(dir, name, inode)) : std::nullopt;
+  if (keeps && !attributes) opened = TRY(open_to_watch(dir, name));
+  std::optional<LedgerWatch> watch;
+  if (keeps && opened) watch = TRY(LedgerWatch::begin(std::move(*opened), LedgerWatch::Older::told));
   if (sealed && attributes) {
     sys::FileAttributes open = *attributes;
     open.xflags &= ~sys::FileAttributes::kXflagImmutable;
@@ -224,13 +217,11 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
   return true;
 }
 
-Result<std::optional<LedgerWatch>> LiftedSeals::begin_watch(const DirFd& dir, Name name, std::uint64_t inode) {
+Result<std::optional<Fd>> LiftedSeals::open_to_watch(const DirFd& dir, Name name) const {
   if (watched_ >= most_watched_) return std::nullopt;
-  auto file = open_if(dir, name, inode);
+  auto file = sys::open_trusted_file(dir, name);
   if (!file && (file.error().code == EMFILE || file.error().code == ENFILE)) return std::nullopt;
-  auto opened = TRY(std::move(file));
-  if (!opened) return std::nullopt;
-  return TRY(LedgerWatch::begin(std::move(*opened), LedgerWatch::Older::told));
+  return TRY(std::move(file));
 }
 
 Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) {
@@ -250,16 +241,12 @@ Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) 
 }
 
 Result<> LiftedSeals::check(const DirFd& dir, Name name, std::uint64_t inode, const Lifted& last) {
-  Result<> same;
-  if (last.watch) {
-    same = last.watch->check(dir, name);
-  } else if (const auto file = TRY(open_if(dir, name, inode))) {
-    same = prove_closed(dir, name, *file);
-  }
-  const sys::Stat now = TRY(sys::stat(dir, name));
+  Result<> same = last.watch ? last.watch->check(dir, name) : Result<>();
+  const sys::Stat now = TRY(last.watch ? sys::stat(last.watch->file()) : sys::stat(dir, name));
   if (now.inode != inode) return same;
+  if (!last.watch) same = prove_closed(dir, name, TRY(sys::open_trusted_file(dir, name)));
   if (same) same = last.before->check(dir, name, now);
-  if (same) return same;
+  if (same || TRY(sys::stat(dir, name)).inode != inode) return same;
   TRY(clear_seal(dir, name, seal_));
   auto put_back = last.before->put_back(dir, name);
   if (put_back && last.watch) put_back = last.watch->put_back();

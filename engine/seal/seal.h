@@ -78,7 +78,7 @@ class LiftedSeals {
   enum class Unsealed { as_sealed, nothing_to_do };
   [[nodiscard]] Result<bool> lift(const DirFd& dir, Name name, std::uint64_t inode, Unsealed unsealed);
   [[nodiscard]] Result<> check(const DirFd& dir, Name name, std::uint64_t inode, const Lifted& last);
-  [[nodiscard]] Result<std::optional<LedgerWatch>> begin_watch(const DirFd& dir, Name name, std::uint64_t inode);
+  [[nodiscard]] Result<std::optional<Fd>> open_to_watch(const DirFd& dir, Name name) const;
   Stripe& stripe_of(std::uint64_t inode) { return stripes_[inode % stripes_.size()]; }
   SealKind seal_;
   /// Each has a descriptor: of few that this process may have, those few that nobody else counts on.
