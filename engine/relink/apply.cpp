@@ -312,9 +312,8 @@ Result<std::map<std::string, Applied>> apply_plans(const Store& store, StagingSh
   auto sealed = held.restore();
   auto in_the_way = remove_all_slots(store, intent.id(), names_of(names), quiescence.in_turn());
   // What failed, while all was staged or taken away again, may have been the sealing of a file.
-  const bool all_went_well = sealed && in_the_way && std::ranges::all_of(out, [](const auto& applied) {
-                               return applied.second.error.empty();
-                             });
+  const bool all_went_well = sealed && in_the_way &&
+                             std::ranges::all_of(out, [](const auto& applied) { return applied.second.error.empty(); });
   if (must_lift(shared.links.seal) && !all_went_well) TRY(seal_skel_again(skel, shared.links.seal));
   for (auto& [name, line] : TRY(std::move(in_the_way)))
     if (out[name].error.empty()) out[name].error = std::move(line);

@@ -365,6 +365,7 @@ TEST(RoomsTest, ThePlacesThatTakeAPathAreThoseWithAReason) {
 TEST(RoomsTest, RawCallsAndRingsGoByDescriptorsToo) {
   const Strings raw{"SYS_capget",
                     "SYS_capset",
+                    "SYS_clock_gettime",
                     "SYS_close_range",
                     "SYS_getdents64",
                     "SYS_kcmp",
