@@ -68,6 +68,10 @@ void open_by_handle(int tree, const char* path) {
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
   const char* path = argv[1];
+  if (std::strcmp(path, "wait") == 0) {
+    (void)!::write(STDOUT_FILENO, "up\n", 3);
+    for (;;) ::pause();
+  }
   struct stat root {};
   struct stat sealed {};
   if (::stat("/", &root) != 0 || ::stat(path, &sealed) != 0) return 3;

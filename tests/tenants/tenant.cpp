@@ -76,7 +76,55 @@ void become_user_namespace_root() {
   must(::setresgid(0, 0, 0) == 0 && ::setresuid(0, 0, 0) == 0, "become root of the namespace");
 }
 
+std::string first_line(int fd) {
+  std::string line;
+  for (char next = 0; ::read(fd, &next, 1) == 1 && next != '\n';) line += next;
+  return line;
+}
+
+/// The number, outside, of the first process of a guest that runs and does nothing. It ends with this process.
+pid_t start_guest(const std::filesystem::path& vserver) {
+  std::array<int, 2> ends{};
+  must(::pipe2(ends.data(), O_CLOEXEC) == 0, "pipe");
+  const std::string machine = "t" + std::to_string(::getpid()), directory = vserver.string();
+  const std::string probe = std::string("--bind-ro=") + VSKEL_PROBE + ":/.probe";
+  const pid_t manager = ::fork();
+  must(manager >= 0, "fork");
+  if (manager == 0) {
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    ::dup2(ends[1], STDOUT_FILENO);
+    ::dup2(::open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+    ::execlp("systemd-nspawn", "systemd-nspawn", "-q", "--settings=no", "--console=pipe", "--register=no",
+             "--keep-unit", "--private-users=pick", "--private-users-ownership=map", "--timezone=off",
+             "--private-network", "-M", machine.c_str(), "-D", directory.c_str(), probe.c_str(), "/.probe", "wait",
+             nullptr);
+    ::_exit(127);
+  }
+  ::close(ends[1]);
+  if (first_line(ends[0]) != "up") throw std::runtime_error("systemd-nspawn does not start its guest");
+  std::ifstream children("/proc/" + std::to_string(manager) + "/task/" + std::to_string(manager) + "/children");
+  pid_t guest = 0;
+  must(static_cast<bool>(children >> guest), "children of systemd-nspawn");
+  return guest;
+}
+
+/// Comes back in a child of this process, as one of the guest's.
+void become_one_of(pid_t guest) {
+  const int process = static_cast<int>(::syscall(SYS_pidfd_open, guest, 0));
+  must(process >= 0, "pidfd_open");
+  must(::setns(process, CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC) == 0, "setns");
+  ::close(process);
+  must(::setresgid(0, 0, 0) == 0 && ::setresuid(0, 0, 0) == 0, "become root of the guest");
+  const pid_t inside = ::fork();
+  must(inside >= 0, "fork");
+  if (inside == 0) return;
+  int status = 0;
+  ::waitpid(inside, &status, 0);
+  ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
 void confine(const std::filesystem::path& vserver, Confinement confinement) {
+  if (confinement == Confinement::nspawn) return become_one_of(start_guest(vserver));
   // First, while it may: the directory of all vservers lets only the host's root through.
   must(::chdir(vserver.c_str()) == 0, "chdir");
   if (confinement == Confinement::user_namespace) become_user_namespace_root();
@@ -87,7 +135,15 @@ void confine(const std::filesystem::path& vserver, Confinement confinement) {
 }  // namespace
 
 std::string confinement_name(Confinement confinement) {
-  return confinement == Confinement::root ? "root" : "user_namespace";
+  switch (confinement) {
+    case Confinement::root:
+      return "root";
+    case Confinement::user_namespace:
+      return "user_namespace";
+    case Confinement::nspawn:
+      return "nspawn";
+  }
+  return "";
 }
 
 Tenant::Tenant(const std::filesystem::path& vserver, Confinement confinement, const Doing& doing) {

@@ -11,8 +11,10 @@
 namespace vskel::test {
 
 /// root: uid 0 of the host in a chroot, without the capabilities that no container has (inode flags, file handles,
-/// mounts, raw devices). user_namespace: uid 0 of a user and mount namespace, which is 100000 outside.
-enum class Confinement { root, user_namespace };
+/// mounts, raw devices). user_namespace: uid 0 of a user and mount namespace, which is 100000 outside. nspawn: root in
+/// a guest of systemd-nspawn's with the words of the template as shipped (a user namespace, an idmapped mount), with
+/// all capabilities there.
+enum class Confinement { root, user_namespace, nspawn };
 [[nodiscard]] std::string confinement_name(Confinement confinement);
 
 /// A process in a vserver. Killed by the destructor if nobody waited.
