@@ -195,6 +195,7 @@ class RaceTest : public RelinkTest {
     const ProcessResult result = run(command(arguments), options);
     EXPECT_EQ(result.signal, 0) << arguments[0] << ": " << result;
     EXPECT_TRUE(result.code == 0 || result.code == 1 || result.code == 3) << arguments[0] << ": " << result;
+    if (result.code == 1) std::printf("  %s said: %s\n", arguments[0].c_str(), result.err.c_str());
     ++codes_[arguments[0] + " " + std::to_string(result.code)];
   }
 
