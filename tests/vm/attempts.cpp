@@ -18,9 +18,11 @@
 //   has
 //                                   other blocks then
 //   attempts maps                   looks for the guard's maps by their numbers and by their pin, and empties what it
-//   gets attempts older PATH             loads no program, but pins maps as a guard before version 0.2 has them: PATH
-//   is
+//                                   gets
+//   attempts older PATH             loads no program, but pins maps as a guard before version 0.2 has them: PATH is
 //                                   sealed, and seven opens were refused
+//   attempts harm PATH SPARE        ways to change PATH, each for real (guest.h)
+//   attempts idmapped DIR COMMAND...  runs COMMAND as the root of a guest in DIR, by an idmapped mount (guest.h)
 //
 // Nothing of the engine is used: what judges it must not share its faults.
 
@@ -54,6 +56,7 @@
 #include <string>
 #include <vector>
 
+#include "guest.h"
 #include "liburing.h"
 
 namespace {
@@ -491,6 +494,9 @@ int main(int argc, char** argv) {
   if (words.size() == 1 && words[0] == "maps") return maps(), 0;
   if (words.size() == 2 && words[0] == "older") return older(words[1]);
   if (words.size() == 3 && words[0] == "race") return race(words[1], std::atof(words[2].c_str())), 0;
+  if (words.size() == 3 && words[0] == "harm") return attempts::harm(words[1], words[2]), 0;
+  if (words.size() >= 3 && words[0] == "idmapped")
+    return attempts::idmapped(words[1], {words.begin() + 2, words.end()});
   std::fputs("attempts: see the head of attempts.cpp\n", stderr);
   return 2;
 }
