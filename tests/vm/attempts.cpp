@@ -21,9 +21,10 @@
 //                                   gets
 //   attempts older PATH             loads no program, but pins maps as a guard before version 0.2 has them: PATH is
 //                                   sealed, and seven opens were refused
-//   attempts beats FILE ROOT        a guest at work in ROOT, until FILE has no name any more: two hundred times a
-//                                   second he opens, reads, writes, renames, forks; notes in FILE the longest time
-//                                   between two such beats, says what is not as it should be, and how often he wrote
+//   attempts beats FILE ROOT        a guest at work in ROOT, until FILE has no name any more: looks at the clock a
+//                                   hundred times a second and opens, reads, writes, renames, forks at every eighth
+//                                   look; notes in FILE the longest time between two, says what is not as it should
+//                                   be, and at the end how often he wrote
 //   attempts gaps FILE...           the longest time between two beats of those guests since the last call, in ms;
 //                                   waits until each has beaten again
 //
@@ -536,15 +537,15 @@ bool has_a_child_that_reads(const std::string& path) {
   return false;
 }
 
-/// One beat's work: a little always, more sometimes.
-bool works(std::uint64_t beat) {
-  // Of the first two hundred files there are two versions; the others stay.
-  const std::string changing = "/usr/lib/0/" + std::to_string(beat % 200);
-  const std::string staying = "/usr/lib/0/" + std::to_string(200 + beat % 800);
-  const std::string line = std::to_string(beat) + "\n";
+/// A little always, more sometimes.
+bool works(std::uint64_t time) {
+  // Of the first two hundred files there are two versions; the others may stay.
+  const std::string changing = "/usr/lib/0/" + std::to_string(time % 200);
+  const std::string staying = "/usr/lib/0/" + std::to_string(200 + time % 800);
+  const std::string line = std::to_string(time) + "\n";
   return is_as_it_should_be(changing) && is_as_it_should_be(staying) && writes("/var/log", O_APPEND, line) &&
-         (beat % 8 != 0 || (is_sealed(changing) && replaces("/var/state", line))) &&
-         (beat % 32 != 0 || has_a_child_that_reads(staying));
+         (time % 8 != 0 || (is_sealed(changing) && replaces("/var/state", line))) &&
+         (time % 32 != 0 || has_a_child_that_reads(staying));
 }
 
 int beats(const std::string& file, const std::string& root) {
@@ -552,19 +553,20 @@ int beats(const std::string& file, const std::string& root) {
   Beats* const told = map_beats(fd);
   if (told == nullptr || chroot(root.c_str()) != 0 || chdir("/") != 0) return 1;
   std::uint64_t beat = 0;
+  constexpr std::uint64_t kAtWork = 8;  // ten guests at work all the time would want more than an emulated CPU has
   bool good = true;
   struct stat stat {};
   auto last = std::chrono::steady_clock::now();
   while (good && fstat(fd, &stat) == 0 && stat.st_nlink > 0) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    good = ++beat % 8 != 0 || works(beat / 8);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    good = ++beat % kAtWork != 0 || works(beat / kAtWork);
     const auto now = std::chrono::steady_clock::now();
     const std::int64_t gap = std::chrono::nanoseconds(now - last).count();
     last = now;
     if (gap > told->longest_gap_ns) told->longest_gap_ns = gap;
     ++told->count;
   }
-  std::printf("wrote %llu\n", static_cast<unsigned long long>(beat / 8));
+  std::printf("wrote %llu\n", static_cast<unsigned long long>(beat / kAtWork));
   return good ? 0 : 1;
 }
 
