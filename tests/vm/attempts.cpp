@@ -23,6 +23,12 @@
 //                                   sealed, and seven opens were refused
 //   attempts harm PATH SPARE        ways to change PATH, each for real (guest.h)
 //   attempts idmapped DIR COMMAND...  runs COMMAND as the root of a guest in DIR, by an idmapped mount (guest.h)
+//   attempts beats FILE ROOT        a guest at work in ROOT, until FILE has no name any more: looks at the clock a
+//                                   hundred times a second and opens, reads, writes, renames, forks at every eighth
+//                                   look; notes in FILE the longest time between two, says what is not as it should
+//                                   be, and at the end how often he wrote
+//   attempts gaps FILE...           the longest time between two beats of those guests since the last call, in ms;
+//                                   waits until each has beaten again
 //
 // Nothing of the engine is used: what judges it must not share its faults.
 
@@ -38,6 +44,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 #include <utime.h>
@@ -54,6 +61,8 @@
 #include <cstring>
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <vector>
 
 #include "guest.h"
@@ -478,6 +487,114 @@ int older(const std::string& path) {
   return put(sealed, &key, &state) && put(refusals, &kOpen, counts.data()) ? 0 : 1;
 }
 
+/// What a guest notes in his file.
+struct Beats {
+  std::atomic<std::int64_t> longest_gap_ns;
+  std::atomic<std::uint64_t> count;
+};
+
+/// Of a file that is open for reading and writing; stays mapped.
+Beats* map_beats(int fd) {
+  void* const mapped = fd < 0 || ftruncate(fd, sizeof(Beats)) != 0
+                           ? MAP_FAILED
+                           : mmap(nullptr, sizeof(Beats), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  return mapped == MAP_FAILED ? nullptr : static_cast<Beats*>(mapped);
+}
+
+/// A shared file is always there, and whole: a line of one version or the other. Nobody may open it for writing.
+bool is_as_it_should_be(const std::string& path) {
+  std::array<char, 64> bytes{};
+  const int fd = open(path.c_str(), O_RDONLY);
+  const ssize_t got = fd < 0 ? -1 : read(fd, bytes.data(), bytes.size());
+  if (fd >= 0) close(fd);
+  const std::string_view text(bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  if ((text.starts_with("file ") || text.starts_with("newer ")) && text.ends_with('\n')) return true;
+  std::printf("read %s: %zd bytes, %s\n", path.c_str(), got, got < 0 ? strerrorname_np(errno) : "not a line of it");
+  return false;
+}
+bool is_sealed(const std::string& path) {
+  if (!opens(open(path.c_str(), O_WRONLY)) && errno == EPERM) return true;
+  std::printf("open %s for writing: %s\n", path.c_str(), strerrorname_np(errno));
+  return false;
+}
+bool writes(const char* path, int how, const std::string& text) {
+  const int fd = open(path, O_WRONLY | O_CREAT | how, 0644);
+  const bool done = fd >= 0 && write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  if (!done) std::printf("write %s: %s\n", path, strerrorname_np(errno));
+  if (fd >= 0) close(fd);
+  return done;
+}
+bool replaces(const char* path, const std::string& text) {
+  const std::string other = std::string(path) + ".new";
+  if (!writes(other.c_str(), O_TRUNC, text)) return false;
+  if (rename(other.c_str(), path) == 0) return true;
+  std::printf("rename %s: %s\n", path, strerrorname_np(errno));
+  return false;
+}
+bool has_a_child_that_reads(const std::string& path) {
+  const pid_t child = fork();
+  if (child == 0) _exit(opens(open(path.c_str(), O_RDONLY)) ? 0 : 1);
+  int status = 1;
+  if (child > 0 && waitpid(child, &status, 0) == child && status == 0) return true;
+  std::printf("a child that reads %s: %d\n", path.c_str(), status);
+  return false;
+}
+
+/// A little always, more sometimes.
+bool works(std::uint64_t time) {
+  // Of the first two hundred files there are two versions; the others may stay.
+  const std::string changing = "/usr/lib/0/" + std::to_string(time % 200);
+  const std::string staying = "/usr/lib/0/" + std::to_string(200 + time % 800);
+  const std::string line = std::to_string(time) + "\n";
+  return is_as_it_should_be(changing) && is_as_it_should_be(staying) && writes("/var/log", O_APPEND, line) &&
+         (time % 8 != 0 || (is_sealed(changing) && replaces("/var/state", line))) &&
+         (time % 32 != 0 || has_a_child_that_reads(staying));
+}
+
+int beats(const std::string& file, const std::string& root) {
+  const int fd = open(file.c_str(), O_RDWR | O_CREAT, 0600);
+  Beats* const told = map_beats(fd);
+  if (told == nullptr || chroot(root.c_str()) != 0 || chdir("/") != 0) return 1;
+  std::uint64_t beat = 0;
+  constexpr std::uint64_t kAtWork = 8;  // ten guests at work all the time would want more than an emulated CPU has
+  bool good = true;
+  struct stat stat {};
+  auto last = std::chrono::steady_clock::now();
+  while (good && fstat(fd, &stat) == 0 && stat.st_nlink > 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    good = ++beat % kAtWork != 0 || works(beat / kAtWork);
+    const auto now = std::chrono::steady_clock::now();
+    const std::int64_t gap = std::chrono::nanoseconds(now - last).count();
+    last = now;
+    if (gap > told->longest_gap_ns) told->longest_gap_ns = gap;
+    ++told->count;
+  }
+  std::printf("wrote %llu\n", static_cast<unsigned long long>(beat / kAtWork));
+  return good ? 0 : 1;
+}
+
+int gaps(const std::vector<std::string>& files) {
+  std::vector<Beats*> all;
+  std::vector<std::uint64_t> before;
+  for (const std::string& file : files) {
+    all.push_back(map_beats(open(file.c_str(), O_RDWR)));
+    if (all.back() == nullptr) return 1;
+    before.push_back(all.back()->count);
+  }
+  std::int64_t longest = 0;
+  const auto start = std::chrono::steady_clock::now();
+  for (std::size_t at = 0; at < all.size(); ++at) {
+    // Two: the first one may have been in work before.
+    while (all[at]->count < before[at] + 2) {
+      if (seconds_since(start) > 20) return 1;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    longest = std::max(longest, all[at]->longest_gap_ns.exchange(0));
+  }
+  std::printf("%lld\n", static_cast<long long>(longest / 1'000'000));
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -493,6 +610,8 @@ int main(int argc, char** argv) {
   if (words.size() == 3 && words[0] == "dedupe") return dedupe(words[1], words[2]), 0;
   if (words.size() == 1 && words[0] == "maps") return maps(), 0;
   if (words.size() == 2 && words[0] == "older") return older(words[1]);
+  if (words.size() == 3 && words[0] == "beats") return beats(words[1], words[2]);
+  if (words.size() >= 2 && words[0] == "gaps") return gaps({words.begin() + 1, words.end()});
   if (words.size() == 3 && words[0] == "race") return race(words[1], std::atof(words[2].c_str())), 0;
   if (words.size() == 3 && words[0] == "harm") return attempts::harm(words[1], words[2]), 0;
   if (words.size() >= 3 && words[0] == "idmapped")
