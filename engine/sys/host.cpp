@@ -53,7 +53,7 @@ Time inode_clock() {
   timespec now{};
   // The vDSO's copy runs ahead of it for a moment at each tick (kernel/time/timekeeping.c: update_vsyscall() first).
   static_assert(sizeof(timespec) == 2 * sizeof(long), "the call takes the kernel's old timespec");
-  ::syscall(SYS_clock_gettime, CLOCK_REALTIME_COARSE, &now);
+  if (::syscall(SYS_clock_gettime, CLOCK_REALTIME_COARSE, &now) != 0) ::clock_gettime(CLOCK_REALTIME_COARSE, &now);
   return {now.tv_sec, static_cast<std::uint32_t>(now.tv_nsec)};
 }
 
