@@ -202,7 +202,7 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
   if (!sealed && unsealed == Unsealed::nothing_to_do) return false;
   const bool keeps = sealed && stat.inode == inode;
   if (keeps && !attributes) opened = TRY(open_to_watch(dir, name));
-  std::optional<LedgerWatch> watch;
+  LedgerWatch watch;
   if (keeps && opened) watch = TRY(LedgerWatch::begin(std::move(*opened), LedgerWatch::Older::told));
   if (sealed && attributes) {
     sys::FileAttributes open = *attributes;
@@ -210,10 +210,11 @@ Result<bool> LiftedSeals::lift(const DirFd& dir, Name name, std::uint64_t inode,
     if (!TRY(sys::set_file_attributes(dir, name, open))) attributes.reset();
   }
   if (sealed && !attributes) TRY(clear_seal(dir, name, seal_));
-  if (attributes) attributes->xflags |= sys::FileAttributes::kXflagImmutable;
-  if (watch) ++watched_;
-  stripe.lifted.emplace(
-      inode, Lifted{1, keeps ? std::optional(LedgerEntry(stat)) : std::nullopt, std::move(watch), attributes});
+  Lifted lifted{.users = 1, .sealed = attributes.value_or(sys::FileAttributes()), .before = std::nullopt};
+  if (attributes) lifted.sealed.xflags |= sys::FileAttributes::kXflagImmutable;
+  if (keeps) lifted.before = Kept{LedgerEntry(stat), std::move(watch)};
+  if (lifted.is_watched()) ++watched_;
+  stripe.lifted.emplace(inode, std::move(lifted));
   return true;
 }
 
@@ -234,22 +235,24 @@ Result<> LiftedSeals::restore(const DirFd& dir, Name name, std::uint64_t inode) 
     if (--found->second.users > 0) return {};
     last = std::move(found->second);
     stripe.lifted.erase(found);
-    if (last.watch) --watched_;
+    if (last.is_watched()) --watched_;
   }
-  if (!last.sealed || !TRY(sys::set_file_attributes(dir, name, *last.sealed))) TRY(set_seal(dir, name, seal_));
-  return last.before ? check(dir, name, inode, last) : Result<>();
+  const bool set = last.sealed.immutable() && TRY(sys::set_file_attributes(dir, name, last.sealed));
+  if (!set) TRY(set_seal(dir, name, seal_));
+  return last.before ? check(dir, name, inode, *last.before) : Result<>();
 }
 
-Result<> LiftedSeals::check(const DirFd& dir, Name name, std::uint64_t inode, const Lifted& last) {
-  Result<> same = last.watch ? last.watch->check(dir, name) : Result<>();
-  const sys::Stat now = TRY(last.watch ? sys::stat(last.watch->file()) : sys::stat(dir, name));
+Result<> LiftedSeals::check(const DirFd& dir, Name name, std::uint64_t inode, const Kept& before) {
+  const bool watched = before.watch.file().open();
+  auto same = before.watch.check(dir, name);
+  const sys::Stat now = TRY(watched ? sys::stat(before.watch.file()) : sys::stat(dir, name));
   if (now.inode != inode) return same;
-  if (!last.watch) same = prove_closed(dir, name, TRY(sys::open_trusted_file(dir, name)));
-  if (same) same = last.before->check(dir, name, now);
+  if (!watched) same = prove_closed(dir, name, TRY(sys::open_trusted_file(dir, name)));
+  if (same) same = before.entry.check(dir, name, now);
   if (same || TRY(sys::stat(dir, name)).inode != inode) return same;
   TRY(clear_seal(dir, name, seal_));
-  auto put_back = last.before->put_back(dir, name);
-  if (put_back && last.watch) put_back = last.watch->put_back();
+  auto put_back = before.entry.put_back(dir, name);
+  if (put_back) put_back = before.watch.put_back();
   TRY(set_seal(dir, name, seal_));
   TRY(std::move(put_back));
   return same;
@@ -260,7 +263,7 @@ void LiftedSeals::leave(std::uint64_t inode) {
   const std::scoped_lock lock(stripe.mutex);
   const auto found = stripe.lifted.find(inode);
   if (found == stripe.lifted.end() || --found->second.users > 0) return;
-  if (found->second.watch) --watched_;
+  if (found->second.is_watched()) --watched_;
   stripe.lifted.erase(found);
 }
 

@@ -65,11 +65,15 @@ class LiftedSeals {
   void leave(std::uint64_t inode);
 
  private:
+  struct Kept {
+    LedgerEntry entry;
+    LedgerWatch watch;  ///< of nothing where there are too many
+  };
   struct Lifted {
     unsigned users = 0;
-    std::optional<LedgerEntry> before;          ///< nullopt: it was not sealed
-    std::optional<LedgerWatch> watch;           ///< nullopt: nor that, or there are too many
-    std::optional<sys::FileAttributes> sealed;  ///< what the last user sets again; nullopt: asked for then
+    sys::FileAttributes sealed;  ///< what the last user sets again; not immutable: asked for then
+    std::optional<Kept> before;  ///< nullopt: it was not sealed
+    [[nodiscard]] bool is_watched() const { return before && before->watch.file().open(); }
   };
   struct Stripe {
     std::mutex mutex;
@@ -77,7 +81,7 @@ class LiftedSeals {
   };
   enum class Unsealed { as_sealed, nothing_to_do };
   [[nodiscard]] Result<bool> lift(const DirFd& dir, Name name, std::uint64_t inode, Unsealed unsealed);
-  [[nodiscard]] Result<> check(const DirFd& dir, Name name, std::uint64_t inode, const Lifted& last);
+  [[nodiscard]] Result<> check(const DirFd& dir, Name name, std::uint64_t inode, const Kept& before);
   [[nodiscard]] Result<std::optional<Fd>> open_to_watch(const DirFd& dir, Name name) const;
   Stripe& stripe_of(std::uint64_t inode) { return stripes_[inode % stripes_.size()]; }
   SealKind seal_;

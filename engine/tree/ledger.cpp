@@ -37,7 +37,7 @@ Result<> LedgerEntry::check(const DirFd& dir, Name name, const sys::Stat& now) c
   note(now.mode == mode_, "mode");
   note(now.uid == uid_ && now.gid == gid_, "owner");
   note(now.size == size_, "size");
-  note(now.mtime == mtime_, "time");
+  note(now.mtime == sys::Time{seconds_, nanoseconds_}, "time");
   if (what.empty()) return {};
   return changed(dir, name, what);
 }
@@ -48,27 +48,35 @@ Result<> LedgerEntry::put_back(const DirFd& dir, Name name) const {
   return sys::set_mode(dir, name, mode_);
 }
 
+LedgerWatch::LedgerWatch(Fd file, Lease lease, Xattrs xattrs) : file_(std::move(file)), lease_(lease) {
+  if (!xattrs.empty()) xattrs_ = std::make_unique<const Xattrs>(std::move(xattrs));
+}
+
 Result<LedgerWatch> LedgerWatch::begin(Fd file, Older older) {
   auto taken = sys::take_read_lease(file);
   if (!taken && taken.error().code != EINVAL) return std::unexpected(std::move(taken).error());
   Lease lease = !taken ? Lease::none : *taken ? Lease::held : Lease::refused;
   if (lease == Lease::refused && older == Older::let) lease = Lease::none;
-  auto xattrs = TRY(sys::xattrs(file));
-  return LedgerWatch(std::move(file), lease, std::move(xattrs));
+  auto found = TRY(sys::xattrs(file));
+  return LedgerWatch(std::move(file), lease, std::move(found));
 }
 
 Result<> LedgerWatch::check(const DirFd& dir, Name name) const {
+  if (!file_.open()) return {};
   if (lease_ == Lease::refused) return opened(dir, name);
   if (lease_ == Lease::held && !TRY(sys::holds_read_lease(file_))) return opened(dir, name);
-  if (TRY(sys::xattrs(file_)) != xattrs_) return changed(dir, name, "attributes");
+  const Xattrs now = TRY(sys::xattrs(file_));
+  if (xattrs_ ? now != *xattrs_ : !now.empty()) return changed(dir, name, "attributes");
   return {};
 }
 
 Result<> LedgerWatch::put_back() const {
+  if (!file_.open()) return {};
+  static const Xattrs kNone;
+  const Xattrs& had = xattrs_ ? *xattrs_ : kNone;
   for (const sys::Xattr& now : TRY(sys::xattrs(file_)))
-    if (std::ranges::find(xattrs_, now.name, &sys::Xattr::name) == xattrs_.end())
-      TRY(sys::remove_xattr(file_, now.name));
-  for (const sys::Xattr& before : xattrs_) TRY(sys::set_xattr(file_, before));
+    if (std::ranges::find(had, now.name, &sys::Xattr::name) == had.end()) TRY(sys::remove_xattr(file_, now.name));
+  for (const sys::Xattr& before : had) TRY(sys::set_xattr(file_, before));
   return {};
 }
 

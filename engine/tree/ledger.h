@@ -3,6 +3,7 @@
 // show what was written by one who put the time of the file back to the nanosecond; the watch shows that he opened it.
 #pragma once
 
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -23,7 +24,12 @@ inline constexpr std::string_view kLedgerOperation = "keep sealed";
 class LedgerEntry {
  public:
   explicit LedgerEntry(const sys::Stat& sealed)
-      : size_(sealed.size), mtime_(sealed.mtime), mode_(sealed.mode), uid_(sealed.uid), gid_(sealed.gid) {}
+      : size_(sealed.size),
+        seconds_(sealed.mtime.seconds),
+        nanoseconds_(sealed.mtime.nanoseconds),
+        mode_(sealed.mode),
+        uid_(sealed.uid),
+        gid_(sealed.gid) {}
 
   /// An error that names the file and what has changed, if `now` tells of anything; without an errno.
   [[nodiscard]] Result<> check(const DirFd& dir, Name name, const sys::Stat& now) const;
@@ -32,9 +38,10 @@ class LedgerEntry {
   [[nodiscard]] Result<> put_back(const DirFd& dir, Name name) const;
 
  private:
+  // Without padding: a relink holds one for each file of the skel.
   std::uint64_t size_;
-  sys::Time mtime_;
-  std::uint32_t mode_, uid_, gid_;
+  std::int64_t seconds_;  ///< and nanoseconds_: of the mtime
+  std::uint32_t nanoseconds_, mode_, uid_, gid_;
 };
 
 /// A file that is open, with a read lease, from before its seal is lifted until it is on again. The kernel has whoever
@@ -44,8 +51,11 @@ class LedgerWatch {
  public:
   /// Whether check() tells of who had it open for writing before.
   enum class Older { told, let };
+  /// Watches nothing: check() finds nothing, and there is nothing to put back.
+  LedgerWatch() = default;
   /// Before the seal is lifted. Where leases are not to be had, attributes alone are watched.
   [[nodiscard]] static Result<LedgerWatch> begin(Fd file, Older older);
+  /// Closed if nothing is watched.
   [[nodiscard]] const Fd& file() const { return file_; }
   /// After it is on again. An error, without an errno, names the file and what has happened.
   [[nodiscard]] Result<> check(const DirFd& dir, Name name) const;
@@ -53,12 +63,12 @@ class LedgerWatch {
   [[nodiscard]] Result<> put_back() const;
 
  private:
-  enum class Lease { none, held, refused };
-  LedgerWatch(Fd file, Lease lease, std::vector<sys::Xattr> xattrs)
-      : file_(std::move(file)), lease_(lease), xattrs_(std::move(xattrs)) {}
+  enum class Lease : std::uint8_t { none, held, refused };
+  using Xattrs = std::vector<sys::Xattr>;
+  LedgerWatch(Fd file, Lease lease, Xattrs xattrs);
   Fd file_;
-  Lease lease_;
-  std::vector<sys::Xattr> xattrs_;
+  Lease lease_ = Lease::none;
+  std::unique_ptr<const Xattrs> xattrs_;  ///< null: it has none, as nearly all
 };
 
 }  // namespace vskel
