@@ -389,7 +389,7 @@ class Run {
   const RelinkRequest& request_;
   const Skel& skel_;
   const std::vector<Record> records_;
-  const sys::Time begun_ = sys::inode_clock();
+  const sys::Time begun_ = sys::precise_clock();
   std::vector<Member> members_;
   Arena readers_{readers(request_.engine)};
   SealKind seal_ = SealKind::none;

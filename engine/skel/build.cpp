@@ -61,12 +61,6 @@ constexpr std::string_view kHosts =
     "ff02::1\tip6-allnodes\n"
     "ff02::2\tip6-allrouters\n";
 
-sys::Time current_time() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(now);
-  return {seconds.count(), static_cast<std::uint32_t>(std::chrono::nanoseconds(now - seconds).count())};
-}
-
 /// Which names of a source are taken. Asked from many tasks.
 class SourceRules {
  public:
@@ -391,7 +385,7 @@ Result<> fill(const Store& store, const BuildRequest& request, SourceKind kind, 
     report.warnings.push_back("this file system takes no seal: global is not sealed; use --share copy or --seal none");
   distribution.add = [&](ManifestEntries& entries) {
     std::ranges::move(sieve.entries(), std::back_inserter(entries));
-    return add_own_files(staged, source, current_time(), entries);
+    return add_own_files(staged, source, sys::precise_clock(), entries);
   };
   const std::string host = TRY(host_label(source, kind));
   Distributed distributed = TRY(distribute(distribution));

@@ -57,6 +57,12 @@ Time inode_clock() {
   return {now.tv_sec, static_cast<std::uint32_t>(now.tv_nsec)};
 }
 
+Time precise_clock() {
+  timespec now{};
+  ::clock_gettime(CLOCK_REALTIME, &now);
+  return {now.tv_sec, static_cast<std::uint32_t>(now.tv_nsec)};
+}
+
 void wait_for_inode_clock_past(Time time) {
   for (int waited = 0; waited < 100 && inode_clock() <= time; ++waited)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));

@@ -64,7 +64,11 @@ void engine_start();
 /// The clock that file systems stamp inodes with (CLOCK_REALTIME_COARSE; fs/inode.c: current_time): what is changed
 /// from now on has no ctime before it.
 [[nodiscard]] Time inode_clock();
-/// Returns when that clock has gone past `time`, so that what is changed from then on has a later ctime: at the next
+/// The same time, not rounded down to the last tick: nothing that was changed before the call has a later ctime. (Since
+/// Linux 6.13 an inode that was looked at gets the time of its next change to the nanosecond, ahead of inode_clock();
+/// fs/inode.c: inode_set_ctime_current.)
+[[nodiscard]] Time precise_clock();
+/// Returns when inode_clock() has gone past `time`, so that what is changed from then on has a later ctime: at the next
 /// tick, 1 to 10 ms (CONFIG_HZ); after 100 ms in any case, for a clock that was set back.
 void wait_for_inode_clock_past(Time time);
 /// CPUs that this process may use (sched_getaffinity), at least 1.

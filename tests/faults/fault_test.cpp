@@ -53,7 +53,7 @@ unsigned affordable(unsigned all) {
 }
 
 Course::Course(World& the_world, const Scenario& the_scenario)
-    : world(the_world), scenario(the_scenario), mounts_(World::mounts()) {
+    : world(the_world), scenario(the_scenario), mounts_(world.mounts()) {
   world.lay_down(scenario.from);
   world.lay_down(scenario.from);  // what is laid down from its copy, not what the copy was made of
   before = read_store(world.places());
@@ -135,7 +135,7 @@ std::string Course::wrong_now(const std::vector<const StoreState*>& allowed) {
 }
 
 std::string Course::wrong_outside() const {
-  return world.canary().changes() + (World::mounts() == mounts_ ? "" : "a mount was left behind\n");
+  return world.canary().changes() + (world.mounts() == mounts_ ? "" : "a mount was left behind\n");
 }
 
 std::string Course::wrong_after_the_rest() {

@@ -480,10 +480,12 @@ Ending World::recover_twice() const {
   });
 }
 
-std::size_t World::mounts() {
+std::size_t World::mounts() const {
   std::ifstream lines("/proc/self/mountinfo");
-  return static_cast<std::size_t>(
-      std::count(std::istreambuf_iterator<char>(lines), std::istreambuf_iterator<char>(), '\n'));
+  std::size_t count = 0;
+  for (std::string line; std::getline(lines, line);)
+    if (line.find(disk_.path().string()) != line.npos) ++count;
+  return count;
 }
 
 }  // namespace vskel::test

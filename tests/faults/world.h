@@ -55,8 +55,8 @@ class World {
   [[nodiscard]] Ending recover_idly() const;
   /// recover, and once more, idly.
   [[nodiscard]] Ending recover_twice() const;
-  /// Mounts in this process's namespace.
-  [[nodiscard]] static std::size_t mounts();
+  /// Mounts of the disk, or on it, in this process's namespace, where others mount what is theirs.
+  [[nodiscard]] std::size_t mounts() const;
 
  private:
   void make(const std::string& state);
