@@ -37,9 +37,7 @@ Result<bool> is_untouched_since(sys::Time since, const sys::Stat& stat, const Di
   const bool has_further_names = stat.type == sys::FileType::regular && stat.nlink > 1;
   if ((has_further_names ? stat.mtime : stat.ctime) >= since) return false;
   if (stat.type != sys::FileType::regular) return true;
-  auto lease = sys::take_read_lease(TRY(sys::open_file(dir, name)));
-  if (!lease && lease.error().code == EINVAL) return true;  // this file system has no leases
-  return lease;
+  return sys::has_no_writer(TRY(sys::open_file(dir, name)));
 }
 
 /// What of an entry says that a tenant was at work there.
@@ -140,9 +138,7 @@ Result<bool> StepProof::is_as_it_came(const StagedStep& step, sys::Time staged) 
   // Its move changed the ctime. Of a static file the skel's may have another mtime by now than the manifest says.
   if (stat->type != sys::FileType::regular || !step.slot_mtime) return true;
   if (stat->mtime != *step.slot_mtime && stat->mtime >= staged) return false;
-  auto lease = sys::take_read_lease(TRY(sys::open_file(slots_, slot)));
-  if (!lease && lease.error().code == EINVAL) return true;  // this file system has no leases
-  return lease;
+  return sys::has_no_writer(TRY(sys::open_file(slots_, slot)));
 }
 
 Result<bool> is_bundle_untouched(const DirFd& root, const std::vector<StagedStep>& steps,

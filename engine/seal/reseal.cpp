@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <mutex>
 #include <vector>
 
@@ -21,9 +20,7 @@ Result<bool> may_be_shared(const WalkDirectory& directory, const WalkEntry& entr
 Result<> prove_no_writer(const DirFd& dir, Name name) {
   const Fd file = TRY(sys::open_trusted_file(dir, name));
   if (!TRY(is_sealed(file, TRY(sys::stat(file))))) return {};
-  auto lease = sys::take_read_lease(file);
-  if (!lease && lease.error().code == EINVAL) return {};
-  if (TRY(std::move(lease))) return {};
+  if (TRY(sys::has_no_writer(file))) return {};
   return fail("seal", sys::path_of(file),
               "a process has it open for writing since before it was sealed; end that process, then verify");
 }

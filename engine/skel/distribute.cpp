@@ -331,9 +331,7 @@ class PartBatch {
   /// A read lease is refused while there is one, or a mapping (fcntl(2), F_SETLEASE).
   Result<> refuse_writers(Name name) {
     const Fd file = TRY(sys::open_trusted_file(*target_, name));
-    auto lease = sys::take_read_lease(file);
-    if (!lease && lease.error().code == EINVAL) return {};  // this file system has no leases
-    if (TRY(std::move(lease))) return {};
+    if (TRY(sys::has_no_writer(file))) return {};
     return fail("take", sys::path_of(directory_.top()) + "/" + std::string(name.view()),
                 std::string("a process has it open for writing"));
   }

@@ -238,6 +238,8 @@ struct Extent {
 /// descriptor closed). `file` must be open read-only. false: refused, a writer has it. EINVAL where the file system has
 /// no leases. engine_start() has SIGIO ignored, which would else kill the holder when a lease is broken.
 [[nodiscard]] Result<bool> take_read_lease(const Fd& file);
+/// The same where a file system without leases, which can say nothing of writers, counts as one that has none.
+[[nodiscard]] Result<bool> has_no_writer(const Fd& file);
 /// Whether the lease that was taken by `file` stands, with nobody waiting to write.
 [[nodiscard]] Result<bool> holds_read_lease(const Fd& file);
 /// What ioctl_fideduperange(2) did with one range.

@@ -23,6 +23,12 @@ Result<bool> take_read_lease(const Fd& file) {
   return std::unexpected(std::move(taken).error());
 }
 
+Result<bool> has_no_writer(const Fd& file) {
+  auto lease = take_read_lease(file);
+  if (!lease && lease.error().code == EINVAL) return true;
+  return lease;
+}
+
 Result<bool> holds_read_lease(const Fd& file) {
   return TRY(detail::attempt("ask lease", "fcntl", Effect::looks, file, "",
                              [&] { return ::fcntl(file.number(), F_GETLEASE); })) == F_RDLCK;

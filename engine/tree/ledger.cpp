@@ -23,9 +23,7 @@ std::unexpected<Error> changed(const DirFd& dir, Name name, const std::string& w
 }  // namespace
 
 Result<> prove_closed(const DirFd& dir, Name name, const Fd& file) {
-  auto lease = sys::take_read_lease(file);
-  if (!lease && lease.error().code == EINVAL) return {};  // a file system without leases
-  if (TRY(std::move(lease))) return {};
+  if (TRY(sys::has_no_writer(file))) return {};
   return opened(dir, name);
 }
 
